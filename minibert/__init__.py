@@ -1,0 +1,10 @@
+"""BERT in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
+
+Reading order: functions, layers, models/bert, batch, trace, checkpoint, verification.
+"""
+
+from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
+from minibert.models.bert import BertConfig, BertModel
+
+__version__ = "0.1.0"
+__all__ = ["EMBEDDED_CHECKPOINT", "BertConfig", "BertModel", "__version__"]

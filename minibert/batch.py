@@ -1,0 +1,215 @@
+"""From what a caller passes to rows: input checks, packing, unpacking.
+
+Only this file knows about padding. Every layer but attention treats each token alone, so the
+real tokens of all sequences lie in one (N, C) array of rows; a padded position costs nothing.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minibert.functions import Array
+
+if TYPE_CHECKING:
+    from minibert.models.bert import BertConfig
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """The real tokens of one sequence: attention happens among them."""
+
+    index: int  # which sequence of the batch
+    rows: slice  # where they lie among the rows
+    columns: NDArray[np.intp]  # where they stood in the input
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A checked batch, packed: the k-th row is the k-th True of the mask, read line by line."""
+
+    mask: NDArray[np.bool_]  # (B, T), True at the real tokens
+    words: Integers | Array  # (N,) token ids, or (N, C) embeddings given in their place
+    token_type_ids: Integers  # (N,)
+    position_ids: Integers  # (N,)
+    sequences: tuple[Sequence, ...]  # those with at least one real token
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, T)."""
+        size, length = self.mask.shape
+        return size, length
+
+    def unpack(self, rows: Array) -> Array:
+        """Put rows back where they stood: (N, ...) -> (B, T, ...), zeros elsewhere."""
+        if len(rows) == self.mask.size:
+            return rows.reshape(*self.shape, *rows.shape[1:])
+        unpacked = np.zeros((*self.shape, *rows.shape[1:]), rows.dtype)
+        unpacked[self.mask] = rows
+        return unpacked
+
+    def unpack_sequences(self, vectors: Array) -> Array:
+        """Put one vector for each of ``sequences`` in its place: -> (B, ...), zeros elsewhere."""
+        unpacked = np.zeros((self.shape[0], *vectors.shape[1:]), vectors.dtype)
+        unpacked[[sequence.index for sequence in self.sequences]] = vectors
+        return unpacked
+
+    def first_rows(self) -> list[int]:
+        """Return the row of each sequence's first real token, [CLS] as a rule."""
+        return [sequence.rows.start for sequence in self.sequences]
+
+
+def make_batch(
+    config: "BertConfig",
+    dtype: DTypeLike,
+    input_ids: Any = None,
+    attention_mask: Any = None,
+    token_type_ids: Any = None,
+    position_ids: Any = None,
+    inputs_embeds: Any = None,
+) -> Batch:
+    """Check what a caller passed, and pack it.
+
+    TypeError or ValueError with the name of the argument, what was found and what is allowed.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        raise ValueError("pass either input_ids or inputs_embeds, and not both")
+    words: Integers | Array
+    if inputs_embeds is None:
+        words = _indices("input_ids", input_ids, config.vocab_size, "vocab_size")
+    else:
+        words = _embeddings(inputs_embeds, config.hidden_size, dtype)
+    shape = words.shape[:2]
+    mask = _mask(attention_mask, shape)
+    types = _token_types(token_type_ids, shape, config.type_vocab_size)
+    positions = _positions(position_ids, shape, config.max_position_embeddings)
+    return Batch(mask, words[mask], types[mask], positions[mask], _sequences(mask))
+
+
+def _sequences(mask: NDArray[np.bool_]) -> tuple[Sequence, ...]:
+    ends = np.cumsum(mask.sum(axis=1)).tolist()
+    starts = [0, *ends[:-1]]
+    return tuple(
+        Sequence(index, slice(start, end), np.flatnonzero(mask[index]))
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True))
+        if end > start
+    )
+
+
+def _mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if values is None:
+        return np.ones(shape, bool)
+    mask = _array("attention_mask", values)
+    if mask.dtype.kind in "US":
+        raise TypeError("attention_mask holds text; needed: 1 (a real token) or 0 (padding)")
+    _same_shape("attention_mask", mask, shape)
+    wrong = _first((mask != 0) & (mask != 1))
+    if wrong:
+        raise ValueError(
+            f"attention_mask{wrong} is {mask[tuple(wrong)]}; allowed: 1 (a real token), 0 (padding)"
+        )
+    real: NDArray[np.bool_] = mask != 0
+    return real
+
+
+def _token_types(values: Any, shape: tuple[int, ...], count: int) -> Integers:
+    if values is None:
+        return np.zeros(shape, np.int64)
+    types = _indices("token_type_ids", values, count, "type_vocab_size")
+    _same_shape("token_type_ids", types, shape)
+    return types
+
+
+def _positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
+    if values is None:
+        if shape[1] > count:
+            raise ValueError(
+                f"the sequences are {shape[1]} tokens long; this model has positions for {count} "
+                "(max_position_embeddings): cut them or split them"
+            )
+        return np.broadcast_to(np.arange(shape[1]), shape)
+    values = [values] if np.ndim(values) == 1 else values
+    positions = _indices("position_ids", values, count, "max_position_embeddings")
+    if len(positions) == 1:
+        positions = np.broadcast_to(positions, (shape[0], positions.shape[1]))
+    _same_shape("position_ids", positions, shape)
+    return positions
+
+
+def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
+    array = _array("inputs_embeds", values)
+    if array.ndim != 3 or array.shape[2] != hidden_size or array.size == 0:
+        raise ValueError(
+            f"inputs_embeds has the shape {array.shape}; needed: (batch, tokens, {hidden_size})"
+        )
+    if array.dtype.kind != "f":
+        raise TypeError(f"inputs_embeds holds {array.dtype}; needed: floating-point numbers")
+    return array.astype(dtype, copy=False)
+
+
+def _indices(name: str, values: Any, count: int, field: str) -> Integers:
+    """Return a (batch, tokens) array of whole numbers from 0 to count - 1."""
+    array = _array(name, values)
+    if array.ndim != 2:
+        hint = f"; for one sequence, write {name}=[[...]]" if array.ndim == 1 else ""
+        raise ValueError(
+            f"{name} has {array.ndim} dimension(s), shape {array.shape}; "
+            f"needed: 2, (batch, tokens){hint}"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} holds {_content(array)}; needed: whole numbers")
+    wrong = _first((array < 0) | (array >= count))
+    if wrong:  # NumPy would read a negative index from the end, without a word
+        raise ValueError(
+            f"{name}{wrong} is {array[tuple(wrong)]}; "
+            f"allowed: 0 to {count - 1} ({field} is {count})"
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def _content(array: NDArray[Any]) -> str:
+    if array.dtype.kind in "US":
+        return "text, which a tokenizer turns into ids"
+    return str(array.dtype)
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, list | tuple):
+        _refuse_ragged(name, values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} is not an array: {error}") from None
+    if array.dtype.kind not in "iufbUS":
+        raise TypeError(f"{name} holds {array.dtype}; needed: numbers, in lists or an array")
+    return array
+
+
+def _refuse_ragged(name: str, rows: Any) -> None:
+    lengths = [len(row) if hasattr(row, "__len__") else 0 for row in rows]
+    longest = max(lengths, default=0)
+    if longest == 0 or any(isinstance(row, str) for row in rows):
+        return
+    shorter = [f"row {i} has {n}" for i, n in enumerate(lengths) if n != longest]
+    if shorter:
+        more = f" and {len(shorter) - 5} more" if len(shorter) > 5 else ""
+        raise ValueError(
+            f"{name} is ragged: row {lengths.index(longest)} has {longest} entries, "
+            f"{', '.join(shorter[:5])}{more}. Pad the shorter rows to one length, "
+            "and set attention_mask to 0 there"
+        )
+
+
+def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}; the input has {shape}")
+
+
+def _first(wrong: NDArray[np.bool_]) -> list[int]:
+    """Return the place of the first True; empty if there is none."""
+    return np.argwhere(wrong)[0].tolist() if wrong.any() else []

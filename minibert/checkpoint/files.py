@@ -1,0 +1,138 @@
+"""Files from strangers: opened only if regular, told for what they are, written whole or not."""
+
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MAX_JSON_BYTES = 64 * 2**20
+MAX_JSON_DEPTH = 64
+
+
+def require_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the folder as a Path; OSError if it is not there or is something else."""
+    path = Path(folder)
+    mode = _mode(path)
+    if mode is None:
+        raise FileNotFoundError(f"there is no folder {str(path)!r}")
+    if not stat.S_ISDIR(mode):
+        raise NotADirectoryError(f"{str(path)!r} is {_kind(mode)}; a checkpoint is a folder")
+    return path
+
+
+def require_file(path: Path) -> Path:
+    """Return the path if a regular file is there; OSError with a sentence otherwise.
+
+    A FIFO or a device would block whoever opens it, so it is never opened.
+    """
+    mode = _mode(path)
+    if mode is None:
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{str(path)!r} is {_kind(mode)}; a regular file is needed")
+    return path
+
+
+def _mode(path: Path) -> int | None:
+    """Return what is at the path, links followed; None if nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            target = str(path.readlink())
+            raise FileNotFoundError(
+                f"{str(path)!r} is a link to {target!r}, which is not there"
+            ) from None
+        return None
+    except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
+        raise OSError(f"{str(path)!r} cannot be opened: {error}") from None
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "not a regular file")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; ValueError with a sentence if it holds anything else."""
+    require_file(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        _limit_depth(value)
+    except RecursionError:
+        raise ValueError(f"{str(path)!r} is nested more than {MAX_JSON_DEPTH} deep") from None
+    except ValueError as error:  # bad JSON, bad UTF-8, a number of thousands of digits
+        found = describe(path)
+        hint = f"it looks like {found}" if found else str(error)
+        raise ValueError(f"{str(path)!r} is not JSON: {hint}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _limit_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            item
+            for inner in level
+            if isinstance(inner, dict | list)
+            for item in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+        if not level:
+            return
+    raise RecursionError
+
+
+def describe(path: Path) -> str | None:
+    """Say what a file is by its first bytes; None if they are not telling."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    text = head.lstrip().lower()
+    if not head:
+        return "an empty file"
+    if head.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer, not the file itself: fetch it with `git lfs pull`"
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "an HTML page, perhaps an error page saved by a download"
+    if head.startswith(b"PK"):
+        return "a zip archive, as torch.save writes it"
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return "a Python pickle, as old versions of torch.save wrote it"
+    if len(head) > 8 and head[8:9] == b"{" and head[5:8] == b"\0\0\0":
+        return "a safetensors file"
+    known = {b"GGUF": "a GGUF file", b"\x89HDF": "an HDF5 file", b"\x93NUM": "a NumPy file"}
+    return known.get(head[:4])
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside the place and rename, so that the old file or the new one is there."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.chmod(0o666 & ~_umask())  # mkstemp lets only the owner read
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

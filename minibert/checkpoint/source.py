@@ -1,0 +1,93 @@
+"""From a folder to its tensors: which files hold the weights, and what is in them."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minibert.checkpoint.files import read_json, require_file, require_folder
+from minibert.checkpoint.safetensors import read_safetensors
+from minibert.checkpoint.tensors import StoredTensor
+from minibert.checkpoint.torchfile import read_torch
+
+#: The checkpoint that comes with the package: small, and works offline.
+EMBEDDED_CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoint"
+
+Reader = Callable[[Path], dict[str, StoredTensor]]
+
+#: The first of these that is there is taken: safetensors before pickles, single before sharded.
+FORMS: dict[str, Reader] = {
+    "model.safetensors": read_safetensors,
+    "model.safetensors.index.json": read_safetensors,
+    "pytorch_model.bin": read_torch,
+    "pytorch_model.bin.index.json": read_torch,
+}
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint, and the files that they lie in."""
+
+    files: tuple[Path, ...]
+    tensors: dict[str, StoredTensor]
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the weight files, one after the other, in hexadecimal digits."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def open_weights(folder: str | os.PathLike[str]) -> Weights:
+    """Find the weights of a checkpoint and check them; no number is read yet.
+
+    OSError if the folder or a file is missing or is no regular file; ValueError if a file is not
+    what its name says.
+    """
+    path = require_folder(folder)
+    for name, reader in FORMS.items():
+        if os.path.lexists(path / name):
+            if name.endswith(".index.json"):
+                return _open_shards(path / name, reader)
+            return Weights((path / name,), reader(path / name))
+    there = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
+    found = f"; it has {', '.join(there[:5])}, which cannot be read" if there else ""
+    raise FileNotFoundError(f"no weights in {str(path)!r}: looked for {', '.join(FORMS)}{found}")
+
+
+def _open_shards(index: Path, reader: Reader) -> Weights:
+    shard_of = _weight_map(index)
+    shards = {name: reader(_shard(index, name)) for name in sorted(set(shard_of.values()))}
+    for name, shard in shard_of.items():
+        if name not in shards[shard]:
+            raise ValueError(f"{str(index)!r} puts tensor {name!r} into {shard!r}; it is not there")
+    tensors = {name: shards[shard][name] for name, shard in shard_of.items()}
+    return Weights(tuple(index.parent / name for name in shards), tensors)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    shard_of = read_json(index).get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of:
+        raise ValueError(f"{str(index)!r} has no weight_map from tensor names to shards")
+    for name, shard in shard_of.items():
+        if not isinstance(shard, str):
+            raise ValueError(f"{str(index)!r} names no file for tensor {name!r}: {shard!r:.80}")
+    return shard_of
+
+
+def _shard(index: Path, name: str) -> Path:
+    """Return the path of a shard; a link there may lead elsewhere, a name may not."""
+    if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
+        raise ValueError(
+            f"{str(index)!r} names the shard {name!r:.200}; "
+            "allowed: the name of a file in the same folder"
+        )
+    try:
+        return require_file(index.parent / name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"a shard of {str(index)!r} is missing: {error}") from None

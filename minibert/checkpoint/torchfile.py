@@ -1,0 +1,211 @@
+"""Reading PyTorch's weight files without PyTorch: the zip form, and the legacy form before 1.6.
+
+Both hold a pickle, which describes tensors as windows on storages (pickles.py), and the numbers of
+the storages. Sizes, offsets and strides are checked before a view is made.
+"""
+
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from minibert.checkpoint.files import describe, require_file
+from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, View, read_pickle
+from minibert.checkpoint.tensors import NUMPY_DTYPES, StoredTensor
+
+MAX_EXPANSION = 64  # how many times its own size a zip may unfold to; torch does not compress
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+
+Bytes = NDArray[np.uint8]
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError)
+
+
+def read_torch(path: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a state dict by name, none of them read yet.
+
+    OSError if no regular file is there; ValueError if the file is not such a file, is cut short,
+    contradicts itself, or holds a pickle that names anything but tensors.
+    """
+    require_file(path)
+    with path.open("rb") as file:
+        head = file.read(4)
+    try:
+        if head == b"PK\x03\x04":
+            state, bytes_of = _open_zip(path)
+        elif head[:2] == b"\x80\x02":
+            state, bytes_of = _open_legacy(path)
+        else:
+            raise ValueError(describe(path) or "its first bytes are unknown")
+        return _tensors(path, state, bytes_of)
+    except (ValueError, *_ZIP_ERRORS) as error:
+        raise ValueError(f"{str(path)!r} is not a file of PyTorch weights: {error}") from None
+
+
+def _tensors(
+    path: Path, state: Any, bytes_of: Callable[[Storage], Bytes]
+) -> dict[str, StoredTensor]:
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
+    tensors = {}
+    for name, view in state.items():
+        if not isinstance(name, str):
+            raise ValueError(f"a key is the {type(name).__name__} {name}; names are text")
+        if not isinstance(view, View):
+            raise ValueError(
+                f"the value of {name!r} is a {type(view).__name__}, not a tensor: "
+                "save the model's state_dict() alone"
+            )
+        tensors[name] = _tensor(path, name, view, bytes_of)
+    return tensors
+
+
+def _tensor(
+    path: Path, name: str, view: View, bytes_of: Callable[[Storage], Bytes]
+) -> StoredTensor:
+    _check_window(name, view)
+    dtype = NUMPY_DTYPES[view.storage.dtype]
+    content = bytes_of(view.storage)
+
+    def stored() -> NDArray[Any]:
+        numbers = content.view(dtype)[view.offset :]
+        strides = [
+            stride * dtype.itemsize if size > 1 else 0
+            for size, stride in zip(view.shape, view.strides, strict=True)
+        ]
+        return as_strided(numbers, view.shape, strides, writeable=False)
+
+    return StoredTensor(name, view.storage.dtype, view.shape, path, stored)
+
+
+def _check_window(name: str, view: View) -> None:
+    if len(view.shape) > 32 or math.prod(view.shape) >= 2**48:
+        raise ValueError(
+            f"tensor {name!r} has the shape {str(view.shape)[:200]}, which no machine can hold"
+        )
+    steps = zip(view.shape, view.strides, strict=True)
+    last = view.offset + sum((size - 1) * stride for size, stride in steps)
+    if math.prod(view.shape) and last >= view.storage.size:
+        raise ValueError(
+            f"tensor {name!r} reaches to number {last} of storage {view.storage.key!r}, "
+            f"which holds {view.storage.size}"
+        )
+
+
+def _check_size(storage: Storage, found: int) -> None:
+    expected = storage.size * NUMPY_DTYPES[storage.dtype].itemsize
+    if found != expected:
+        raise ValueError(
+            f"storage {storage.key[:80]!r} should hold {storage.size} {storage.dtype}, "
+            f"{expected} bytes; the file has {found}"
+        )
+
+
+def _open_zip(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        members = _members(archive, path.stat().st_size)
+        pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
+        root = pickles[0].removesuffix("data.pkl")
+        if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
+            raise ValueError("it was written on a big-endian machine")
+        if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
+            raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
+        state, _ = read_pickle(archive.read(pickles[0]))
+    content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+
+    @cache
+    def bytes_of(storage: Storage) -> Bytes:
+        member = members.get(f"{root}data/{storage.key}")
+        if member is None:
+            raise ValueError(f"there is no storage {storage.key[:80]!r} in it")
+        _check_size(storage, member.file_size)
+        return _member_bytes(path, content, member)
+
+    return state, bytes_of
+
+
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        if member.flag_bits & 0x1:
+            raise ValueError(f"member {member.filename[:80]!r} is encrypted")
+        if member.filename in members:
+            raise ValueError(f"two members are named {member.filename[:80]!r}")
+        members[member.filename] = member
+    unfolded = sum(member.file_size for member in members.values())
+    if unfolded > MAX_EXPANSION * size:
+        raise ValueError(f"it has {size} bytes and unfolds to {unfolded}: absurdly compressed")
+    return members
+
+
+def _member_bytes(path: Path, content: Bytes, member: zipfile.ZipInfo) -> Bytes:
+    """Return a member's bytes: a view of the mapped file, unless it is compressed."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        with zipfile.ZipFile(path) as archive:
+            return np.frombuffer(archive.read(member), np.uint8)
+    # the local header: 30 bytes, of which the last four give the lengths of a name and of extras
+    header = content[member.header_offset :][:30].tobytes()
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    begin = member.header_offset + 30 + lengths
+    end = begin + member.file_size
+    if header[:4] != b"PK\x03\x04" or end > len(content):
+        raise ValueError(f"member {member.filename[:80]!r} lies outside the file")
+    return content[begin:end]
+
+
+def _open_legacy(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
+    content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    position, values = 0, []
+    for _ in range(5):
+        value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes())
+        values.append(value)
+        position += length
+        if values[0] != LEGACY_MAGIC:
+            raise ValueError("it is a pickle, and not one that torch.save wrote")
+    _, protocol, system, state, keys = values
+    if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not isinstance(keys, list):
+        raise ValueError("its preamble is not the one that torch.save wrote before 1.6")
+    if system.get("little_endian") is not True:
+        raise ValueError("it was written on a big-endian machine")
+    places = _legacy_places(content, position, keys, _storages(state))
+
+    def bytes_of(storage: Storage) -> Bytes:
+        begin, found = places[storage.key]
+        _check_size(storage, found)
+        return content[begin : begin + found]
+
+    return state, bytes_of
+
+
+def _storages(state: Any) -> dict[str, Storage]:
+    values = state.values() if isinstance(state, dict) else ()
+    return {view.storage.key: view.storage for view in values if isinstance(view, View)}
+
+
+def _legacy_places(
+    content: Bytes, position: int, keys: list[Any], storages: dict[str, Storage]
+) -> dict[str, tuple[int, int]]:
+    """Return where each storage begins, after 8 bytes with its size, and how many bytes it has."""
+    places = {}
+    for key in keys:
+        if not isinstance(key, str) or key not in storages:
+            raise ValueError(f"it lists a storage {str(key)[:80]!r} that no tensor uses")
+        size = int.from_bytes(content[position : position + 8].tobytes(), "little")
+        length = size * NUMPY_DTYPES[storages[key].dtype].itemsize
+        if position + 8 + length > len(content):
+            raise ValueError(f"it is cut short: storage {key[:80]!r} needs {length} bytes")
+        places[key] = (position + 8, length)
+        position += 8 + length
+    if missing := sorted(set(storages) - set(places)):
+        raise ValueError(f"it does not list the storage {missing[0][:80]!r}")
+    return places

@@ -1,0 +1,254 @@
+"""What every config shares: rules for its fields, reading, overrides, printing, saving.
+
+The names, defaults and JSON are those of Hugging Face's configs. Each field is used or refused:
+what this package cannot compute it does not accept.
+"""
+
+import difflib
+import json
+import math
+import os
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from minibert.checkpoint.files import read_json, require_folder, write_whole
+
+CONFIG_NAME = "config.json"
+Config = TypeVar("Config", bound="PretrainedConfig")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field may hold: a test, and the same in words."""
+
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def one_of(*values: Any) -> Rule:
+    """Return the rule that allows just these values."""
+    words = ", ".join("null" if value is None else json.dumps(value) for value in values)
+    return Rule(lambda value: any(type(value) is type(v) and value == v for v in values), words)
+
+
+def or_null(rule: Rule) -> Rule:
+    """Return the rule that allows None besides."""
+    return Rule(lambda value: value is None or rule.holds(value), f"{rule.allowed}, or null")
+
+
+SIZE = Rule(lambda v: _is_whole(v) and 0 < v < 2**31, "a whole number from 1 to 2147483647")
+COUNT = Rule(lambda v: _is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647")
+LABELS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**20, "a whole number from 1 to 1048576")
+POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
+SPREAD = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
+PROBABILITY = Rule(lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
+FLAG = one_of(True, False)
+TEXT = Rule(lambda v: isinstance(v, str), "text")
+TEXTS = Rule(lambda v: isinstance(v, list) and all(map(TEXT.holds, v)), "a list of texts")
+NAMES_OF_IDS = Rule(
+    lambda v: isinstance(v, dict) and all(map(_is_whole, v)) and LABELS.holds(len(v)),
+    "an object from the numbers of the labels to their names",
+)
+IDS_OF_NAMES = Rule(
+    lambda v: isinstance(v, dict) and all(map(_is_whole, v.values())),
+    "an object from the names of the labels to their numbers",
+)
+TOKEN_IDS = Rule(
+    lambda v: COUNT.holds(v) or (isinstance(v, list) and all(map(COUNT.holds, v))),
+    "a token id or a list of them",
+)
+
+
+LATER: Any = object()  # no default: the field is set from others
+
+
+def setting(default: Any, rule: Rule) -> Any:
+    """Declare a field of a config."""
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(init=False, repr=False, eq=False)
+class PretrainedConfig:
+    """The fields and the behaviour that all configs share.
+
+    Unknown keys are kept as attributes and written back. ValueError for a value that is not
+    allowed; TypeError for a keyword that looks like a misspelt field.
+    """
+
+    model_type: ClassVar[str]
+
+    architectures: list[str] | None = setting(None, or_null(TEXTS))
+    dtype: str | None = setting(
+        None, one_of("float32", "float64", "float16", "bfloat16", None)
+    )  # of the file; from_pretrained has its own
+    output_hidden_states: bool = setting(False, FLAG)
+    output_attentions: bool = setting(False, FLAG)
+    return_dict: bool = setting(True, FLAG)
+    chunk_size_feed_forward: int = setting(0, COUNT)  # changes memory in torch, never numbers
+    is_encoder_decoder: bool = setting(False, one_of(False))
+    problem_type: str | None = setting(
+        None,
+        one_of("regression", "single_label_classification", "multi_label_classification", None),
+    )
+    id2label: dict[int, str] = setting(LATER, NAMES_OF_IDS)
+    label2id: dict[str, int] = setting(LATER, IDS_OF_NAMES)
+
+    def __init__(self, **values: Any) -> None:
+        for name in set(values) - self._names():
+            self._refuse_misspelling(name)
+        self._fill(values)
+
+    def _fill(self, values: Mapping[str, Any]) -> None:
+        values = dict(values)
+        found = values.pop("model_type", self.model_type)
+        if found != self.model_type:
+            raise ValueError(
+                f"the config's model_type is {_short(found)}; "
+                f"{type(self).__name__} reads {self.model_type!r}"
+            )
+        num_labels = values.pop("num_labels", None)
+        labels = values.pop("id2label", None), values.pop("label2id", None)
+        defaults = {f.name: f.default for f in fields(self) if f.default is not LATER}
+        for name, value in {**defaults, **values}.items():
+            setattr(self, name, value)
+        self._set_labels(num_labels, *labels)
+        self.check()
+
+    def _set_labels(self, num_labels: Any, id2label: Any, label2id: Any) -> None:
+        self.num_labels = 2
+        if id2label is not None:
+            self.id2label = id2label
+            self.label2id = _inverse(self.id2label)
+        if label2id is not None:
+            self.label2id = label2id
+        if num_labels is not None:  # wins where they disagree, as in transformers
+            self.num_labels = num_labels
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        name = "dtype" if name == "torch_dtype" else name
+        value = _plain(name, value)
+        rule = self._rules().get(name)
+        if rule and not rule.holds(value):
+            raise ValueError(f"config field {name!r} is {_short(value)}; allowed: {rule.allowed}")
+        super().__setattr__(name, value)
+
+    def check(self) -> None:
+        """Raise ValueError if fields that are right alone do not fit together."""
+
+    @property
+    def num_labels(self) -> int:
+        """The number of labels of a classification head; setting another number resets them."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, value: int) -> None:
+        if value != len(vars(self).get("id2label", ())):
+            self.id2label = _names_of_labels(value)
+            self.label2id = _inverse(self.id2label)
+
+    @classmethod
+    def _rules(cls) -> dict[str, Rule]:
+        return {"num_labels": LABELS} | {f.name: f.metadata["rule"] for f in fields(cls)}
+
+    @classmethod
+    def _names(cls) -> set[str]:
+        return {*cls._rules(), "model_type", "torch_dtype"}
+
+    @classmethod
+    def _refuse_misspelling(cls, name: str) -> None:
+        near = difflib.get_close_matches(name, cls._names(), n=1, cutoff=0.9)
+        if near:
+            raise TypeError(f"{cls.__name__} has no field {name!r}; did you mean {near[0]!r}?")
+
+    @classmethod
+    def from_dict(cls: type[Config], values: Mapping[str, Any], **overrides: Any) -> Config:
+        """Return the config of these values; keywords override them.
+
+        TypeError for a keyword that is no field and is not among the values either.
+        """
+        for name in set(overrides) - cls._names() - set(values):
+            cls._refuse_misspelling(name)
+            raise TypeError(f"{cls.__name__} has no field {name!r} to override")
+        if "id2label" in overrides:
+            values = {k: v for k, v in values.items() if k not in ("num_labels", "label2id")}
+        config = cls.__new__(cls)
+        config._fill({**values, **overrides})
+        return config
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Config], folder: str | os.PathLike[str], **overrides: Any
+    ) -> Config:
+        """Read config.json from a folder; keywords override it.
+
+        OSError if it is not there, ValueError if it is not what it should be.
+        """
+        path = require_folder(folder) / CONFIG_NAME
+        try:
+            return cls.from_dict(read_json(path), **overrides)
+        except ValueError as error:
+            if str(path) in str(error):
+                raise
+            raise ValueError(f"{str(path)!r}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields and all unknown keys, ``model_type`` included."""
+        return {**vars(self), "model_type": self.model_type}
+
+    def to_json_string(self) -> str:
+        """Return sorted JSON; fields that all models share are left out at their defaults."""
+        usual = {f.name: f.default for f in fields(PretrainedConfig)}
+        usual |= {"id2label": _names_of_labels(2), "label2id": _inverse(_names_of_labels(2))}
+        values = {k: v for k, v in self.to_dict().items() if k not in usual or v != usual[k]}
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json into a folder, made if need be; whole or not at all."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_whole(Path(folder) / CONFIG_NAME, self.to_json_string().encode())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # a config can change
+
+
+def _names_of_labels(count: int) -> dict[int, str]:
+    return {i: f"LABEL_{i}" for i in range(count)}
+
+
+def _inverse(id2label: dict[int, str]) -> dict[str, int]:
+    return {name: i for i, name in id2label.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return what JSON would hold: Python numbers, labels under whole numbers, dtypes by name."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if name == "dtype" and value is not None:
+        return getattr(value, "__name__", str(value)).removeprefix("torch.")
+    if name == "id2label" and isinstance(value, dict):
+        digits = all(isinstance(k, int) or (isinstance(k, str) and k.isdecimal()) for k in value)
+        return {int(k): v for k, v in value.items()} if digits else value
+    return value
+
+
+def _short(value: Any) -> str:
+    """Return a repr that is short even for a value that is not."""
+    return reprlib.repr(value)

@@ -1,0 +1,157 @@
+"""The layers of BERT: frozen, built from arrays, so that one with a missing weight cannot exist.
+
+Rows go in and rows come out: (N, C), the real tokens of all sequences (see batch.py). Each layer
+tells the trace what it computed, under its own name.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert import functions
+from minibert.batch import Batch
+from minibert.functions import Array
+from minibert.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A matrix and a bias. The matrix is (out, in), as PyTorch stores it."""
+
+    weight: Array  # (out, in)
+    bias: Array  # (out,)
+
+    def __call__(self, x: Array) -> Array:
+        """(..., in) -> (..., out)."""
+        return functions.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Layer normalisation with its scale and shift."""
+
+    weight: Array  # (C,)
+    bias: Array  # (C,)
+    eps: float
+
+    def __call__(self, x: Array) -> Array:
+        """(..., C) -> (..., C)."""
+        return functions.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Words + token types + positions, then a norm."""
+
+    word: Array  # (V, C)
+    position: Array  # (max_position_embeddings, C)
+    token_type: Array  # (type_vocab_size, C)
+    norm: LayerNorm
+
+    def __call__(self, batch: Batch, trace: Trace) -> Array:
+        """-> (N, C)."""
+        words = self.word[batch.words] if batch.words.ndim == 1 else batch.words
+        types = self.token_type[batch.token_type_ids]
+        positions = self.position[batch.position_ids]
+        summed = words + types + positions
+        trace.rows("embeddings.sum", summed)
+        rows = self.norm(summed)
+        trace.rows("embeddings", rows)
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class SelfAttention:
+    """Every token looks at every real token of its own sequence, in several heads."""
+
+    name: str
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    norm: LayerNorm
+    num_heads: int
+
+    def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
+        """(N, C) -> (N, C), residual and norm included."""
+        query, key, value = self.query(rows), self.key(rows), self.value(rows)
+        trace.rows(f"{self.name}.query", query)
+        trace.rows(f"{self.name}.key", key)
+        trace.rows(f"{self.name}.value", value)
+        context = self._context(query, key, value, batch, trace)
+        trace.rows(f"{self.name}.context", context)
+        output = self.output(context)
+        trace.rows(f"{self.name}.output", output)
+        normed = self.norm(output + rows)  # the norm comes after the residual: post-norm
+        trace.rows(self.name, normed)
+        return normed
+
+    def _context(self, query: Array, key: Array, value: Array, batch: Batch, trace: Trace) -> Array:
+        place_scores = trace.pairs(f"{self.name}.scores", self.num_heads, query.dtype)
+        place_weights = trace.pairs(f"{self.name}.probabilities", self.num_heads, query.dtype)
+        context = np.empty_like(query)
+        for sequence in batch.sequences:
+            q, k, v = (self._heads(x[sequence.rows]) for x in (query, key, value))
+            scores = functions.attention_scores(q, k)
+            probabilities = functions.softmax(scores)
+            attended = functions.attention_context(probabilities, v)
+            context[sequence.rows] = functions.merge_heads(attended)
+            place_scores(sequence, scores)
+            place_weights(sequence, probabilities)
+        return context
+
+    def _heads(self, x: Array) -> Array:
+        return functions.split_heads(x, self.num_heads)
+
+
+@dataclass(frozen=True, eq=False)
+class FeedForward:
+    """Wide and back again, each token alone: C -> F -> C."""
+
+    name: str
+    intermediate: Linear
+    output: Linear
+    activation: str  # a key of functions.ACTIVATIONS
+
+    def __call__(self, rows: Array, trace: Trace) -> Array:
+        """(N, C) -> (N, C), residual and norm not included."""
+        wide = self.intermediate(rows)
+        trace.rows(f"{self.name}.intermediate", wide)
+        active = functions.ACTIVATIONS[self.activation](wide)
+        trace.rows(f"{self.name}.activation", active)
+        output = self.output(active)
+        trace.rows(self.name, output)
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Self-attention, then feed-forward, each with its residual and norm."""
+
+    name: str
+    attention: SelfAttention
+    feed_forward: FeedForward
+    norm: LayerNorm
+
+    def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
+        """(N, C) -> (N, C)."""
+        attended = self.attention(rows, batch, trace)
+        output = self.norm(self.feed_forward(attended, trace) + attended)
+        trace.rows(self.name, output)
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class Pooler:
+    """One vector a sequence: the first real token ([CLS], as a rule) through a matrix and tanh.
+
+    Transformers takes column 0 even where the mask says that it is padding.
+    """
+
+    dense: Linear
+
+    def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
+        """(N, C) -> (number of sequences with a real token, C)."""
+        pooled = functions.tanh(self.dense(rows[batch.first_rows()]))
+        trace.pooled("pooler", pooled)
+        return pooled

@@ -1,0 +1,1 @@
+"""One file an architecture: its config, its table of names, its classes."""

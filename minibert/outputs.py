@@ -1,0 +1,66 @@
+"""What a model returns: named arrays that answer to attribute, key, index and slice."""
+
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+
+from minibert.functions import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput:
+    """Base of all outputs, after transformers' class of that name.
+
+    Fields that were not asked for are None; keys, indices and slices pass over them.
+    """
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the fields that are there, in order."""
+        return tuple(self[key] for key in self.keys())
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the fields that are there."""
+        names = (field.name for field in fields(self))
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the fields that are there, in order."""
+        return self.to_tuple()
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Return (name, field) for the fields that are there."""
+        return tuple((key, self[key]) for key in self.keys())
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key in self:
+            return getattr(self, key)
+        raise KeyError(f"this output has no {key!r}; it has {', '.join(self.keys())}")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be unpacked or looped over (transformers would give "
+            "its names, not its arrays): use .to_tuple(), or call the model with return_dict=False"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModelOutputWithPooling(ModelOutput):
+    """What BertModel returns.
+
+    last_hidden_state: (B, T, C), zeros where the mask is 0.
+    pooler_output: (B, C), zeros for a row that is all padding.
+    hidden_states: L + 1 arrays (B, T, C): the embeddings, then the output of each layer.
+    attentions: L arrays (B, H, T, T), attention probabilities, queries by keys.
+    """
+
+    last_hidden_state: Array
+    pooler_output: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None

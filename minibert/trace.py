@@ -1,0 +1,84 @@
+"""The named stages of a forward pass: what there is, in network order, and how it is recorded."""
+
+from collections.abc import Callable, Container, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minibert.functions import Array
+
+if TYPE_CHECKING:
+    from minibert.batch import Batch, Sequence
+
+#: Every stage with its axes (the letters are those of functions.py). The names are public:
+#: verification, notebooks and exercises use them. ``{i}`` counts the layers from 0.
+STAGES = {
+    "embeddings.sum": "BTC",  # words + token types + positions, before the norm
+    "embeddings": "BTC",
+    "layer.{i}.attention.query": "BTC",
+    "layer.{i}.attention.key": "BTC",
+    "layer.{i}.attention.value": "BTC",
+    "layer.{i}.attention.scores": "BHTT",  # already divided by sqrt(D)
+    "layer.{i}.attention.probabilities": "BHTT",
+    "layer.{i}.attention.context": "BTC",  # heads side by side again
+    "layer.{i}.attention.output": "BTC",  # before the residual and the norm
+    "layer.{i}.attention": "BTC",
+    "layer.{i}.feed_forward.intermediate": "BTF",  # before the activation
+    "layer.{i}.feed_forward.activation": "BTF",
+    "layer.{i}.feed_forward": "BTC",  # before the residual and the norm
+    "layer.{i}": "BTC",
+    "pooler": "BC",
+}
+
+
+def stage_axes(num_hidden_layers: int) -> dict[str, str]:
+    """Return the axes of every stage of a model with so many layers, in network order."""
+    return dict(_stages(num_hidden_layers))
+
+
+def _stages(num_hidden_layers: int) -> Iterator[tuple[str, str]]:
+    layer = [(name, axes) for name, axes in STAGES.items() if "{i}" in name]
+    yield from ((name, axes) for name, axes in STAGES.items() if name.startswith("embeddings"))
+    for i in range(num_hidden_layers):
+        yield from ((name.format(i=i), axes) for name, axes in layer)
+    yield "pooler", STAGES["pooler"]
+
+
+class Trace:
+    """Collects the wanted stages of one forward pass into a dict, zeros where padding was."""
+
+    def __init__(
+        self, batch: "Batch", stages: dict[str, Array], only: Container[str] | None = None
+    ) -> None:
+        self.batch = batch
+        self.stages = stages
+        self.only = only
+
+    def wants(self, name: str) -> bool:
+        """Tell whether a stage is to be recorded; with ``only=None`` all are."""
+        return self.only is None or name in self.only
+
+    def rows(self, name: str, value: Array) -> None:
+        """Record (N, ...) rows as (B, T, ...)."""
+        if self.wants(name):
+            self.stages[name] = self.batch.unpack(value)
+
+    def pooled(self, name: str, value: Array) -> None:
+        """Record one vector for each sequence that has a real token, as (B, ...)."""
+        if self.wants(name):
+            self.stages[name] = self.batch.unpack_sequences(value)
+
+    def pairs(
+        self, name: str, num_heads: int, dtype: "np.dtype[Any]"
+    ) -> "Callable[[Sequence, Array], None]":
+        """Return what records the (H, T, T) of one sequence into a stage of (B, H, T, T)."""
+        if not self.wants(name):
+            return lambda sequence, value: None
+        size, length = self.batch.shape
+        whole = self.stages[name] = np.zeros((size, num_heads, length, length), dtype)
+
+        def place(sequence: "Sequence", value: Array) -> None:
+            columns = sequence.columns
+            whole[sequence.index][:, columns[:, None], columns] = value
+
+        return place
