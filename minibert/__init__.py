@@ -5,6 +5,14 @@ Reading order: functions, layers, models/bert, batch, trace, checkpoint, verific
 
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
+from minibert.verification import Reference, verify
 
 __version__ = "0.1.0"
-__all__ = ["EMBEDDED_CHECKPOINT", "BertConfig", "BertModel", "__version__"]
+__all__ = [
+    "EMBEDDED_CHECKPOINT",
+    "BertConfig",
+    "BertModel",
+    "Reference",
+    "__version__",
+    "verify",
+]

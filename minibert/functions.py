@@ -20,7 +20,23 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """Return ``x @ weight.T + bias``: (..., in) -> (..., out), the weight being (out, in)."""
-    return x @ weight.T + bias
+    return _product(x, weight) + bias
+
+
+def _product(x: Array, weight: Array) -> Array:
+    """Return ``x @ weight.T``, summed in equal blocks of at most 256 products.
+
+    The longer a float32 sum, the more it rounds, and BLAS libraries cut it at different lengths.
+    Whole sums of 768 err 1.35 times as much as PyTorch's; blocks cost a tenth of the time.
+    """
+    blocks = math.ceil(x.shape[-1] / 256)
+    first, *others = zip(
+        np.array_split(x, blocks, axis=-1), np.array_split(weight, blocks, axis=-1), strict=True
+    )
+    total: Array = first[0] @ first[1].T
+    for part, part_of_weight in others:
+        total += part @ part_of_weight.T
+    return total
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
@@ -28,9 +44,12 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
 
     Ba et al., "Layer Normalization", arXiv:1607.06450.
     """
-    centered = x - x.mean(axis=-1, keepdims=True)
-    variance = (centered * centered).mean(axis=-1, keepdims=True)
-    normed: Array = centered / np.sqrt(variance + eps) * weight + bias
+    # sums in float64: what they round, every number of the row inherits
+    mean = x.mean(axis=-1, keepdims=True, dtype=np.float64)
+    centered = x - mean.astype(x.dtype)
+    variance = np.square(centered).mean(axis=-1, keepdims=True, dtype=np.float64)
+    scale = 1 / np.sqrt(variance + eps)
+    normed: Array = centered * scale.astype(x.dtype) * weight + bias
     return normed
 
 
@@ -83,7 +102,8 @@ def _erf_float32(x: Array) -> Array:
 
 def _erf_float64(x: Array) -> Array:
     # W. J. Cody, "Rational Chebyshev Approximations for the Error Function", 1969.
-    size = np.minimum(np.abs(x), 6.0)  # beyond 6, erf rounds to 1
+    x = np.clip(x, -6.0, 6.0)  # beyond 6, erf rounds to 1
+    size = np.abs(x)
     square = size * size
     near = x * _polynomial(_ERF_NEAR[0], square) / _polynomial(_ERF_NEAR[1], square)
     tail = np.exp(-square) * _polynomial(_ERF_FAR[0], size) / _polynomial(_ERF_FAR[1], size)
@@ -130,14 +150,20 @@ def gelu(x: Array) -> Array:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
+def tanh(x: Array) -> Array:
+    """Return the hyperbolic tangent."""
+    value: Array = np.tanh(x)
+    return value
+
+
 def gelu_new(x: Array) -> Array:
     """Return GELU by tanh, as GPT-2 has it; up to 4.7e-4 away from the exact one."""
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
 def gelu_fast(x: Array) -> Array:
     """Return GELU by tanh with ``sqrt(2 / pi)`` cut to ten digits, as transformers has it."""
-    return 0.5 * x * (1 + np.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
+    return 0.5 * x * (1 + tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
 
 
 def quick_gelu(x: Array) -> Array:
@@ -161,11 +187,6 @@ def relu(x: Array) -> Array:
     """Return x where it is positive and 0 elsewhere."""
     positive: Array = np.maximum(x, 0)
     return positive
-
-
-def tanh(x: Array) -> Array:
-    """Return the hyperbolic tangent."""
-    return np.tanh(x)
 
 
 #: What ``hidden_act`` in a config may say. The names are those of transformers.

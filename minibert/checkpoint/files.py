@@ -1,14 +1,21 @@
 """Files from strangers: opened only if regular, told for what they are, written whole or not."""
 
+import hashlib
 import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
+
+# what describe() says of the forms that hold weights
+SAFETENSORS = "a safetensors file"
+ZIP = "a zip archive, as torch.save writes it"
+PICKLE = "a Python pickle, as old versions of torch.save wrote it"
 
 
 def require_folder(folder: str | os.PathLike[str]) -> Path:
@@ -102,18 +109,29 @@ def describe(path: Path) -> str | None:
     text = head.lstrip().lower()
     if not head:
         return "an empty file"
+    # before all others: it begins with a length, and the bytes of a number may spell "PK"
+    if head[5:9] == b"\0\0\0{":
+        return SAFETENSORS
     if head.startswith(b"version https://git-lfs"):
         return "a git-lfs pointer, not the file itself: fetch it with `git lfs pull`"
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "an HTML page, perhaps an error page saved by a download"
-    if head.startswith(b"PK"):
-        return "a zip archive, as torch.save writes it"
-    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return "a Python pickle, as old versions of torch.save wrote it"
-    if len(head) > 8 and head[8:9] == b"{" and head[5:8] == b"\0\0\0":
-        return "a safetensors file"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return ZIP
+    if b"\x80\x02" <= head[:2] <= b"\x80\x05":
+        return PICKLE
     known = {b"GGUF": "a GGUF file", b"\x89HDF": "an HDF5 file", b"\x93NUM": "a NumPy file"}
     return known.get(head[:4])
+
+
+def sha256(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of files, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def write_whole(path: Path, content: bytes) -> None:

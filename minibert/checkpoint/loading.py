@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minibert.checkpoint.files import sha256
 from minibert.checkpoint.names import Match, Parameter, match
 from minibert.checkpoint.source import open_weights
 from minibert.functions import Array
@@ -25,6 +26,10 @@ class LoadingReport:
     newly_initialized: tuple[str, ...]  # standard names
     unused: dict[str, str]  # name in the file -> why
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of the files, one after the other: what a reference records."""
+        return sha256(self.files)
+
     def __str__(self) -> str:
         lines = [
             f"loaded             {len(self.loaded)} tensors from "
@@ -37,7 +42,8 @@ class LoadingReport:
 
 
 def _some(items: Iterable[str], limit: int = 8) -> str:
-    lines = list(items)
+    # a name comes from a stranger: no control characters on the terminal
+    lines = [item if item.isprintable() else repr(item) for item in items]
     more = [f"and {len(lines) - limit} more"] if len(lines) > limit else []
     return f"\n{'':19}".join([*lines[:limit], *more]) or "none"
 
@@ -46,7 +52,8 @@ def float_dtype(dtype: DTypeLike) -> "np.dtype[np.floating[Any]]":
     """Return float32 or float64; ValueError for any other, which BLAS does not multiply."""
     known: tuple[np.dtype[np.floating[Any]], ...] = (np.dtype("float32"), np.dtype("float64"))
     for candidate in known:
-        if dtype in (candidate, candidate.name, candidate.type):
+        # NumPy takes None for float64
+        if dtype is not None and dtype in (candidate, candidate.name, candidate.type):
             return candidate
     raise ValueError(f"dtype is {dtype!r}; allowed: 'float32', 'float64'")
 

@@ -1,6 +1,5 @@
 """From a folder to its tensors: which files hold the weights, and what is in them."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,15 +31,6 @@ class Weights:
 
     files: tuple[Path, ...]
     tensors: dict[str, StoredTensor]
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the weight files, one after the other, in hexadecimal digits."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-        return digest.hexdigest()
 
 
 def open_weights(folder: str | os.PathLike[str]) -> Weights:

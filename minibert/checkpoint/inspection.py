@@ -1,0 +1,76 @@
+"""What is in a checkpoint: its config, every tensor, and the layer that each lands in."""
+
+import math
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from minibert.checkpoint.names import Parameter, expand, standard_name
+from minibert.checkpoint.source import open_weights
+from minibert.checkpoint.tensors import StoredTensor
+from minibert.models.bert import NAMES, REQUIRED, BertConfig, why_unused
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A checkpoint laid open; none of its numbers is read. Prints as a table."""
+
+    config: BertConfig
+    files: tuple[Path, ...]
+    places: tuple[tuple[StoredTensor, str], ...]  # in network order, what is unused last
+    problems: tuple[str, ...]  # what from_pretrained would refuse
+    notes: tuple[str, ...]  # what it would warn of
+    num_parameters: int  # of the model, without what is unused
+
+    def __str__(self) -> str:
+        lines = [(t.name, t.dtype, str(t.shape), place) for t, place in self.places]
+        name, dtype, shape, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
+        table = [f"{a:{name}}  {b:{dtype}}  {c:{shape}}  {d}" for a, b, c, d in lines]
+        numbers = sum(tensor.size for tensor, _ in self.places)
+        foot = [
+            f"files       {', '.join(map(str, self.files))}",
+            f"tensors     {len(lines)}, {numbers:,} numbers",
+            f"parameters  {self.num_parameters:,} in the model",
+            *(f"note        {note}" for note in self.notes),
+            *(f"PROBLEM     {problem}" for problem in self.problems),
+        ]
+        return "\n".join([str(self.config), *table, "", *foot])
+
+
+def inspect(folder: str | os.PathLike[str]) -> Inspection:
+    """Lay open a checkpoint of BERT.
+
+    OSError or ValueError if its files cannot be read; what is wrong with single tensors stands
+    in ``problems``.
+    """
+    config = BertConfig.from_pretrained(folder)
+    weights = open_weights(folder)
+    tensors = defaultdict(list)
+    for name, tensor in weights.tensors.items():
+        tensors[standard_name(name)].append(tensor)
+    places, problems, notes = [], [], []
+    parameters = expand(NAMES, config)
+    for parameter in parameters:
+        found = tensors.pop(parameter.name, [])
+        places += [(tensor, f"-> {parameter.field}") for tensor in found]
+        problem = _problem(parameter, found)
+        if problem and not found and not parameter.name.startswith(REQUIRED):
+            notes.append(f"{problem}: it would be drawn at random")
+        elif problem:
+            problems.append(problem)
+    for found in tensors.values():
+        places += [(tensor, f"unused: {why_unused(tensor.name, config)}") for tensor in found]
+    count = sum(math.prod(parameter.shape) for parameter in parameters)
+    return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
+
+
+def _problem(parameter: Parameter, found: list[StoredTensor]) -> str | None:
+    if not found:
+        return f"{parameter.name!r} is missing"
+    if len(found) > 1:
+        names = " and ".join(repr(tensor.name) for tensor in found)
+        return f"{names} both mean {parameter.name!r}"
+    if found[0].shape != parameter.shape:
+        return f"{found[0].name!r} is {found[0].shape}, expected {parameter.shape}"
+    return None

