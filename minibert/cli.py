@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 
 REFERENCE_NAME = "reference.safetensors"
@@ -64,8 +65,8 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
     shipped = shipped_references()
     if given is None:
-        path = folder / REFERENCE_NAME
-        if folder.is_dir() and not path.exists():
+        path = require_folder(folder) / REFERENCE_NAME
+        if not path.exists():
             raise FileNotFoundError(
                 f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
                 f"with --reference FILE; shipped with minibert: {', '.join(shipped)}"

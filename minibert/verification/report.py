@@ -1,5 +1,6 @@
 """What a verification found: as data, and as a table."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ class Report:
             "first_failure": self.first_failure.stage if self.first_failure else None,
             "tolerance": asdict(self.tolerance),
             "provenance": self.provenance,
-            "stages": [asdict(row) for row in self.rows],
+            "stages": [_plain(asdict(row)) for row in self.rows],
         }
 
     def __str__(self) -> str:
@@ -67,6 +68,12 @@ class Report:
         width = max((len(row.stage) for row in self.rows), default=5)
         head = f"{'stage':{width}}  {'status':9} {'max abs':>9} {'max rel':>9} {'mean abs':>9}"
         return [f"{head}  worst: ours, theirs", *(_line(row, width) for row in self.rows)]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Write NaN and infinities as text: JSON has no number for them."""
+    odd = {k: str(v) for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {**row, **odd}
 
 
 def _same(recorded: str | None, found: str | None) -> str:

