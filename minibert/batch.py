@@ -4,8 +4,9 @@ Only this file knows about padding. Every layer but attention treats each token 
 real tokens of all sequences lie in one (N, C) array of rows; a padded position costs nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -103,8 +104,6 @@ def _mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if values is None:
         return np.ones(shape, bool)
     mask = _array("attention_mask", values)
-    if mask.dtype.kind in "US":
-        raise TypeError("attention_mask holds text; needed: 1 (a real token) or 0 (padding)")
     _same_shape("attention_mask", mask, shape)
     wrong = _first((mask != 0) & (mask != 1))
     if wrong:
@@ -131,12 +130,12 @@ def _positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
                 "(max_position_embeddings): cut them or split them"
             )
         return np.broadcast_to(np.arange(shape[1]), shape)
-    values = [values] if np.ndim(values) == 1 else values
-    positions = _indices("position_ids", values, count, "max_position_embeddings")
-    if len(positions) == 1:
-        positions = np.broadcast_to(positions, (shape[0], positions.shape[1]))
-    _same_shape("position_ids", positions, shape)
-    return positions
+    array = _array("position_ids", values)
+    lines = array[np.newaxis] if array.ndim == 1 else array
+    positions = _indices("position_ids", lines, count, "max_position_embeddings")
+    if positions.shape != (1, shape[1]):
+        _same_shape("position_ids", array, shape)
+    return np.broadcast_to(positions, shape)
 
 
 def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
@@ -153,16 +152,16 @@ def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
 def _indices(name: str, values: Any, count: int, field: str) -> Integers:
     """Return a (batch, tokens) array of whole numbers from 0 to count - 1."""
     array = _array(name, values)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
     if array.ndim != 2:
         hint = f"; for one sequence, write {name}=[[...]]" if array.ndim == 1 else ""
         raise ValueError(
             f"{name} has {array.ndim} dimension(s), shape {array.shape}; "
             f"needed: 2, (batch, tokens){hint}"
         )
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}")
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} holds {_content(array)}; needed: whole numbers")
+        raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
     wrong = _first((array < 0) | (array >= count))
     if wrong:  # NumPy would read a negative index from the end, without a word
         raise ValueError(
@@ -172,37 +171,54 @@ def _indices(name: str, values: Any, count: int, field: str) -> Integers:
     return array.astype(np.int64, copy=False)
 
 
-def _content(array: NDArray[Any]) -> str:
-    if array.dtype.kind in "US":
-        return "text, which a tokenizer turns into ids"
-    return str(array.dtype)
-
-
 def _array(name: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, Mapping):  # what a tokenizer returns, passed whole
+        raise TypeError(f"{name} is a {type(values).__name__}; to pass all it holds, put ** before")
     if isinstance(values, list | tuple):
         _refuse_ragged(name, values)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} is not an array: {error}") from None
-    if array.dtype.kind not in "iufbUS":
-        raise TypeError(f"{name} holds {array.dtype}; needed: numbers, in lists or an array")
+    if array.dtype.kind in "US":
+        _refuse_text(name)
+    if array.dtype.kind not in "iufb":
+        kinds = sorted({type(item).__name__ for item in array.flat})
+        found = f"objects ({', '.join(kinds)})" if array.dtype.kind == "O" else array.dtype
+        raise TypeError(f"{name} holds {found}; needed: numbers, in lists or an array")
     return array
 
 
+def _refuse_text(name: str) -> NoReturn:
+    raise TypeError(f"{name} holds text; needed: the numbers that a tokenizer makes of it")
+
+
 def _refuse_ragged(name: str, rows: Any) -> None:
-    lengths = [len(row) if hasattr(row, "__len__") else 0 for row in rows]
-    longest = max(lengths, default=0)
-    if longest == 0 or any(isinstance(row, str) for row in rows):
+    lengths = [_length(row) for row in rows]
+    longest = max(lengths, default=-1)
+    if all(length == longest for length in lengths):
         return
-    shorter = [f"row {i} has {n}" for i, n in enumerate(lengths) if n != longest]
-    if shorter:
-        more = f" and {len(shorter) - 5} more" if len(shorter) > 5 else ""
-        raise ValueError(
-            f"{name} is ragged: row {lengths.index(longest)} has {longest} entries, "
-            f"{', '.join(shorter[:5])}{more}. Pad the shorter rows to one length, "
-            "and set attention_mask to 0 there"
-        )
+    if any(isinstance(x, str) for row in rows for x in (row if _length(row) > 0 else [row])):
+        _refuse_text(name)
+    others = [f"row {i} {_entries(n)}" for i, n in enumerate(lengths) if n != longest]
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    raise ValueError(
+        f"{name} is ragged: row {lengths.index(longest)} {_entries(longest)}, "
+        f"{', '.join(others[:5])}{more}. Pad the shorter rows to one length, "
+        "and set attention_mask to 0 there"
+    )
+
+
+def _length(row: Any) -> int:
+    """Return the length of a row; -1 if it is no row but a single number, say."""
+    try:
+        return len(row)
+    except TypeError:
+        return -1
+
+
+def _entries(length: int) -> str:
+    return "is not a list" if length < 0 else f"has {length} entries"
 
 
 def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

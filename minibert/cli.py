@@ -76,7 +76,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from minibert.checkpoint.inspection import inspect
+    from minibert.inspection import inspect
 
     inspection = inspect(options.folder)
     print(inspection)

@@ -4,7 +4,7 @@ The names, defaults and JSON are those of Hugging Face's configs. Each field is 
 what this package cannot compute it does not accept.
 """
 
-import difflib
+import copy
 import json
 import math
 import os
@@ -19,6 +19,7 @@ import numpy as np
 from minibert.checkpoint.files import read_json, require_folder, write_whole
 
 CONFIG_NAME = "config.json"
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 Config = TypeVar("Config", bound="PretrainedConfig")
 
 
@@ -35,7 +36,17 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return (_is_whole(value) or isinstance(value, float)) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return _is_whole(value) and abs(value) < 2**63  # larger ones may not even fit a float
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def one_of(*values: Any) -> Rule:
@@ -51,6 +62,7 @@ def or_null(rule: Rule) -> Rule:
 
 SIZE = Rule(lambda v: _is_whole(v) and 0 < v < 2**31, "a whole number from 1 to 2147483647")
 COUNT = Rule(lambda v: _is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647")
+LAYERS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**14, "a whole number from 1 to 16384")
 LABELS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**20, "a whole number from 1 to 1048576")
 POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
 SPREAD = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
@@ -59,17 +71,23 @@ FLAG = one_of(True, False)
 TEXT = Rule(lambda v: isinstance(v, str), "text")
 TEXTS = Rule(lambda v: isinstance(v, list) and all(map(TEXT.holds, v)), "a list of texts")
 NAMES_OF_IDS = Rule(
-    lambda v: isinstance(v, dict) and all(map(_is_whole, v)) and LABELS.holds(len(v)),
+    lambda v: (
+        isinstance(v, dict)
+        and all(map(COUNT.holds, v))
+        and all(isinstance(name, str | int) for name in v.values())
+        and LABELS.holds(len(v))
+    ),
     "an object from the numbers of the labels to their names",
 )
 IDS_OF_NAMES = Rule(
-    lambda v: isinstance(v, dict) and all(map(_is_whole, v.values())),
+    lambda v: isinstance(v, dict) and all(map(TEXT.holds, v)) and all(map(COUNT.holds, v.values())),
     "an object from the names of the labels to their numbers",
 )
 TOKEN_IDS = Rule(
     lambda v: COUNT.holds(v) or (isinstance(v, list) and all(map(COUNT.holds, v))),
     "a token id or a list of them",
 )
+UNKNOWN = Rule(_is_json, "what JSON can hold: texts, numbers, true, false, null, lists and objects")
 
 
 LATER: Any = object()  # no default: the field is set from others
@@ -91,9 +109,7 @@ class PretrainedConfig:
     model_type: ClassVar[str]
 
     architectures: list[str] | None = setting(None, or_null(TEXTS))
-    dtype: str | None = setting(
-        None, one_of("float32", "float64", "float16", "bfloat16", None)
-    )  # of the file; from_pretrained has its own
+    dtype: str | None = setting(None, one_of(*DTYPES, None))  # of the file, not of the model
     output_hidden_states: bool = setting(False, FLAG)
     output_attentions: bool = setting(False, FLAG)
     return_dict: bool = setting(True, FLAG)
@@ -112,7 +128,7 @@ class PretrainedConfig:
         self._fill(values)
 
     def _fill(self, values: Mapping[str, Any]) -> None:
-        values = dict(values)
+        values = _one_dtype(values)
         found = values.pop("model_type", self.model_type)
         if found != self.model_type:
             raise ValueError(
@@ -140,9 +156,13 @@ class PretrainedConfig:
     def __setattr__(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else name
         value = _plain(name, value)
-        rule = self._rules().get(name)
-        if rule and not rule.holds(value):
+        rule = self._rules().get(name, UNKNOWN)
+        if rule is UNKNOWN and (name.startswith("__") or hasattr(type(self), name)):
+            raise ValueError(f"config field {name!r} has a name that this class keeps for itself")
+        if not rule.holds(value):
             raise ValueError(f"config field {name!r} is {_short(value)}; allowed: {rule.allowed}")
+        if rule in (POSITIVE, SPREAD):
+            value = float(value)  # transformers refuses a whole number here
         super().__setattr__(name, value)
 
     def check(self) -> None:
@@ -169,7 +189,9 @@ class PretrainedConfig:
 
     @classmethod
     def _refuse_misspelling(cls, name: str) -> None:
-        near = difflib.get_close_matches(name, cls._names(), n=1, cutoff=0.9)
+        import difflib  # here, because few need it and all would wait for it
+
+        near = difflib.get_close_matches(name, cls._names(), n=1, cutoff=0.85)
         if near:
             raise TypeError(f"{cls.__name__} has no field {name!r}; did you mean {near[0]!r}?")
 
@@ -185,7 +207,7 @@ class PretrainedConfig:
         if "id2label" in overrides:
             values = {k: v for k, v in values.items() if k not in ("num_labels", "label2id")}
         config = cls.__new__(cls)
-        config._fill({**values, **overrides})
+        config._fill({**_one_dtype(values), **_one_dtype(overrides)})
         return config
 
     @classmethod
@@ -206,12 +228,14 @@ class PretrainedConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and all unknown keys, ``model_type`` included."""
-        return {**vars(self), "model_type": self.model_type}
+        return {**copy.deepcopy(vars(self)), "model_type": self.model_type}
 
     def to_json_string(self) -> str:
         """Return sorted JSON; fields that all models share are left out at their defaults."""
         usual = {f.name: f.default for f in fields(PretrainedConfig)}
-        usual |= {"id2label": _names_of_labels(2), "label2id": _inverse(_names_of_labels(2))}
+        names = _names_of_labels(2)
+        if (self.id2label, self.label2id) == (names, _inverse(names)):
+            usual |= {"id2label": names, "label2id": self.label2id}
         values = {k: v for k, v in self.to_dict().items() if k not in usual or v != usual[k]}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
@@ -234,21 +258,41 @@ def _names_of_labels(count: int) -> dict[int, str]:
 
 
 def _inverse(id2label: dict[int, str]) -> dict[str, int]:
-    return {name: i for i, name in id2label.items()}
+    return {str(name): i for i, name in id2label.items()}
+
+
+def _one_dtype(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without torch_dtype, the older name of dtype, which wins if both are."""
+    values = dict(values)
+    older = values.pop("torch_dtype", None)
+    if values.get("dtype") is None and older is not None:
+        values["dtype"] = older
+    return values
 
 
 def _plain(name: str, value: Any) -> Any:
     """Return what JSON would hold: Python numbers, labels under whole numbers, dtypes by name."""
     if isinstance(value, np.generic):
         return value.item()
-    if name == "dtype" and value is not None:
-        return getattr(value, "__name__", str(value)).removeprefix("torch.")
+    if name == "dtype":
+        words = getattr(value, "__name__", str(value)).removeprefix("torch.")
+        return words if words in DTYPES else value
     if name == "id2label" and isinstance(value, dict):
-        digits = all(isinstance(k, int) or (isinstance(k, str) and k.isdecimal()) for k in value)
-        return {int(k): v for k, v in value.items()} if digits else value
+        return {_whole(k): v for k, v in value.items()}
+    if name == "label2id" and isinstance(value, dict):
+        return {k: _whole(v) for k, v in value.items()}
     return value
+
+
+def _whole(value: Any) -> Any:
+    """Return the whole number that is written as text, or in NumPy's; else the value itself."""
+    digits = isinstance(value, str) and value.isdecimal() and len(value) < 20
+    return int(value) if digits or isinstance(value, np.integer) else value
 
 
 def _short(value: Any) -> str:
     """Return a repr that is short even for a value that is not."""
-    return reprlib.repr(value)
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python prints no number of more than 4300 digits
+        return "a number of thousands of digits"

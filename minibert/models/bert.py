@@ -8,6 +8,7 @@ import copy
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,10 +17,11 @@ from numpy.typing import DTypeLike
 
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
-from minibert.checkpoint.names import Entry, expand, standard_name
+from minibert.checkpoint.names import Entry, Parameter, expand, standard_name
 from minibert.config import (
     COUNT,
     FLAG,
+    LAYERS,
     POSITIVE,
     PROBABILITY,
     SIZE,
@@ -50,7 +52,7 @@ class BertConfig(PretrainedConfig):
 
     vocab_size: int = setting(30522, SIZE)
     hidden_size: int = setting(768, SIZE)
-    num_hidden_layers: int = setting(12, SIZE)
+    num_hidden_layers: int = setting(12, LAYERS)
     num_attention_heads: int = setting(12, SIZE)
     intermediate_size: int = setting(3072, SIZE)
     hidden_act: str = setting("gelu", one_of(*ACTIVATIONS))
@@ -159,7 +161,7 @@ class BertModel:
     def __init__(self, config: BertConfig, seed: int = 0) -> None:
         config = copy.deepcopy(config)
         config.check()
-        initialize = initializer(config, seed, np.dtype(np.float32))
+        initialize = _initializer(config, seed, np.dtype(np.float32))
         arrays = {p.field: initialize(p) for p in expand(NAMES, config)}
         self._assemble(config, arrays, None)
 
@@ -178,7 +180,7 @@ class BertModel:
             folder,
             expand(NAMES, config),
             REQUIRED,
-            initializer(config, 0, dtype),
+            _initializer(config, 0, dtype),
             lambda name: why_unused(name, config),
             dtype,
         )
@@ -189,7 +191,8 @@ class BertModel:
     def _assemble(
         self, config: BertConfig, arrays: dict[str, Array], report: LoadingReport | None
     ) -> None:
-        build = Builder(config, arrays)
+        eps, heads = config.layer_norm_eps, config.num_attention_heads
+        build = Builder(arrays, eps, heads, config.hidden_act)
         self.config = config
         self.loading_report = report
         self.embeddings = build.embeddings()
@@ -274,6 +277,12 @@ class BertModel:
 
 def _either(argument: bool | None, configured: bool) -> bool:
     return configured if argument is None else argument
+
+
+def _initializer(
+    config: BertConfig, seed: int, dtype: "np.dtype[Any]"
+) -> Callable[[Parameter], Array]:
+    return initializer(config.initializer_range, config.pad_token_id, seed, dtype)
 
 
 def why_unused(name: str, config: BertConfig) -> str:

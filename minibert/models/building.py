@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,25 +10,24 @@ from minibert.checkpoint.names import Parameter
 from minibert.functions import Array
 from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm, Linear, SelfAttention
 
-if TYPE_CHECKING:
-    from minibert.models.bert import BertConfig
-
 
 @dataclass(frozen=True, eq=False)
 class Builder:
     """Puts arrays together to layers. A layer's name is the beginning of its arrays' fields."""
 
-    config: "BertConfig"
     arrays: dict[str, Array]
+    eps: float
+    num_heads: int
+    activation: str
 
     def linear(self, name: str) -> Linear:
         """Return the matrix and the bias of that name."""
         return Linear(self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"])
 
     def norm(self, name: str) -> LayerNorm:
-        """Return the norm of that name, with the config's eps."""
+        """Return the norm of that name, with the model's eps."""
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
-        return LayerNorm(weight, bias, self.config.layer_norm_eps)
+        return LayerNorm(weight, bias, self.eps)
 
     def embeddings(self) -> Embeddings:
         """Return the three tables and their norm."""
@@ -57,7 +56,7 @@ class Builder:
             value=self.linear(f"{name}.value"),
             output=self.linear(f"{name}.output"),
             norm=self.norm(f"{name}.norm"),
-            num_heads=self.config.num_attention_heads,
+            num_heads=self.num_heads,
         )
 
     def feed_forward(self, name: str) -> FeedForward:
@@ -66,14 +65,17 @@ class Builder:
             name,
             intermediate=self.linear(f"{name}.intermediate"),
             output=self.linear(f"{name}.output"),
-            activation=self.config.hidden_act,
+            activation=self.activation,
         )
 
 
 def initializer(
-    config: "BertConfig", seed: int, dtype: "np.dtype[Any]"
+    spread: float, padding: int | None, seed: int, dtype: "np.dtype[Any]"
 ) -> Callable[[Parameter], Array]:
-    """Return what draws a parameter as transformers does, one after the other."""
+    """Return what draws a parameter as transformers does, one after the other.
+
+    spread is the standard deviation, padding the word whose embedding is zeros.
+    """
     random = np.random.default_rng(seed)
 
     def initialize(parameter: Parameter) -> Array:
@@ -83,9 +85,9 @@ def initializer(
             array = np.zeros(parameter.shape, dtype)
         else:
             array = random.standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
-            array *= config.initializer_range
-        if parameter.field == "embeddings.word" and config.pad_token_id is not None:
-            array[config.pad_token_id] = 0
+            array *= spread
+        if parameter.field == "embeddings.word" and padding is not None:
+            array[padding] = 0
         array.setflags(write=False)
         return array
 
