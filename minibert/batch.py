@@ -6,17 +6,23 @@ real tokens of all sequences lie in one (N, C) array of rows; a padded position 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minibert.functions import Array
 
-if TYPE_CHECKING:
-    from minibert.models.bert import BertConfig
-
 Integers = NDArray[np.int64]
+
+
+class Limits(Protocol):
+    """What a batch is checked against: a config has it."""
+
+    vocab_size: int
+    type_vocab_size: int
+    max_position_embeddings: int
+    hidden_size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +70,7 @@ class Batch:
 
 
 def make_batch(
-    config: "BertConfig",
+    limits: Limits,
     dtype: DTypeLike,
     input_ids: Any = None,
     attention_mask: Any = None,
@@ -80,13 +86,13 @@ def make_batch(
         raise ValueError("pass either input_ids or inputs_embeds, and not both")
     words: Integers | Array
     if inputs_embeds is None:
-        words = _indices("input_ids", input_ids, config.vocab_size, "vocab_size")
+        words = _indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
     else:
-        words = _embeddings(inputs_embeds, config.hidden_size, dtype)
+        words = _embeddings(inputs_embeds, limits.hidden_size, dtype)
     shape = words.shape[:2]
     mask = _mask(attention_mask, shape)
-    types = _token_types(token_type_ids, shape, config.type_vocab_size)
-    positions = _positions(position_ids, shape, config.max_position_embeddings)
+    types = _token_types(token_type_ids, shape, limits.type_vocab_size)
+    positions = _positions(position_ids, shape, limits.max_position_embeddings)
     return Batch(mask, words[mask], types[mask], positions[mask], _sequences(mask))
 
 

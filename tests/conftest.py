@@ -1,10 +1,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference
 
 DATA = Path(__file__).parent / "data"
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
+settings.load_profile("no clock")
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Files from strangers: opened only if regular, told for what they are, written whole or not."""
 
-import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -126,6 +124,8 @@ def describe(path: Path) -> str | None:
 
 def sha256(paths: Iterable[Path]) -> str:
     """Return the SHA-256 of files, one after the other, in hexadecimal digits."""
+    import hashlib  # few need it, and all would wait for it
+
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -136,6 +136,8 @@ def sha256(paths: Iterable[Path]) -> str:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write beside the place and rename, so that the old file or the new one is there."""
+    import tempfile  # as above
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     beside = Path(name)
     try:

@@ -58,8 +58,8 @@ def _by_layer(table: Iterable[Entry]) -> list[tuple[bool, list[Entry]]]:
 def standard_name(name: str) -> str:
     """Undo the two aliases there are: a leading ``bert.``, and gamma and beta of a LayerNorm."""
     name = name.removeprefix("bert.")
-    name = re.sub(r"(^|\.)LayerNorm\.gamma$", r"\1LayerNorm.weight", name)
-    return re.sub(r"(^|\.)LayerNorm\.beta$", r"\1LayerNorm.bias", name)
+    name = re.sub(r"(^|\.)LayerNorm\.gamma\Z", r"\1LayerNorm.weight", name)
+    return re.sub(r"(^|\.)LayerNorm\.beta\Z", r"\1LayerNorm.bias", name)
 
 
 def match(tensors: dict[str, StoredTensor], parameters: list[Parameter]) -> Match:

@@ -11,11 +11,14 @@ least a byte and adds at most one entry to the stack or the memo: the length bou
 
 import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
 
 MAX_PICKLE_BYTES = 4 * 2**20  # twenty thousand tensors, and little enough to be read at once
+MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
+CUT_SHORT = "the pickle is cut short: it ends before its STOP"
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,26 @@ STORAGES = {
 }
 
 
-def _ordered_dict(*items: Any) -> dict[Any, Any]:
-    if items and items != ([],):  # Python 2 gave the pairs here
-        return _with_items({}, [part for pair in items[0] for part in pair])
-    return {}
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
+    if not pairs:  # only Python 2 gave any
+        return {}
+    items = [part for key, value in _as(list, pairs) for part in (key, value)]
+    pairs.clear()  # or a pickle could have one long list copied ever again
+    return _with_items({}, items)
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
+    if max(len(_as(tuple, shape)), len(_as(tuple, strides))) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor has more than {MAX_DIMENSIONS} dimensions")
     numbers = [offset, *shape, *strides]
-    if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in numbers):
+    if not isinstance(storage, Storage) or not all(type(n) is int for n in numbers):
         raise ValueError("a tensor is described by something else than a storage and numbers")
+    if min(numbers) < 0:
+        found = f"the offset {offset}, the shape {shape} and the strides {strides}"
+        raise ValueError(f"a tensor has {found}; none of them may be negative")
     if len(shape) != len(strides):
         raise ValueError(f"a tensor has {len(shape)} dimensions and {len(strides)} strides")
-    return View(storage, offset, tuple(shape), tuple(strides))
+    return View(storage, offset, shape, strides)
 
 
 def _rebuild_parameter(view: Any, *_: Any) -> Any:
@@ -94,11 +104,38 @@ def read_pickle(data: bytes) -> tuple[Any, int]:
     stream = io.BytesIO(data)
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            machine.step(opcode.name, argument)
+        for opcode, argument in _instructions(stream):
+            machine.step(opcode, argument)
         return machine.result(), stream.tell()
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"the pickle is broken: {type(error).__name__}, {error}") from None
+
+
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+
+
+def _instructions(stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
+    """Decode one opcode after the other, up to STOP."""
+    name = ""
+    while name != "STOP":
+        code = stream.read(1)
+        opcode = _OPCODES.get(code.decode("latin-1"))
+        if opcode is None:
+            raise ValueError(f"the pickle is broken: {code!r} is no opcode" if code else CUT_SHORT)
+        name = opcode.name
+        yield name, _argument(opcode.arg, stream)
+
+
+def _argument(kind: pickletools.ArgumentDescriptor | None, stream: io.BytesIO) -> Any:
+    if kind is None:
+        return None
+    if kind.n != pickletools.UP_TO_NEWLINE:
+        return kind.reader(stream)
+    # names and numbers in words: as they are, for pickletools would resolve escapes in them
+    lines = [stream.readline() for _ in range(2 if kind.name.endswith("_pair") else 1)]
+    if not lines[-1].endswith(b"\n"):
+        raise ValueError(CUT_SHORT)
+    return "\n".join(line[:-1].decode("utf-8", "backslashreplace") for line in lines)
 
 
 #: Opcodes whose argument is the value.
@@ -107,7 +144,11 @@ _LITERALS = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 }
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+#: Opcodes that push always the same, anew.
+_CONSTANTS: dict[str, Callable[[], Any]] = {
+    **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
+    **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple},
+}
 
 
 class _Machine:
@@ -127,31 +168,18 @@ class _Machine:
         if opcode in _LITERALS:
             self.stack.append(argument)
         elif opcode in _CONSTANTS:
-            self.stack.append(_CONSTANTS[opcode])
-        else:
+            self.stack.append(_CONSTANTS[opcode]())
+        elif opcode not in ("FRAME", "STOP"):
             handler = getattr(self, f"op_{opcode.lower()}", None)
             if handler is None:
-                detail = "" if argument is None else f" {str(argument)[:80]!r}"
-                raise ValueError(f"refused: the pickle uses opcode {opcode}{detail}")
+                met = [argument.replace("\n", " ")[:80]] if isinstance(argument, str) else []
+                found = " ".join([opcode, *map(repr, met)])
+                raise ValueError(f"refused: the pickle uses opcode {found}")
             handler(argument)
 
     def op_proto(self, version: int) -> None:
         if version > 5:
             raise ValueError(f"refused: pickle protocol {version}; known: 2 to 5")
-
-    def op_frame(self, _: int) -> None:
-        pass
-
-    op_stop = op_frame
-
-    def op_empty_dict(self, _: None) -> None:
-        self.stack.append({})
-
-    def op_empty_list(self, _: None) -> None:
-        self.stack.append([])
-
-    def op_empty_tuple(self, _: None) -> None:
-        self.stack.append(())
 
     def op_mark(self, _: None) -> None:
         self.marked.append(self.stack)
@@ -165,15 +193,13 @@ class _Machine:
         items = tuple(self.pop_to_mark())
         self.stack.append(items)
 
-    def op_tuple1(self, _: None, size: int = 1) -> None:
+    def tuple_of(self, size: int, _: None) -> None:
         items = tuple(self.stack.pop() for _ in range(size))
         self.stack.append(items[::-1])
 
-    def op_tuple2(self, _: None) -> None:
-        self.op_tuple1(None, 2)
-
-    def op_tuple3(self, _: None) -> None:
-        self.op_tuple1(None, 3)
+    op_tuple1 = partialmethod(tuple_of, 1)
+    op_tuple2 = partialmethod(tuple_of, 2)
+    op_tuple3 = partialmethod(tuple_of, 3)
 
     def op_append(self, _: None) -> None:
         item = self.stack.pop()
@@ -205,7 +231,7 @@ class _Machine:
     op_long_binget = op_binget
 
     def op_global(self, argument: str) -> None:
-        self.stack.append(_listed(*argument.split(" ", 1)))
+        self.stack.append(_listed(*argument.split("\n")))
 
     def op_stack_global(self, _: None) -> None:
         name, module = _as(str, self.stack.pop()), _as(str, self.stack.pop())
@@ -213,20 +239,20 @@ class _Machine:
 
     def op_reduce(self, _: None) -> None:
         arguments, called = _as(tuple, self.stack.pop()), self.stack.pop()
-        if not isinstance(called, Global) or called not in CONSTRUCTORS:
-            what = f"{called.module}.{called.name}" if isinstance(called, Global) else type(called)
+        named = isinstance(called, Global)
+        what = f"{called.module}.{called.name}" if named else f"a {type(called).__name__}"
+        if not named or called not in CONSTRUCTORS:
             raise ValueError(f"refused: the pickle calls {what}")
+        if len(arguments) > 8:
+            raise ValueError(f"refused: the pickle calls {what} with {len(arguments)} arguments")
         self.stack.append(CONSTRUCTORS[called](*arguments))
 
     def op_build(self, _: None) -> None:
         # torch hangs version numbers on a state_dict, as an attribute: dropped, never set
         state = self.stack.pop()
         target = self.stack[-1]
-        if (
-            not isinstance(target, dict)
-            or not isinstance(state, dict)
-            or set(state) != {"_metadata"}
-        ):
+        dicts = isinstance(target, dict) and isinstance(state, dict)
+        if not dicts or list(state) != ["_metadata"]:
             raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
 
     def op_binpersid(self, _: None) -> None:
@@ -257,8 +283,11 @@ def _storage(identity: Any) -> Storage:
 
 def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
     mapping: dict[Any, Any] = _as(dict, target)
+    if len(items) % 2:
+        raise ValueError("the pickle is broken: a key of a dict has no value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):  # others may take forever to be hashed
+        # other keys may take forever to be hashed, and large numbers can share one hash
+        if not isinstance(key, str) and not (type(key) is int and abs(key) < 2**60):
             raise ValueError(f"a key of a dict is a {type(key).__name__}; known: text, numbers")
         mapping[key] = value
     return mapping

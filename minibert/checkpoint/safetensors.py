@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import describe, require_file
+from minibert.checkpoint.files import SAFETENSORS, describe, require_file
 from minibert.checkpoint.tensors import NUMPY_DTYPES, StoredTensor
+
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
 
 
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
@@ -29,8 +32,8 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the ``__metadata__`` of a file, a map from text to text."""
-    metadata: dict[str, str] = read_header(path)[0].get("__metadata__", {})
-    return metadata
+    metadata: dict[str, str] | None = read_header(path)[0].get("__metadata__")
+    return metadata or {}
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -40,7 +43,8 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     length, text = _header_text(path)
     rule = _broken_rule(path, length, text)
     if error or rule:
-        raise ValueError(f"{str(path)!r} is not a valid safetensors file: {rule or error}")
+        why = rule or _unknown_dtype(text) or error
+        raise ValueError(f"{str(path)!r} is not a valid safetensors file: {why}")
     return json.loads(text), 8 + length
 
 
@@ -58,17 +62,17 @@ def _refusal(path: Path) -> str | None:
 def _header_text(path: Path) -> tuple[int, bytes]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        return length, file.read(min(length, path.stat().st_size))
+        return length, file.read(min(length, MAX_HEADER_BYTES))
 
 
 def _broken_rule(path: Path, length: int, text: bytes) -> str | None:
     """Say in a sentence which rule of the format is broken; None if no rule is."""
     size = path.stat().st_size
-    if size < 8 or length > size - 8 or not text.startswith(b"{"):
+    if size < 8 or length > min(size - 8, MAX_HEADER_BYTES) or not text.startswith(b"{"):
         return _no_header(path, size, length)
     try:
         header = json.loads(text.decode(), object_pairs_hook=_distinct)
-        header.pop("__metadata__", None)
+        _check_metadata(header.pop("__metadata__", None))
         return _broken_span(header, size - 8 - length)
     except RecursionError:
         return "the header is nested too deeply"
@@ -78,7 +82,7 @@ def _broken_rule(path: Path, length: int, text: bytes) -> str | None:
 
 def _no_header(path: Path, size: int, length: int) -> str:
     found = describe(path)
-    if found and found != "a safetensors file":
+    if found and found != SAFETENSORS:
         return f"it looks like {found}"
     if size < 8:
         return f"it has {size} bytes, and the length of the header alone takes 8"
@@ -87,7 +91,27 @@ def _no_header(path: Path, size: int, length: int) -> str:
             f"the header should be {length} bytes long, and {size - 8} follow: "
             "the file is cut short, or it is something else"
         )
+    if length > MAX_HEADER_BYTES:
+        return f"the header is {length} bytes long; allowed: {MAX_HEADER_BYTES}"
     return "the header does not begin with '{'"
+
+
+def _check_metadata(metadata: Any) -> None:
+    if not isinstance(metadata, dict | None):
+        raise ValueError(f"its __metadata__ is a {type(metadata).__name__}, not an object")
+    for name, value in (metadata or {}).items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name!r} in its __metadata__ is {value!r:.80}; allowed: text")
+
+
+def _unknown_dtype(text: bytes) -> str | None:
+    """Say what the library means with an 'unknown variant', and name the tensor."""
+    header = json.loads(text)
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if entry["dtype"] not in NUMPY_DTYPES:
+            return f"tensor {name!r} is of the unknown dtype {entry['dtype']!r:.80}"
+    return None
 
 
 def _broken_span(header: dict[str, Any], size: int) -> str | None:
@@ -112,7 +136,12 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
     except (TypeError, ValueError, KeyError):
         raise ValueError(f"tensor {name!r} lacks a dtype, a shape or two data_offsets") from None
     if not whole or end < begin:
-        raise ValueError(f"tensor {name!r} has the shape {shape}, the offsets {begin}, {end}")
+        raise ValueError(
+            f"tensor {name!r} has the shape {shape!r:.200} and the offsets {begin!r:.40}, "
+            f"{end!r:.40}; allowed: whole numbers from 0 on, the second offset not below the first"
+        )
+    if len(shape) > MAX_DIMENSIONS or math.prod(size or 1 for size in shape) >= 2**60:
+        raise ValueError(f"tensor {name!r} has the shape {shape!s:.200}, which no machine can hold")
     if dtype is not None and math.prod(shape) * dtype.itemsize != end - begin:
         raise ValueError(
             f"tensor {name!r} is {entry['dtype']} of shape {shape}, "

@@ -1,27 +1,23 @@
 """From a folder to its tensors: which files hold the weights, and what is in them."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.checkpoint.files import read_json, require_file, require_folder
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.checkpoint.tensors import StoredTensor
-from minibert.checkpoint.torchfile import read_torch
 
 #: The checkpoint that comes with the package: small, and works offline.
 EMBEDDED_CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoint"
 
-Reader = Callable[[Path], dict[str, StoredTensor]]
-
 #: The first of these that is there is taken: safetensors before pickles, single before sharded.
-FORMS: dict[str, Reader] = {
-    "model.safetensors": read_safetensors,
-    "model.safetensors.index.json": read_safetensors,
-    "pytorch_model.bin": read_torch,
-    "pytorch_model.bin.index.json": read_torch,
-}
+FORMS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx")
 
 
@@ -40,19 +36,28 @@ def open_weights(folder: str | os.PathLike[str]) -> Weights:
     what its name says.
     """
     path = require_folder(folder)
-    for name, reader in FORMS.items():
+    for name in FORMS:
         if os.path.lexists(path / name):
             if name.endswith(".index.json"):
-                return _open_shards(path / name, reader)
-            return Weights((path / name,), reader(path / name))
+                return _open_shards(path / name)
+            return Weights((path / name,), _read(path / name, name))
     there = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
     found = f"; it has {', '.join(there[:5])}, which cannot be read" if there else ""
     raise FileNotFoundError(f"no weights in {str(path)!r}: looked for {', '.join(FORMS)}{found}")
 
 
-def _open_shards(index: Path, reader: Reader) -> Weights:
+def _read(path: Path, form: str) -> dict[str, StoredTensor]:
+    if "safetensors" in form:
+        return read_safetensors(path)
+    from minibert.checkpoint.torchfile import read_torch  # few need it, and all would wait
+
+    return read_torch(path)
+
+
+def _open_shards(index: Path) -> Weights:
     shard_of = _weight_map(index)
-    shards = {name: reader(_shard(index, name)) for name in sorted(set(shard_of.values()))}
+    names = sorted(set(shard_of.values()))
+    shards = {name: _read(_shard(index, name), index.name) for name in names}
     for name, shard in shard_of.items():
         if name not in shards[shard]:
             raise ValueError(f"{str(index)!r} puts tensor {name!r} into {shard!r}; it is not there")

@@ -52,7 +52,7 @@ class StoredTensor:
     def read(self, dtype: DTypeLike) -> Array:
         """Return floating-point numbers, read-only, in C order; a view if the dtype is the file's.
 
-        ValueError if the tensor is not of a floating type.
+        ValueError if the tensor is not of a floating type, or its numbers are too large for dtype.
         """
         if self.dtype not in FLOATS:
             raise ValueError(
@@ -61,8 +61,14 @@ class StoredTensor:
             )
         array = self.stored()
         if self.dtype == "BF16":  # the upper half of a float32
-            array = (array.astype(np.uint32) << 16).view(np.float32)
-        # NumPy copies an unaligned array at each use: better once, here
-        array = np.require(array, dtype=dtype, requirements=["C", "ALIGNED"])
+            array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)
+        try:
+            with np.errstate(over="raise", invalid="ignore"):  # invalid: a NaN that signals
+                # NumPy copies an unaligned array at each use: better once, here
+                array = np.require(array, dtype=dtype, requirements=["C", "ALIGNED"])
+        except FloatingPointError:
+            raise ValueError(
+                f"tensor {self.name!r} in {str(self.file)!r} holds numbers too large for {dtype}"
+            ) from None
         array.setflags(write=False)
         return array

@@ -4,7 +4,7 @@ Both hold a pickle, which describes tensors as windows on storages (pickles.py),
 the storages. Sizes, offsets and strides are checked before a view is made.
 """
 
-import lzma
+import errno
 import math
 import zipfile
 import zlib
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import describe, require_file
+from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
 from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, View, read_pickle
 from minibert.checkpoint.tensors import NUMPY_DTYPES, StoredTensor
 
-MAX_EXPANSION = 64  # how many times its own size a zip may unfold to; torch does not compress
+MAX_EXPANSION = 64  # how many times its own size a file may unfold to; torch does not compress
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 Bytes = NDArray[np.uint8]
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError)
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
@@ -35,27 +35,27 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
     OSError if no regular file is there; ValueError if the file is not such a file, is cut short,
     contradicts itself, or holds a pickle that names anything but tensors.
     """
-    require_file(path)
-    with path.open("rb") as file:
-        head = file.read(4)
+    kind = describe(require_file(path))
     try:
-        if head == b"PK\x03\x04":
-            state, bytes_of = _open_zip(path)
-        elif head[:2] == b"\x80\x02":
-            state, bytes_of = _open_legacy(path)
+        if kind == ZIP:
+            views, bytes_of = _open_zip(path)
+        elif kind == PICKLE:
+            views, bytes_of = _open_legacy(path)
         else:
-            raise ValueError(describe(path) or "its first bytes are unknown")
-        return _tensors(path, state, bytes_of)
-    except (ValueError, *_ZIP_ERRORS) as error:
+            raise ValueError(f"it looks like {kind}" if kind else "its first bytes are unknown")
+        _check_expansion(path, views)
+        return {name: _tensor(path, name, view, bytes_of) for name, view in views.items()}
+    except (ValueError, OSError, *_ZIP_ERRORS) as error:
+        # zipfile seeks wherever a broken directory sends it
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise ValueError(f"{str(path)!r} is not a file of PyTorch weights: {error}") from None
 
 
-def _tensors(
-    path: Path, state: Any, bytes_of: Callable[[Storage], Bytes]
-) -> dict[str, StoredTensor]:
+def _views(state: Any) -> dict[str, View]:
+    """Return what a pickle held, if it is a state dict."""
     if not isinstance(state, dict):
         raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
-    tensors = {}
     for name, view in state.items():
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name}; names are text")
@@ -64,21 +64,20 @@ def _tensors(
                 f"the value of {name!r} is a {type(view).__name__}, not a tensor: "
                 "save the model's state_dict() alone"
             )
-        tensors[name] = _tensor(path, name, view, bytes_of)
-    return tensors
+        _check_window(name, view)
+    return state
 
 
 def _tensor(
     path: Path, name: str, view: View, bytes_of: Callable[[Storage], Bytes]
 ) -> StoredTensor:
-    _check_window(name, view)
     dtype = NUMPY_DTYPES[view.storage.dtype]
     content = bytes_of(view.storage)
 
     def stored() -> NDArray[Any]:
         numbers = content.view(dtype)[view.offset :]
         strides = [
-            stride * dtype.itemsize if size > 1 else 0
+            stride * dtype.itemsize if size > 1 and numbers.size else 0
             for size, stride in zip(view.shape, view.strides, strict=True)
         ]
         return as_strided(numbers, view.shape, strides, writeable=False)
@@ -87,10 +86,8 @@ def _tensor(
 
 
 def _check_window(name: str, view: View) -> None:
-    if len(view.shape) > 32 or math.prod(view.shape) >= 2**48:
-        raise ValueError(
-            f"tensor {name!r} has the shape {str(view.shape)[:200]}, which no machine can hold"
-        )
+    if math.prod(size or 1 for size in view.shape) >= 2**48:
+        raise ValueError(f"tensor {name!r} has the shape {view.shape!s:.200}, too large to hold")
     steps = zip(view.shape, view.strides, strict=True)
     last = view.offset + sum((size - 1) * stride for size, stride in steps)
     if math.prod(view.shape) and last >= view.storage.size:
@@ -98,6 +95,19 @@ def _check_window(name: str, view: View) -> None:
             f"tensor {name!r} reaches to number {last} of storage {view.storage.key!r}, "
             f"which holds {view.storage.size}"
         )
+
+
+def _check_expansion(path: Path, views: dict[str, View]) -> None:
+    """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
+    size = path.stat().st_size
+    unfolded = 0
+    for name, view in views.items():
+        unfolded += math.prod(view.shape) * NUMPY_DTYPES[view.storage.dtype].itemsize
+        if unfolded > MAX_EXPANSION * size:
+            raise ValueError(
+                f"it has {size} bytes, and its tensors unfold to {unfolded} "
+                f"with {name!r} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
+            )
 
 
 def _check_size(storage: Storage, found: int) -> None:
@@ -109,18 +119,19 @@ def _check_size(storage: Storage, found: int) -> None:
         )
 
 
-def _open_zip(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
+def _open_zip(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
     with zipfile.ZipFile(path) as archive:
         members = _members(archive, path.stat().st_size)
         pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
         root = pickles[0].removesuffix("data.pkl")
-        if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
+        order = members.get(f"{root}byteorder")
+        if order and _unfold(archive, order) != b"little":
             raise ValueError("it was written on a big-endian machine")
         if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
             raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
-        state, _ = read_pickle(archive.read(pickles[0]))
+        state, _ = read_pickle(_unfold(archive, members[pickles[0]]))
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
 
     @cache
@@ -131,7 +142,7 @@ def _open_zip(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
         _check_size(storage, member.file_size)
         return _member_bytes(path, content, member)
 
-    return state, bytes_of
+    return _views(state), bytes_of
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -139,6 +150,8 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     for member in archive.infolist():
         if member.flag_bits & 0x1:
             raise ValueError(f"member {member.filename[:80]!r} is encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"member {member.filename[:80]!r} is compressed in an unusual way")
         if member.filename in members:
             raise ValueError(f"two members are named {member.filename[:80]!r}")
         members[member.filename] = member
@@ -148,11 +161,25 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     return members
 
 
+def _unfold(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes: as many as its entry says, whatever it would unfold to."""
+    with archive.open(member) as file:
+        content = file.read(member.file_size)
+    if len(content) != member.file_size:
+        raise ValueError(
+            f"member {member.filename[:80]!r} should have {member.file_size} bytes, "
+            f"and unfolds to {len(content)}"
+        )
+    return content
+
+
 def _member_bytes(path: Path, content: Bytes, member: zipfile.ZipInfo) -> Bytes:
     """Return a member's bytes: a view of the mapped file, unless it is compressed."""
     if member.compress_type != zipfile.ZIP_STORED:
         with zipfile.ZipFile(path) as archive:
-            return np.frombuffer(archive.read(member), np.uint8)
+            return np.frombuffer(_unfold(archive, member), np.uint8)
+    if member.header_offset < 0:  # as zipfile counts it: a slice would begin at the end
+        raise ValueError(f"member {member.filename[:80]!r} lies before the file")
     # the local header: 30 bytes, of which the last four give the lengths of a name and of extras
     header = content[member.header_offset :][:30].tobytes()
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
@@ -163,7 +190,7 @@ def _member_bytes(path: Path, content: Bytes, member: zipfile.ZipInfo) -> Bytes:
     return content[begin:end]
 
 
-def _open_legacy(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
+def _open_legacy(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
     position, values = 0, []
     for _ in range(5):
@@ -177,19 +204,16 @@ def _open_legacy(path: Path) -> tuple[Any, Callable[[Storage], Bytes]]:
         raise ValueError("its preamble is not the one that torch.save wrote before 1.6")
     if system.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
-    places = _legacy_places(content, position, keys, _storages(state))
+    views = _views(state)
+    storages = {view.storage.key: view.storage for view in views.values()}
+    places = _legacy_places(content, position, keys, storages)
 
     def bytes_of(storage: Storage) -> Bytes:
         begin, found = places[storage.key]
         _check_size(storage, found)
         return content[begin : begin + found]
 
-    return state, bytes_of
-
-
-def _storages(state: Any) -> dict[str, Storage]:
-    values = state.values() if isinstance(state, dict) else ()
-    return {view.storage.key: view.storage for view in values if isinstance(view, View)}
+    return views, bytes_of
 
 
 def _legacy_places(
