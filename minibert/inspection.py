@@ -9,7 +9,7 @@ from pathlib import Path
 from minibert.checkpoint.names import Parameter, expand, standard_name
 from minibert.checkpoint.source import open_weights
 from minibert.checkpoint.tensors import StoredTensor
-from minibert.models.bert import NAMES, REQUIRED, BertConfig, why_unused
+from minibert.models.bert import NAMES, BertConfig, BertModel
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,14 @@ def inspect(folder: str | os.PathLike[str]) -> Inspection:
         found = tensors.pop(parameter.name, [])
         places += [(tensor, f"-> {parameter.field}") for tensor in found]
         problem = _problem(parameter, found)
-        if problem and not found and not parameter.name.startswith(REQUIRED):
+        if problem and not found and not parameter.name.startswith(BertModel.required):
             notes.append(f"{problem}: it would be drawn at random")
         elif problem:
             problems.append(problem)
     for found in tensors.values():
-        places += [(tensor, f"unused: {why_unused(tensor.name, config)}") for tensor in found]
+        places += [
+            (tensor, f"unused: {BertModel.why_unused(tensor.name, config)}") for tensor in found
+        ]
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minibert.checkpoint.files import sha256
-from minibert.checkpoint.names import Match, Parameter, match
+from minibert.checkpoint.names import Match, Parameter, match, standard_name
 from minibert.checkpoint.source import open_weights
 from minibert.functions import Array
 
@@ -65,24 +65,31 @@ def load_arrays(
     initialize: Callable[[Parameter], Array],
     reason: Callable[[str], str],
     dtype: DTypeLike,
+    ignore_mismatched_sizes: bool = False,
 ) -> tuple[dict[str, Array], LoadingReport]:
     """Return the arrays by field. Float32 in a safetensors file is mapped, not copied.
 
     A missing parameter is an error if its name begins with one of ``required``; else it is newly
-    initialized, with one warning. ``reason`` says why a tensor is not used. OSError and ValueError
-    for what is missing or wrong.
+    initialized, with one warning; so is one of another shape with ``ignore_mismatched_sizes``.
+    ``reason`` says why a tensor is not used. OSError and ValueError for what is missing or wrong.
     """
     weights = open_weights(folder)
-    result = match(weights.tensors, parameters)
+    result = match(weights.tensors, parameters, required if ignore_mismatched_sizes else ("",))
     _refuse_missing(folder, result, required)
     arrays = {p.field: tensor.read(dtype) for p, tensor in result.found.values()}
     arrays |= {p.field: initialize(p) for p in result.missing}
+    drawn = {p.name: p.shape for p in result.missing}
+    mismatched = {
+        name: f"it is {weights.tensors[name].shape}, the config makes {drawn[standard_name(name)]}"
+        for name in result.unused
+        if standard_name(name) in drawn
+    }
     report = LoadingReport(
         weights.files,
         {name: p.field for name, (p, _) in result.found.items()},
         result.renamed,
         tuple(p.name for p in result.missing),
-        {name: reason(name) for name in result.unused},
+        {name: mismatched.get(name) or reason(name) for name in result.unused},
     )
     if result.missing:
         warnings.warn(

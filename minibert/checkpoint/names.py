@@ -12,7 +12,7 @@ class Entry(NamedTuple):
 
     name: str  # in the checkpoint
     field: str  # in the model
-    shape: tuple[str, ...]  # fields of the config
+    shape: tuple[str | int, ...]  # fields of the config, or numbers
 
 
 class Parameter(NamedTuple):
@@ -39,7 +39,7 @@ def expand(table: Iterable[Entry], config: Any) -> list[Parameter]:
         layers = range(config.num_hidden_layers) if "{i}" in entries[0].name else [None]
         for i in layers:
             for name, field, shape in entries:
-                sizes = tuple(getattr(config, size) for size in shape)
+                sizes = tuple(getattr(config, s) if isinstance(s, str) else s for s in shape)
                 parameters.append(Parameter(name.format(i=i), field.format(i=i), sizes))
     return parameters
 
@@ -62,17 +62,22 @@ def standard_name(name: str) -> str:
     return re.sub(r"(^|\.)LayerNorm\.beta\Z", r"\1LayerNorm.bias", name)
 
 
-def match(tensors: dict[str, StoredTensor], parameters: list[Parameter]) -> Match:
+def match(
+    tensors: dict[str, StoredTensor],
+    parameters: list[Parameter],
+    fixed: tuple[str, ...] = ("",),
+) -> Match:
     """Hold the names that are there against those that are needed.
 
-    ValueError if two names mean the same parameter, or a tensor has another shape than it needs.
+    ValueError if two names mean the same parameter, or a tensor has another shape than it needs
+    and its name begins with one of ``fixed``; one of another shape is else left unused.
     """
     wanted = {parameter.name: parameter for parameter in parameters}
     found: dict[str, tuple[Parameter, StoredTensor]] = {}
     renamed, unused, wrong = {}, [], []
     for name, tensor in tensors.items():
         standard = standard_name(name)
-        if standard not in wanted:
+        if standard not in wanted or not _fits(tensor, wanted[standard], fixed):
             unused.append(name)
             continue
         if standard in found:
@@ -89,3 +94,7 @@ def match(tensors: dict[str, StoredTensor], parameters: list[Parameter]) -> Matc
             "tensors do not have the shapes that config.json gives them: " + "; ".join(wrong)
         )
     return Match(found, [p for p in parameters if p.name not in found], renamed, unused)
+
+
+def _fits(tensor: StoredTensor, parameter: Parameter, fixed: tuple[str, ...]) -> bool:
+    return tensor.shape == parameter.shape or parameter.name.startswith(fixed)

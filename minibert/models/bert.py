@@ -4,20 +4,12 @@ Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", arXiv:18
 and names follow transformers' modeling_bert.py with eager attention.
 """
 
-import copy
 import math
-import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import DTypeLike
-
-from minibert.batch import Batch, make_batch
-from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
-from minibert.checkpoint.names import Entry, Parameter, expand, standard_name
+from minibert.checkpoint.names import Entry, standard_name
 from minibert.config import (
     COUNT,
     FLAG,
@@ -34,9 +26,10 @@ from minibert.config import (
 )
 from minibert.functions import ACTIVATIONS, Array
 from minibert.layers import Pooler
-from minibert.models.building import Builder, initializer
+from minibert.models.building import Builder
+from minibert.models.pretrained import Forward, PreTrainedModel
 from minibert.outputs import BaseModelOutputWithPooling
-from minibert.trace import Trace
+from minibert.trace import stage_axes
 
 MAX_PARAMETERS = 2**38  # a terabyte in float32
 
@@ -86,7 +79,7 @@ class BertConfig(PretrainedConfig):
                 f"it must be below 'vocab_size', which is {self.vocab_size}"
             )
         count = sum(
-            math.prod(getattr(self, size) for size in entry.shape)
+            math.prod(getattr(self, str(size)) for size in entry.shape)
             * (self.num_hidden_layers if "{i}" in entry.name else 1)
             for entry in NAMES
         )
@@ -111,7 +104,7 @@ _NARROW = ("hidden_size", "intermediate_size")
 # fmt: off
 #: Names in a checkpoint, our fields, shapes. Query, key, value and output are square: that a
 #: matrix is not transposed shows in numbers alone.
-NAMES = tuple(Entry(*line) for line in (
+ENCODER = tuple(Entry(*line) for line in (
     ("embeddings.word_embeddings.weight", "embeddings.word", _WORDS),
     ("embeddings.position_embeddings.weight", "embeddings.position", _POSITIONS),
     ("embeddings.token_type_embeddings.weight", "embeddings.token_type", _TYPES),
@@ -133,16 +126,21 @@ NAMES = tuple(Entry(*line) for line in (
     ("encoder.layer.{i}.output.dense.bias", "layer.{i}.feed_forward.output.bias", _HIDDEN),
     ("encoder.layer.{i}.output.LayerNorm.weight", "layer.{i}.norm.weight", _HIDDEN),
     ("encoder.layer.{i}.output.LayerNorm.bias", "layer.{i}.norm.bias", _HIDDEN),
-    ("pooler.dense.weight", "pooler.weight", _SQUARE),
-    ("pooler.dense.bias", "pooler.bias", _HIDDEN),
+))
+POOLER = tuple(Entry(*line) for line in (
+    ("pooler.dense.weight", "pooler.dense.weight", _SQUARE),
+    ("pooler.dense.bias", "pooler.dense.bias", _HIDDEN),
 ))
 # fmt: on
-REQUIRED = ("embeddings.", "encoder.")  # the pooler may be missing: it is then drawn
+NAMES = ENCODER + POOLER
 
 #: Beginnings of names that checkpoints of BERT have besides, and what they are.
 KNOWN_UNUSED = {
     "embeddings.position_ids": "a buffer that counts 0, 1, 2, ...",
     "embeddings.token_type_ids": "a buffer of zeros",
+    "pooler.": "belongs to the pooler, which this model has none of",
+    "cls.predictions.decoder.weight": "the word embeddings serve in a masked-language-model head",
+    "cls.predictions.decoder.bias": "cls.predictions.bias serves in a masked-language-model head",
     "cls.predictions.": "belongs to a masked-language-model head",
     "cls.seq_relationship.": "belongs to a next-sentence head",
     "classifier.": "belongs to a classification head",
@@ -150,146 +148,57 @@ KNOWN_UNUSED = {
 }
 
 
-class BertModel:
-    """BERT without a head: ids in, hidden states out.
+class BertPreTrainedModel(PreTrainedModel):
+    """Base of BertModel and of BERT with a head."""
 
-    ``BertModel(config, seed)`` draws its weights as transformers does, in float32: matrices and
-    embeddings from a normal distribution with the standard deviation ``config.initializer_range``,
-    biases 0, norms 1 and 0. The model is never changed by a call: threads may share it.
-    """
-
-    def __init__(self, config: BertConfig, seed: int = 0) -> None:
-        config = copy.deepcopy(config)
-        config.check()
-        initialize = _initializer(config, seed, np.dtype(np.float32))
-        arrays = {p.field: initialize(p) for p in expand(NAMES, config)}
-        self._assemble(config, arrays, None)
+    config_class = BertConfig
+    required = ("embeddings.", "encoder.")  # the pooler and a head may be missing: they are drawn
+    config: BertConfig
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | os.PathLike[str], dtype: DTypeLike = "float32", **config_overrides: Any
-    ) -> "BertModel":
-        """Open a checkpoint: config.json, and safetensors or PyTorch files.
+    def why_unused(cls, name: str, config: BertConfig) -> str:
+        """Say why a tensor of a checkpoint is not used, where that is known."""
+        standard = standard_name(name)
+        layer = re.match(r"encoder\.layer\.(\d+)\.", standard)
+        if layer and int(layer[1]) >= config.num_hidden_layers:
+            return f"the config has {config.num_hidden_layers} layers, counted from 0"
+        known = (why for start, why in KNOWN_UNUSED.items() if standard.startswith(start))
+        return next(known, "no tensor of BERT has this name")
 
-        dtype: "float32" or "float64"; what the file holds is widened or narrowed to it.
-        OSError for what is missing, ValueError or TypeError for what is wrong, in a sentence.
-        """
-        dtype = float_dtype(dtype)
-        config = BertConfig.from_pretrained(folder, **config_overrides)
-        arrays, report = load_arrays(
-            folder,
-            expand(NAMES, config),
-            REQUIRED,
-            _initializer(config, 0, dtype),
-            lambda name: why_unused(name, config),
-            dtype,
-        )
-        model = cls.__new__(cls)
-        model._assemble(config, arrays, report)
-        return model
 
-    def _assemble(
-        self, config: BertConfig, arrays: dict[str, Array], report: LoadingReport | None
-    ) -> None:
-        eps, heads = config.layer_norm_eps, config.num_attention_heads
-        build = Builder(arrays, eps, heads, config.hidden_act)
-        self.config = config
-        self.loading_report = report
+class BertModel(BertPreTrainedModel):
+    """BERT without a head: ids in, hidden states out.
+
+    A call returns a BaseModelOutputWithPooling.
+    """
+
+    output_class = BaseModelOutputWithPooling
+
+    @classmethod
+    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        return NAMES
+
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        build = Builder(self.config, arrays)
         self.embeddings = build.embeddings()
-        self.layers = tuple(build.layer(f"layer.{i}") for i in range(config.num_hidden_layers))
-        self.pooler = Pooler(build.linear("pooler"))
-        self._num_parameters = sum(array.size for array in arrays.values())
+        self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
+        self.pooler = (
+            Pooler(build.linear("pooler.dense")) if "pooler.dense.bias" in arrays else None
+        )
+
+    def stage_axes(self) -> dict[str, str]:
+        """Return the axes of every stage that a trace receives, in network order."""
+        return stage_axes(self.config.num_hidden_layers)
 
     @property
-    def dtype(self) -> "np.dtype[np.floating[Any]]":
-        """The dtype of the weights and of all that is computed."""
-        return self.embeddings.word.dtype
+    def encoder(self) -> "BertModel":
+        """The model that runs the layers: this one."""
+        return self
 
-    def num_parameters(self) -> int:
-        """Return how many numbers the model has learnt."""
-        return self._num_parameters
-
-    def __call__(
-        self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
-        position_ids: Any = None,
-        inputs_embeds: Any = None,
-        output_hidden_states: bool | None = None,
-        output_attentions: bool | None = None,
-        return_dict: bool | None = None,
-        trace: dict[str, Array] | None = None,
-    ) -> Any:
-        """Run the model on a batch.
-
-        input_ids: (B, T), lists or whole numbers, 0 to vocab_size - 1.
-        attention_mask: (B, T), 1 for a real token (the default), 0 for padding, in any pattern.
-        token_type_ids: (B, T), the segment of each token; 0 by default.
-        position_ids: (T,) or (B, T); 0, 1, 2, ... by default, padding counted.
-        inputs_embeds: (B, T, C), in place of input_ids.
-        output_hidden_states, output_attentions, return_dict: None means what the config says.
-        trace: a dict that receives every stage of trace.STAGES, as (B, T, ...) or (B, H, T, T).
-
-        Returns a BaseModelOutputWithPooling, or its tuple if return_dict is False. Padding is not
-        computed: there are zeros in its place. TypeError or ValueError for a bad argument.
-        """
-        batch = make_batch(
-            self.config,
-            self.dtype,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-        )
-        layers = [layer.name for layer in self.layers]
-        hidden_states = ["embeddings", *layers]
-        attentions = [f"{name}.attention.probabilities" for name in layers]
-        if not _either(output_hidden_states, self.config.output_hidden_states):
-            hidden_states = []
-        if not _either(output_attentions, self.config.output_attentions):
-            attentions = []
-        stages: dict[str, Array] = {} if trace is None else trace
-        wanted = {layers[-1], "pooler", *hidden_states, *attentions} if trace is None else None
-        self._run(batch, Trace(batch, stages, wanted))
-        output = BaseModelOutputWithPooling(
-            last_hidden_state=stages[layers[-1]],
-            pooler_output=stages["pooler"],
-            hidden_states=tuple(stages[name] for name in hidden_states) or None,
-            attentions=tuple(stages[name] for name in attentions) or None,
-        )
-        return output if _either(return_dict, self.config.return_dict) else output.to_tuple()
-
-    def _run(self, batch: Batch, trace: Trace) -> None:
-        rows = self.embeddings(batch, trace)
-        for layer in self.layers:
-            rows = layer(rows, batch, trace)
-        self.pooler(rows, batch, trace)
-
-    def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"{type(self).__name__}({c.num_hidden_layers} layers, hidden {c.hidden_size}, "
-            f"{c.num_attention_heads} heads, {self.num_parameters():,} parameters, {self.dtype})"
-        )
-
-
-def _either(argument: bool | None, configured: bool) -> bool:
-    return configured if argument is None else argument
-
-
-def _initializer(
-    config: BertConfig, seed: int, dtype: "np.dtype[Any]"
-) -> Callable[[Parameter], Array]:
-    return initializer(config.initializer_range, config.pad_token_id, seed, dtype)
-
-
-def why_unused(name: str, config: BertConfig) -> str:
-    """Say why a tensor of a checkpoint is not used, where that is known."""
-    standard = standard_name(name)
-    layer = re.match(r"encoder\.layer\.(\d+)\.", standard)
-    if layer and int(layer[1]) >= config.num_hidden_layers:
-        return f"the config has {config.num_hidden_layers} layers, counted from 0"
-    known = (why for start, why in KNOWN_UNUSED.items() if standard.startswith(start))
-    return next(known, "no tensor of BERT has this name")
+    def _finish(self, forward: Forward) -> dict[str, Any]:
+        pooled = None
+        if self.pooler is not None:
+            rows = self.pooler(forward.rows, forward.batch, forward.trace)
+            pooled = forward.batch.unpack_sequences(rows)
+        return {"last_hidden_state": forward.last_hidden_state(), "pooler_output": pooled}

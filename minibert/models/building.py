@@ -15,10 +15,8 @@ from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm, Linear, S
 class Builder:
     """Puts arrays together to layers. A layer's name is the beginning of its arrays' fields."""
 
+    config: Any
     arrays: dict[str, Array]
-    eps: float
-    num_heads: int
-    activation: str
 
     def linear(self, name: str) -> Linear:
         """Return the matrix and the bias of that name."""
@@ -27,7 +25,7 @@ class Builder:
     def norm(self, name: str) -> LayerNorm:
         """Return the norm of that name, with the model's eps."""
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
-        return LayerNorm(weight, bias, self.eps)
+        return LayerNorm(weight, bias, self.config.layer_norm_eps)
 
     def embeddings(self) -> Embeddings:
         """Return the three tables and their norm."""
@@ -56,7 +54,7 @@ class Builder:
             value=self.linear(f"{name}.value"),
             output=self.linear(f"{name}.output"),
             norm=self.norm(f"{name}.norm"),
-            num_heads=self.num_heads,
+            num_heads=self.config.num_attention_heads,
         )
 
     def feed_forward(self, name: str) -> FeedForward:
@@ -65,17 +63,12 @@ class Builder:
             name,
             intermediate=self.linear(f"{name}.intermediate"),
             output=self.linear(f"{name}.output"),
-            activation=self.activation,
+            activation=self.config.hidden_act,
         )
 
 
-def initializer(
-    spread: float, padding: int | None, seed: int, dtype: "np.dtype[Any]"
-) -> Callable[[Parameter], Array]:
-    """Return what draws a parameter as transformers does, one after the other.
-
-    spread is the standard deviation, padding the word whose embedding is zeros.
-    """
+def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Parameter], Array]:
+    """Return what draws a parameter as transformers does, one after the other."""
     random = np.random.default_rng(seed)
 
     def initialize(parameter: Parameter) -> Array:
@@ -85,9 +78,9 @@ def initializer(
             array = np.zeros(parameter.shape, dtype)
         else:
             array = random.standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
-            array *= spread
-        if parameter.field == "embeddings.word" and padding is not None:
-            array[padding] = 0
+            array *= config.initializer_range
+        if parameter.field == "embeddings.word" and config.pad_token_id is not None:
+            array[config.pad_token_id] = 0
         array.setflags(write=False)
         return array
 

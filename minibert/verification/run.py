@@ -4,15 +4,14 @@ from typing import Any
 
 from minibert.checkpoint.loading import LoadingReport
 from minibert.functions import Array
-from minibert.models.bert import BertModel
-from minibert.trace import stage_axes
+from minibert.models.pretrained import PreTrainedModel
 from minibert.verification.compare import ATOL, RTOL, Tolerance, compare, real_places
 from minibert.verification.reference import Reference
 from minibert.verification.report import Report
 
 
 def verify(
-    model: BertModel, reference: Reference, atol: float = ATOL, rtol: float = RTOL
+    model: PreTrainedModel, reference: Reference, atol: float = ATOL, rtol: float = RTOL
 ) -> Report:
     """Compare the model's stages with the reference's, on real tokens only.
 
@@ -25,7 +24,7 @@ def verify(
     inputs: dict[str, Any] = {**reference.inputs}
     model(**inputs, trace=stages)
     real = reference.real_tokens()
-    axes = stage_axes(model.config.num_hidden_layers)
+    axes = model.stage_axes()
     known = [name for name in axes if name in reference.stages]
     unknown = [name for name in reference.stages if name not in axes]
     rows = []
@@ -36,7 +35,7 @@ def verify(
     return Report(tuple(rows), tolerance, _provenance(model, reference, int(real.sum())))
 
 
-def _provenance(model: BertModel, reference: Reference, tokens: int) -> dict[str, Any]:
+def _provenance(model: PreTrainedModel, reference: Reference, tokens: int) -> dict[str, Any]:
     report: LoadingReport | None = model.loading_report
     recorded = reference.provenance.get("checkpoint_sha256")
     return {

@@ -7,7 +7,7 @@ import pytest
 
 from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
 from minibert.checkpoint.names import expand
-from minibert.models.bert import NAMES, REQUIRED, BertConfig, BertModel, why_unused
+from minibert.models.bert import NAMES, BertConfig, BertModel
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def load(folder, dtype="float32"):
         return np.zeros(parameter.shape, dtype)
 
     def reason(name):
-        return why_unused(name, config)
+        return BertModel.why_unused(name, config)
 
-    return load_arrays(folder, expand(NAMES, config), REQUIRED, draw, reason, dtype)
+    return load_arrays(folder, expand(NAMES, config), BertModel.required, draw, reason, dtype)
 
 
 FORMS = ["safetensors", "zip", "legacy"]
