@@ -155,3 +155,26 @@ class Pooler:
         pooled = functions.tanh(self.dense(rows[batch.first_rows()]))
         trace.pooled("pooler", pooled)
         return pooled
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionHead:
+    """Each token through a matrix, the activation and a norm; then a score for each word."""
+
+    name: str
+    dense: Linear
+    norm: LayerNorm
+    decoder: Linear  # (V, C), as a rule the matrix of the word embeddings
+    activation: str  # a key of functions.ACTIVATIONS
+
+    def __call__(self, rows: Array, trace: Trace) -> Array:
+        """(N, C) -> (N, V)."""
+        dense = self.dense(rows)
+        trace.rows(f"{self.name}.intermediate", dense)
+        active = functions.ACTIVATIONS[self.activation](dense)
+        trace.rows(f"{self.name}.activation", active)
+        normed = self.norm(active)
+        trace.rows(self.name, normed)
+        logits = self.decoder(normed)
+        trace.rows("logits", logits)
+        return logits

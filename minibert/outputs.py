@@ -64,3 +64,68 @@ class BaseModelOutputWithPooling(ModelOutput):
     pooler_output: Array
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedLMOutput(ModelOutput):
+    """logits: (B, T, V), zeros where the mask is 0."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NextSentencePredictorOutput(ModelOutput):
+    """logits: (B, 2); label 0 says that the second segment follows the first."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BertForPreTrainingOutput(ModelOutput):
+    """prediction_logits: (B, T, V); seq_relationship_logits: (B, 2)."""
+
+    prediction_logits: Array
+    seq_relationship_logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceClassifierOutput(ModelOutput):
+    """logits: (B, num_labels)."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MultipleChoiceModelOutput(ModelOutput):
+    """logits: (batch, choices)."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenClassifierOutput(ModelOutput):
+    """logits: (B, T, num_labels), zeros where the mask is 0."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class QuestionAnsweringModelOutput(ModelOutput):
+    """start_logits and end_logits: (B, T), zeros where the mask is 0."""
+
+    start_logits: Array
+    end_logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None

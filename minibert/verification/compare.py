@@ -110,6 +110,6 @@ def real_places(axes: str, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     if axes == "BHTT":
         return real[:, None, :, None] & real[:, None, None, :]
-    if axes == "BC":
+    if len(axes) == 2:  # one vector for each sequence
         return real[:, :1]
     return real[:, :, None]
