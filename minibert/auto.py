@@ -1,0 +1,164 @@
+"""From a checkpoint to the class that reads it: one small table."""
+
+import os
+from typing import Any, ClassVar, NoReturn
+
+from numpy.typing import DTypeLike
+
+from minibert.checkpoint.files import read_json, require_folder
+from minibert.checkpoint.names import standard_name
+from minibert.checkpoint.source import open_weights
+from minibert.config import CONFIG_NAME, PretrainedConfig
+from minibert.models.bert import BertConfig, BertModel
+from minibert.models.heads import (
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from minibert.models.pretrained import PreTrainedModel
+
+#: model_type -> what an Auto class stands for -> the class.
+CLASSES: dict[str, dict[str, Any]] = {
+    "bert": {
+        "config": BertConfig,
+        "model": BertModel,
+        "MaskedLM": BertForMaskedLM,
+        "NextSentencePrediction": BertForNextSentencePrediction,
+        "PreTraining": BertForPreTraining,
+        "SequenceClassification": BertForSequenceClassification,
+        "TokenClassification": BertForTokenClassification,
+        "QuestionAnswering": BertForQuestionAnswering,
+        "MultipleChoice": BertForMultipleChoice,
+    }
+}
+
+#: A tensor that only models of this type have.
+_TELLING_TENSORS = {"encoder.layer.0.attention.self.query.weight": "bert"}
+
+
+def model_type(folder: str | os.PathLike[str]) -> str:
+    """Return the model_type of a checkpoint.
+
+    Where config.json is silent, its architectures tell, then the names of the tensors. ValueError
+    if nothing does, or the type is unknown.
+    """
+    path = require_folder(folder) / CONFIG_NAME
+    config = read_json(path)
+    found = config.get("model_type")
+    if found is None:
+        found = _by_architectures(config.get("architectures")) or _by_tensors(folder)
+    if found is None:
+        raise ValueError(
+            f"{str(path)!r} has no model_type, and neither its architectures nor the tensors tell "
+            "which model it is: if you know, call its class, as BertModel.from_pretrained(...)"
+        )
+    if found not in CLASSES:
+        raise ValueError(
+            f"{str(path)!r} has the model_type {found!r:.80}; known: {', '.join(CLASSES)}"
+        )
+    return str(found)
+
+
+def _by_architectures(architectures: Any) -> str | None:
+    names = architectures if isinstance(architectures, list) else []
+    classes = {kind.__name__: key for key, kinds in CLASSES.items() for kind in kinds.values()}
+    return next((classes[name] for name in names if name in classes), None)
+
+
+def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
+    try:
+        names = {standard_name(name) for name in open_weights(folder).tensors}
+    except FileNotFoundError:  # a folder with a config alone
+        return None
+    return next((kind for name, kind in _TELLING_TENSORS.items() if name in names), None)
+
+
+class AutoConfig:
+    """Reads the config of whatever model is there."""
+
+    def __init__(self) -> NoReturn:
+        raise TypeError("call AutoConfig.from_pretrained(...); an AutoConfig itself is nothing")
+
+    @staticmethod
+    def from_pretrained(folder: str | os.PathLike[str], **overrides: Any) -> PretrainedConfig:
+        """Return the config; see BertConfig.from_pretrained."""
+        kind = CLASSES[model_type(folder)]["config"]
+        config: PretrainedConfig = kind.from_pretrained(folder, **overrides)
+        return config
+
+
+class _AutoClass:
+    """Base of the Auto classes: ``from_pretrained`` and ``from_config`` choose the class."""
+
+    stands_for: ClassVar[str]
+
+    def __init__(self) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(f"call {name}.from_pretrained(...) or {name}.from_config(config)")
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], dtype: DTypeLike = "float32", **options: Any
+    ) -> Any:
+        """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
+        return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **options)
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:
+        """Return a model with drawn weights."""
+        if not isinstance(config, PretrainedConfig):
+            raise TypeError(f"from_config takes a config, found a {type(config).__name__}")
+        kind: type[PreTrainedModel] = CLASSES[config.model_type][cls.stands_for]
+        return kind(config, seed)
+
+
+class AutoModel(_AutoClass):
+    """The model without a head."""
+
+    stands_for = "model"
+
+
+class AutoModelForMaskedLM(_AutoClass):
+    """The model that fills masks."""
+
+    stands_for = "MaskedLM"
+
+
+class AutoModelForNextSentencePrediction(_AutoClass):
+    """The model that tells whether a sentence follows another."""
+
+    stands_for = "NextSentencePrediction"
+
+
+class AutoModelForPreTraining(_AutoClass):
+    """The model with the heads of its pre-training."""
+
+    stands_for = "PreTraining"
+
+
+class AutoModelForSequenceClassification(_AutoClass):
+    """The model that labels a text."""
+
+    stands_for = "SequenceClassification"
+
+
+class AutoModelForTokenClassification(_AutoClass):
+    """The model that labels each token."""
+
+    stands_for = "TokenClassification"
+
+
+class AutoModelForQuestionAnswering(_AutoClass):
+    """The model that finds an answer in a text."""
+
+    stands_for = "QuestionAnswering"
+
+
+class AutoModelForMultipleChoice(_AutoClass):
+    """The model that chooses among texts."""
+
+    stands_for = "MultipleChoice"

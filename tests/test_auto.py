@@ -1,0 +1,90 @@
+import json
+import shutil
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, auto
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "copy")
+
+
+def rewrite(folder, **changes):
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    return folder
+
+
+def test_the_model_type_chooses_the_class(folder):
+    assert type(auto.AutoConfig.from_pretrained(folder)) is BertConfig
+    assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
+
+
+@pytest.mark.parametrize("task", [name for name in auto.CLASSES["bert"] if name[0].isupper()])
+@pytest.mark.filterwarnings("ignore:not in the checkpoint, newly initialized")
+def test_every_task_has_its_auto_class(folder, task):
+    kind = getattr(auto, f"AutoModelFor{task}")
+    model = kind.from_pretrained(folder, num_hidden_layers=1)
+    assert type(model).__name__ == f"BertFor{task}"
+    assert len(model.bert.layers) == 1
+    assert type(kind.from_config(model.config)) is type(model)
+
+
+def test_dtype_and_overrides_are_passed_on(folder):
+    model = auto.AutoModel.from_pretrained(folder, dtype="float64", num_hidden_layers=1)
+    assert (model.dtype.name, len(model.layers)) == ("float64", 1)
+    assert auto.AutoConfig.from_pretrained(folder, num_labels=7).num_labels == 7
+
+
+@pytest.mark.parametrize(
+    "architectures", [["BertModel"], ["BertForMaskedLM"], ["Other", "BertModel"]]
+)
+def test_without_a_model_type_the_architectures_tell(folder, architectures):
+    rewrite(folder, model_type=None, architectures=architectures)
+    assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
+
+
+@pytest.mark.parametrize("architectures", [None, ["Other"], []])
+def test_without_architectures_the_tensors_tell(folder, architectures):
+    rewrite(folder, model_type=None, architectures=architectures)
+    assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
+
+
+def test_if_nothing_tells_it_says_what_to_call(folder):
+    rewrite(folder, model_type=None, architectures=None)
+    tensors = load_file(folder / "model.safetensors")
+    save_file(
+        {f"other.{name}": value for name, value in tensors.items()}, folder / "model.safetensors"
+    )
+    with pytest.raises(ValueError, match=r"BertModel\.from_pretrained"):
+        auto.AutoModel.from_pretrained(folder)
+
+
+def test_a_config_alone_is_no_crash(folder):
+    rewrite(folder, model_type=None, architectures=None)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="no model_type"):
+        auto.AutoConfig.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("found", ["roberta", 7, ""])
+def test_an_unknown_model_type_lists_the_known(folder, found):
+    rewrite(folder, model_type=found)
+    with pytest.raises(ValueError, match=r"model_type .*; known: bert"):
+        auto.AutoModel.from_pretrained(folder)
+
+
+def test_an_auto_class_is_not_made_itself():
+    with pytest.raises(TypeError, match=r"AutoModel\.from_pretrained"):
+        auto.AutoModel()
+    with pytest.raises(TypeError, match=r"AutoConfig\.from_pretrained"):
+        auto.AutoConfig()
+
+
+def test_from_config_takes_a_config():
+    with pytest.raises(TypeError, match="takes a config, found a dict"):
+        auto.AutoModel.from_config({"hidden_size": 21})
