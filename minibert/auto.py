@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.names import standard_name
-from minibert.checkpoint.source import open_weights
+from minibert.checkpoint.source import find_folder, open_weights
 from minibert.config import CONFIG_NAME, PretrainedConfig
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.heads import (
@@ -20,11 +20,13 @@ from minibert.models.heads import (
     BertForTokenClassification,
 )
 from minibert.models.pretrained import PreTrainedModel
+from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.
 CLASSES: dict[str, dict[str, Any]] = {
     "bert": {
         "config": BertConfig,
+        "tokenizer": BertTokenizer,
         "model": BertModel,
         "MaskedLM": BertForMaskedLM,
         "NextSentencePrediction": BertForNextSentencePrediction,
@@ -84,11 +86,39 @@ class AutoConfig:
         raise TypeError("call AutoConfig.from_pretrained(...); an AutoConfig itself is nothing")
 
     @staticmethod
-    def from_pretrained(folder: str | os.PathLike[str], **overrides: Any) -> PretrainedConfig:
+    def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PretrainedConfig:
         """Return the config; see BertConfig.from_pretrained."""
+        folder, overrides = find_folder(name, ("config",), options)
         kind = CLASSES[model_type(folder)]["config"]
         config: PretrainedConfig = kind.from_pretrained(folder, **overrides)
         return config
+
+
+class AutoTokenizer:
+    """Reads the tokenizer of whatever model is there."""
+
+    def __init__(self) -> NoReturn:
+        raise TypeError("call AutoTokenizer.from_pretrained(...)")
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike[str], **options: Any) -> BertTokenizer:
+        """Return the tokenizer; see BertTokenizer.from_pretrained.
+
+        The tokenizer_class of tokenizer_config.json tells which; config.json, if that is silent.
+        """
+        folder, overrides = find_folder(name, ("tokenizer",), options)
+        found = _by_tokenizer(folder)
+        if found is None:
+            found = model_type(find_folder(name, ("config",), options)[0])
+        tokenizer: BertTokenizer = CLASSES[found]["tokenizer"].from_pretrained(folder, **overrides)
+        return tokenizer
+
+
+def _by_tokenizer(folder: str | os.PathLike[str]) -> str | None:
+    path = require_folder(folder) / "tokenizer_config.json"
+    name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
+    classes = {kinds["tokenizer"].__name__: key for key, kinds in CLASSES.items()}
+    return classes.get(name.removesuffix("Fast"))
 
 
 class _AutoClass:
@@ -102,10 +132,11 @@ class _AutoClass:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | os.PathLike[str], dtype: DTypeLike = "float32", **options: Any
+        cls, name: str | os.PathLike[str], dtype: DTypeLike = "float32", **options: Any
     ) -> Any:
         """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
-        return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **options)
+        folder, others = find_folder(name, ("config", "weights"), options)
+        return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **others)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:

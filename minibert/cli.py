@@ -1,12 +1,16 @@
-"""The command line: ``minibert verify`` and ``minibert inspect``."""
+"""The command line: verify, inspect, and the tasks."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from minibert.checkpoint.files import require_folder
+import numpy as np
+
+from minibert.checkpoint.files import require_folder, write_whole
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 
 REFERENCE_NAME = "reference.safetensors"
@@ -26,6 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
     commands = parser.add_subparsers(dest="name", required=True)
+    _add_checks(commands)
+    _add_tasks(commands)
+    return parser
+
+
+def _add_checks(commands: Any) -> None:
     verify = commands.add_parser("verify", help="compare a checkpoint's stages with a reference")
     verify.set_defaults(command=_verify)
     verify.add_argument(
@@ -43,7 +53,29 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
     inspect.set_defaults(command=_inspect)
     inspect.add_argument("folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT)
-    return parser
+
+
+def _add_tasks(commands: Any) -> None:
+    def task(name: str, command: Any, about: str, *arguments: str) -> Any:
+        parser = commands.add_parser(name, help=about)
+        parser.set_defaults(command=command)
+        for argument in arguments:
+            parser.add_argument(argument)
+        parser.add_argument(
+            "--model", help="a folder or a Hub id; default: the embedded checkpoint"
+        )
+        return parser
+
+    fill = task("fill-mask", _fill_mask, "likely words for each [MASK]", "text")
+    fill.add_argument("--top-k", type=int, default=5)
+    fill.add_argument("--targets", nargs="+", help="compare these words only")
+    task("next-sentence", _next_sentence, "does a text follow another?", "first", "second")
+    task("classify", _classify, "the labels of a text", "text")
+    task("tag", _tag, "the label of each word", "text")
+    task("answer", _answer, "the answer to a question in a context", "question", "context")
+    embed = task("embed", _embed, "vectors of the lines of a file, as .npy")
+    embed.add_argument("file", nargs="?", help="default: standard input")
+    embed.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.npy")
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -81,3 +113,62 @@ def _inspect(options: argparse.Namespace) -> int:
     inspection = inspect(options.folder)
     print(inspection)
     return 1 if inspection.problems else 0
+
+
+def _fill_mask(options: argparse.Namespace) -> int:
+    from minibert.tasks import fill_mask
+
+    found = fill_mask(options.text, options.top_k, options.targets, options.model)
+    for mask in found if isinstance(found[0], list) else [found]:
+        for word in mask:
+            print(f"{word['score']:.3f}  {word['token_str']:16}  {word['sequence']}")
+    return 0
+
+
+def _next_sentence(options: argparse.Namespace) -> int:
+    from minibert.tasks import next_sentence
+
+    for name, score in next_sentence(options.first, options.second, options.model).items():
+        print(f"{score:.3f}  {name}")
+    return 0
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from minibert.tasks import classify
+
+    for label in classify(options.text, model=options.model):
+        print(f"{label['score']:.3f}  {label['label']}")
+    return 0
+
+
+def _tag(options: argparse.Namespace) -> int:
+    from minibert.tasks import tag
+
+    for word in tag(options.text, model=options.model):
+        print(f"{word['score']:.3f}  {word['label']:16}  {word['word']}")
+    return 0
+
+
+def _answer(options: argparse.Namespace) -> int:
+    from minibert.tasks import answer
+
+    found = answer(options.question, options.context, model=options.model)
+    print(f"{found['score']:.3f}  {found['answer']}")
+    return 0
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from minibert.tasks import embed
+
+    if options.file is None:
+        lines = sys.stdin.read().splitlines()
+    else:
+        lines = Path(options.file).read_text(encoding="utf-8").splitlines()
+    if not lines:
+        raise ValueError(f"{options.file or 'standard input'} has no line to embed")
+    vectors = embed(lines, model=options.model)
+    content = io.BytesIO()
+    np.save(content, vectors)
+    write_whole(options.output, content.getvalue())
+    print(f"{options.output}: {vectors.shape[0]} vectors of {vectors.shape[1]}, {vectors.dtype}")
+    return 0

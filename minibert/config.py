@@ -16,7 +16,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import read_json, require_folder, write_whole
+from minibert.checkpoint.files import read_json, write_whole
+from minibert.checkpoint.source import find_folder
 
 CONFIG_NAME = "config.json"
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -211,14 +212,14 @@ class PretrainedConfig:
         return config
 
     @classmethod
-    def from_pretrained(
-        cls: type[Config], folder: str | os.PathLike[str], **overrides: Any
-    ) -> Config:
-        """Read config.json from a folder; keywords override it.
+    def from_pretrained(cls: type[Config], name: str | os.PathLike[str], **options: Any) -> Config:
+        """Read config.json of a folder or a Hub id; keywords override it.
 
-        OSError if it is not there, ValueError if it is not what it should be.
+        options: see BertModel.from_pretrained. OSError if it is not there, ValueError if it is not
+        what it should be.
         """
-        path = require_folder(folder) / CONFIG_NAME
+        folder, overrides = find_folder(name, ("config",), options)
+        path = folder / CONFIG_NAME
         try:
             return cls.from_dict(read_json(path), **overrides)
         except ValueError as error:

@@ -1,11 +1,13 @@
 """Files from strangers: opened only if regular, told for what they are, written whole or not."""
 
+import errno
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
@@ -69,6 +71,21 @@ def _kind(mode: int) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ValueError with a sentence if it holds anything else."""
+    value = _load_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """Return the list in a JSON file; ValueError with a sentence if it holds anything else."""
+    value = _load_json(path)
+    if not isinstance(value, list):
+        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not a list")
+    return value
+
+
+def _load_json(path: Path) -> Any:
     require_file(path)
     if path.stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
@@ -81,8 +98,6 @@ def read_json(path: Path) -> dict[str, Any]:
         found = describe(path)
         hint = f"it looks like {found}" if found else str(error)
         raise ValueError(f"{str(path)!r} is not JSON: {hint}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not an object")
     return value
 
 
@@ -135,24 +150,51 @@ def sha256(paths: Iterable[Path]) -> str:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that the old file or the new one is there."""
-    import tempfile  # as above
+    """Write beside the place and rename, so that the old file or the new one is there.
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
+    OSError with a sentence if that cannot be done.
+    """
+    temporary = beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with new_file(temporary) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())  # mkstemp lets only the owner read
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):  # there is none if it could not be made
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise why_not_saved(path, error, "What was there is unchanged") from error
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def beside(path: Path) -> Path:
+    """Return a hidden name in the same folder, for a file that will be renamed to the path."""
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is not there yet; what was written is on the disk at the end."""
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space, or save elsewhere",
+    errno.EDQUOT: "your share of the disk is used up; free some space, or save elsewhere",
+    errno.EFBIG: "a file would be larger than is allowed here (ulimit -f, or the file system); "
+    "save in smaller shards, or elsewhere",
+    errno.EACCES: "you have no permission to write there; change it, or save elsewhere",
+    errno.EPERM: "you have no permission to write there; change it, or save elsewhere",
+    errno.EROFS: "it can only be read; save elsewhere",
+}
+
+
+def why_not_saved(path: Path, error: OSError, state: str) -> OSError:
+    """Return an error of the same kind that says where, why, what to do and what is there now."""
+    found = error.strerror or str(error)
+    why = f"{_REASONS[error.errno]} ({found})" if error.errno in _REASONS else found
+    text = f"{str(path)!r} cannot be saved: {why}. {state}"
+    return OSError(error.errno, text) if error.errno else OSError(text)

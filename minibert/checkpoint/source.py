@@ -1,8 +1,10 @@
 """From a folder to its tensors: which files hold the weights, and what is in them."""
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from minibert.checkpoint.files import read_json, require_file, require_folder
 from minibert.checkpoint.safetensors import read_safetensors
@@ -27,6 +29,22 @@ class Weights:
 
     files: tuple[Path, ...]
     tensors: dict[str, StoredTensor]
+
+
+def find_folder(
+    name: str | os.PathLike[str], wants: Collection[str], options: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of that name, or of that Hub id in the cache, and the other options.
+
+    Options of the Hub are revision, token, cache_dir, local_files_only and force_download. Errors
+    are those of hub.local_folder.
+    """
+    from minibert.checkpoint.hub import HubOptions, local_folder  # few need it, and all would wait
+
+    fields = HubOptions.__dataclass_fields__
+    hub = {key: value for key, value in options.items() if key in fields}
+    others = {key: value for key, value in options.items() if key not in fields}
+    return local_folder(name, wants, HubOptions(**hub)), others
 
 
 def open_weights(folder: str | os.PathLike[str]) -> Weights:

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
 from minibert.checkpoint.names import Entry, expand
+from minibert.checkpoint.source import find_folder
 from minibert.config import PretrainedConfig
 from minibert.functions import Array
 from minibert.models.building import initializer
@@ -73,19 +74,22 @@ class PreTrainedModel:
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        folder: str | os.PathLike[str],
+        name: str | os.PathLike[str],
         dtype: DTypeLike = "float32",
         ignore_mismatched_sizes: bool = False,
-        **config_overrides: Any,
+        **options: Any,
     ) -> Model:
-        """Open a checkpoint: config.json, and safetensors or PyTorch files.
+        """Open a checkpoint, a folder or a Hub id: config.json, and safetensors or PyTorch files.
 
         dtype: "float32" or "float64"; what the file holds is widened or narrowed to it.
         ignore_mismatched_sizes: draw a head anew if its shape in the file is not the config's.
+        options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
+        others override the config.
         OSError for what is missing, ValueError or TypeError for what is wrong, in a sentence.
         """
         dtype = float_dtype(dtype)
-        config: Any = cls.config_class.from_pretrained(folder, **config_overrides)
+        folder, overrides = find_folder(name, ("config", "weights"), options)
+        config: Any = cls.config_class.from_pretrained(folder, **overrides)
         model = cls.__new__(cls)
         arrays, report = load_arrays(
             folder,
@@ -189,6 +193,31 @@ class PreTrainedModel:
         """Return the tensors by field as they are now, under their standard names."""
         parameters = expand(self.names(self.config), self.config)
         return {p.name: self._tensor(p.field) for p in parameters}
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        safe_serialization: bool = True,
+        max_shard_size: int | str = "50GB",
+    ) -> None:
+        """Write config.json and model.safetensors into a folder, made if need be.
+
+        safe_serialization: False writes pytorch_model.bin, which torch.load reads. max_shard_size:
+        what is larger becomes shards and an index. A crash leaves the old checkpoint or the new
+        one. ValueError for a bad size; OSError if the folder cannot be written.
+        """
+        from minibert.checkpoint.save import save_checkpoint  # few need it, and all would wait
+
+        config = copy.deepcopy(self.config)
+        config.architectures, config.dtype = [type(self).__name__], self.dtype.name
+        save_checkpoint(
+            folder,
+            config,
+            self.state_dict(),
+            safe_serialization=safe_serialization,
+            max_shard_size=max_shard_size,
+        )
 
     def _tensor(self, field: str) -> Array:
         part: Any = self.encoder if field.startswith(("embeddings.", "layer.", "pooler.")) else self

@@ -1,0 +1,136 @@
+"""Sentence embeddings, as sentence-transformers makes them.
+
+Reimers and Gurevych, "Sentence-BERT", arXiv:1908.10084.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.checkpoint.files import read_json, read_json_list
+from minibert.functions import Array
+from minibert.models.bert import BertModel
+from minibert.tasks.common import Source, by_length, folder_of, load, require_text, room
+
+POOLINGS = ("mean", "cls", "max")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a folder of sentence-transformers wants its texts embedded."""
+
+    pooling: str = "mean"
+    normalize: bool = True
+    max_tokens: int | None = None
+
+
+def embed(
+    texts: str | Sequence[str],
+    pooling: str | None = None,
+    normalize: bool | None = None,
+    batch_size: int = 32,
+    model: Source = None,
+) -> Array:
+    """Return one vector for each text: (len(texts), C); (C,) for a single text.
+
+    pooling: "mean" over the real tokens, "cls", or "max". normalize: to length 1. None means what
+    modules.json of a sentence-transformers folder says; elsewhere the mean, normalized. Texts that
+    are too long for the model are cut.
+    """
+    source = model if isinstance(model, tuple) else folder_of(model)
+    embedder, tokenizer = load(source, BertModel)
+    settings = Settings() if isinstance(source, tuple) else read_settings(source)
+    pooling = settings.pooling if pooling is None else pooling
+    normalize = settings.normalize if normalize is None else normalize
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling is {pooling!r}; allowed: {', '.join(POOLINGS)}")
+    single = isinstance(texts, str)
+    rows = [require_text("a text", text) for text in ([texts] if single else texts)]
+    limit = min(room(embedder, tokenizer), settings.max_tokens or 2**31)
+    vectors = np.zeros((len(rows), embedder.config.hidden_size), embedder.dtype)
+    for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
+        batch = [rows[place] for place in places]
+        inputs = tokenizer(
+            batch, padding=True, truncation=True, max_length=limit, return_tensors="np"
+        )
+        hidden_states = embedder(**inputs).last_hidden_state
+        vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, pooling)
+    if normalize:
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors[0] if single else vectors
+
+
+def _pool(hidden_states: Array, real: NDArray[np.bool_], pooling: str) -> Array:
+    """(B, T, C) -> (B, C), over real tokens only."""
+    if pooling == "cls":
+        return hidden_states[:, 0]
+    if pooling == "max":
+        largest: Array = np.where(real[:, :, None], hidden_states, -np.inf).max(axis=1)
+        return largest.astype(hidden_states.dtype)
+    mean: Array = hidden_states.sum(axis=1)  # padding is zeros
+    mean /= real.sum(axis=1, keepdims=True).astype(mean.dtype)
+    return mean
+
+
+def _progress(batches: list[Any]) -> Any:
+    if len(batches) < 10:
+        return batches
+    from tqdm import tqdm  # huggingface_hub brings it
+
+    return tqdm(batches, desc="embed", unit="batch", disable=None)  # None: on a terminal only
+
+
+def read_settings(folder: str | os.PathLike[str]) -> Settings:
+    """Read modules.json and what it names; the defaults if there is none.
+
+    ValueError for a module or a pooling that is not known here.
+    """
+    path = Path(folder)
+    if not (path / "modules.json").exists():
+        return Settings()
+    pooling, normalize, max_tokens = "mean", False, None
+    for module in read_json_list(path / "modules.json"):
+        kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
+        if kind == "Transformer":
+            max_tokens = _max_tokens(path / "sentence_bert_config.json")
+        elif kind == "Pooling":
+            pooling = _pooling(_inside(path, module.get("path")) / "config.json")
+        elif kind == "Normalize":
+            normalize = True
+        else:
+            raise ValueError(
+                f"{str(path / 'modules.json')!r} has the unknown module {module!r:.80}"
+            )
+    return Settings(pooling, normalize, max_tokens)
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    if not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
+        raise ValueError(f"modules.json names the folder {name!r:.80}; allowed: one beside it")
+    return folder / name
+
+
+def _max_tokens(path: Path) -> int | None:
+    limit = read_json(path).get("max_seq_length") if path.exists() else None
+    if limit is not None and (type(limit) is not int or limit < 3):
+        raise ValueError(f"{str(path)!r} has max_seq_length {limit!r:.80}; needed: 3 or more")
+    return limit
+
+
+def _pooling(path: Path) -> str:
+    config = read_json(path)
+    names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+    start = "pooling_mode_"
+    chosen = [
+        k.removeprefix(start) for k, on in config.items() if k.startswith(start) and on is True
+    ]
+    if "pooling_mode" in config:  # the newer form
+        chosen.append(f"{config['pooling_mode']}_tokens".replace("cls_tokens", "cls_token"))
+    if len(chosen) != 1 or chosen[0] not in names:
+        raise ValueError(f"{str(path)!r} pools by {chosen}; known: one of {', '.join(names)}")
+    return names[chosen[0]]

@@ -1,0 +1,76 @@
+"""Labels: of a text, and of each word."""
+
+from typing import Any
+
+import numpy as np
+
+from minibert.functions import Array, sigmoid, softmax
+from minibert.models.heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.tasks.common import Source, load, require_text
+
+
+def classify(text: str, text_pair: str | None = None, model: Source = None) -> list[dict[str, Any]]:
+    """Return every label of a text, or of a pair, with its score, best first.
+
+    Scores are probabilities: over all labels; or each by itself, if the config's problem_type is
+    multi_label_classification or there is but one label. For regression they are the plain numbers.
+    """
+    classifier, tokenizer = load(model, BertForSequenceClassification)
+    pair = None if text_pair is None else require_text("text_pair", text_pair)
+    inputs = tokenizer(require_text("text", text), pair, truncation=True, return_tensors="np")
+    logits = classifier(**inputs).logits
+    scores = _scores(logits, classifier.config.problem_type)[0]
+    return [
+        {"label": _label(classifier, int(i)), "score": float(scores[i])}
+        for i in np.argsort(-scores, kind="stable")
+    ]
+
+
+def _scores(logits: Array, problem_type: str | None) -> Array:
+    if problem_type == "regression":
+        return logits
+    if problem_type == "multi_label_classification" or logits.shape[-1] == 1:
+        return sigmoid(logits)
+    return softmax(logits)
+
+
+def _label(model: Any, index: int) -> str:
+    return str(model.config.id2label.get(index, f"LABEL_{index}"))
+
+
+def tag(text: str, aggregation: str = "first", model: Source = None) -> list[dict[str, Any]]:
+    """Return the label of each word: word, label, score, start, end (places in the text).
+
+    A word's pieces are joined. aggregation: whose probabilities count for the word, those of its
+    "first" piece, the "average", or those of the piece that is surest ("max").
+    """
+    tagger, tokenizer = load(model, BertForTokenClassification)
+    if aggregation not in ("first", "average", "max"):
+        raise ValueError(f"aggregation is {aggregation!r}; allowed: 'first', 'average', 'max'")
+    inputs = tokenizer(require_text("text", text), return_tensors="np", return_offsets_mapping=True)
+    offsets = inputs.pop("offset_mapping")[0]
+    probabilities = softmax(tagger(**inputs).logits)[0]
+    words: dict[int, list[int]] = {}
+    for place, word in enumerate(inputs.word_ids(0)):
+        if word is not None:
+            words.setdefault(word, []).append(place)
+    return [_word(tagger, text, offsets, probabilities, w, aggregation) for w in words.values()]
+
+
+def _word(
+    tagger: Any, text: str, offsets: Any, probabilities: Array, places: list[int], aggregation: str
+) -> dict[str, Any]:
+    pieces = probabilities[places]
+    surest = pieces.max(axis=-1).argmax()
+    scores = {"first": pieces[0], "average": pieces.mean(axis=0), "max": pieces[surest]}[
+        aggregation
+    ]
+    best = int(scores.argmax())
+    start, end = int(offsets[places[0]][0]), int(offsets[places[-1]][1])
+    return {
+        "word": text[start:end],
+        "label": _label(tagger, best),
+        "score": float(scores[best]),
+        "start": start,
+        "end": end,
+    }

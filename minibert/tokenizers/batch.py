@@ -1,0 +1,77 @@
+"""What calling a tokenizer returns: named columns, one entry for each row."""
+
+from collections import UserDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.tokenizers.encoding import Encoding
+
+
+class BatchEncoding(UserDict[str, Any]):
+    """A dictionary, after transformers' class of that name; ``model(**batch)`` takes it whole.
+
+    ``batch.input_ids`` is ``batch["input_ids"]``; ``batch[0]`` is the first row, with all that is
+    known of its tokens.
+    """
+
+    def __init__(self, columns: dict[str, Any], rows: Sequence[Encoding]) -> None:
+        super().__init__(columns)
+        self.encodings = list(rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        if isinstance(key, int | slice):
+            return self.encodings[key]
+        raise KeyError(f"{key!r} is no key; needed: the name of a column or the number of a row")
+
+    def __getattr__(self, name: str) -> Any:
+        columns = vars(self).get("data", {})
+        if name in columns:
+            return columns[name]
+        raise AttributeError(f"this BatchEncoding has no {name!r}; it has {', '.join(columns)}")
+
+    @property
+    def is_fast(self) -> bool:
+        """True: what transformers' fast tokenizers tell of each token is here."""
+        return True
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """Return the tokens of a row."""
+        return self.encodings[batch_index].tokens
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """Return for each token the number of its word in the text; None for special tokens."""
+        return self.encodings[batch_index].word_ids
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """Return for each token 0 (the text), 1 (its pair) or None (special tokens, padding)."""
+        return self.encodings[batch_index].sequence_ids
+
+
+_FIELDS = {
+    "input_ids": "ids",
+    "token_type_ids": "type_ids",
+    "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask",
+    "offset_mapping": "offsets",
+}
+
+
+def to_columns(rows: Sequence[Encoding], names: Iterable[str]) -> dict[str, list[Any]]:
+    """Return columns by transformers' names, one entry for each row."""
+    return {name: [getattr(row, _FIELDS[name]) for row in rows] for name in names}
+
+
+def to_array(name: str, values: list[Any]) -> NDArray[np.int64]:
+    """Return a column as an array; ValueError if its rows differ in length."""
+    lengths = sorted({len(value) for value in values if isinstance(value, list)})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{name} is ragged: rows have {lengths[0]} to {lengths[-1]} tokens, and an array needs "
+            "one length: pad it with padding=True (and cut what is too long with truncation=True)"
+        )
+    return np.array(values, np.int64)

@@ -1,0 +1,268 @@
+"""BertTokenizer: from texts to the rows of ids that a BERT model reads."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minibert.checkpoint.source import find_folder
+from minibert.tokenizers.added import AddedToken
+from minibert.tokenizers.batch import BatchEncoding, to_array, to_columns
+from minibert.tokenizers.encoding import (
+    Encoding,
+    Side,
+    Template,
+    Truncation,
+    bert_template,
+    fill,
+    pad,
+    truncate,
+)
+from minibert.tokenizers.files import read_tokenizer
+from minibert.tokenizers.lookup import Lookup
+from minibert.tokenizers.normalize import Normalizer
+from minibert.tokenizers.options import (
+    Lengths,
+    check_lengths,
+    check_model_max_length,
+    check_settings,
+    check_stride,
+    check_tensors,
+    check_texts,
+    check_whole,
+)
+from minibert.tokenizers.saving import save_tokenizer
+from minibert.tokenizers.text import tokenize_text
+from minibert.tokenizers.wordpiece import WordPiece
+
+Tokenizer = TypeVar("Tokenizer", bound="BertTokenizer")
+
+
+class BertTokenizer(Lookup):
+    """BERT's tokenizer, with the calls of transformers' class of that name.
+
+    WordPiece (Schuster & Nakajima 2012) after BERT's normalising and splitting (Devlin et al.
+    2018), as the tokenizers library does it: the same ids and offsets. Threads may share one.
+    """
+
+    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
+
+    def __init__(
+        self,
+        vocab: Mapping[str, int],
+        do_lower_case: bool = True,
+        *,
+        unk_token: str = "[UNK]",
+        sep_token: str | None = "[SEP]",
+        pad_token: str | None = "[PAD]",
+        cls_token: str | None = "[CLS]",
+        mask_token: str | None = "[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        clean_text: bool = True,
+        added_tokens: Mapping[int, AddedToken] | None = None,
+        template: Template | None = None,
+        prefix: str = "##",
+        max_input_chars_per_word: int = 100,
+        model_max_length: int | None = None,
+        padding_side: Side = "right",
+        truncation_side: Side = "right",
+        decoder_cleanup: bool = True,
+        clean_up_tokenization_spaces: bool = False,
+    ) -> None:
+        check_settings(
+            do_lower_case=do_lower_case,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            strip_accents=strip_accents,
+            clean_text=clean_text,
+            padding_side=padding_side,
+            truncation_side=truncation_side,
+            decoder_cleanup=decoder_cleanup,
+            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
+        )
+        self.normalizer = Normalizer(
+            clean_text, tokenize_chinese_chars, strip_accents, do_lower_case
+        )
+        names = {
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        super().__init__(vocab, self.normalizer, added_tokens or {}, names)
+        self.wordpiece = WordPiece(
+            self._vocabulary.base, unk_token, prefix, max_input_chars_per_word
+        )
+        self.template = self._bert_template() if template is None else template
+        self._check_template()
+        self.model_max_length = check_model_max_length(model_max_length)
+        self.padding_side = padding_side
+        self.truncation_side = truncation_side
+        self.prefix = prefix
+        self.decoder_cleanup = decoder_cleanup
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self._warned_of_length = False
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Tokenizer],
+        name: str | os.PathLike[str],
+        *,
+        do_lower_case: bool | None = None,
+        **options: Any,
+    ) -> Tokenizer:
+        """Read tokenizer.json of a folder or a Hub id, or vocab.txt and tokenizer_config.json.
+
+        options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
+        others override what the files say. OSError if files are missing, ValueError if they are
+        not what they should be.
+        """
+        path, overrides = find_folder(name, ("tokenizer",), options)
+        keywords = read_tokenizer(path, do_lower_case)
+        try:
+            return cls(**{**keywords, **overrides})
+        except ValueError as error:
+            raise ValueError(f"the tokenizer in {str(path)!r}: {error}") from None
+
+    def _bert_template(self) -> Template:
+        cls, cls_id = self.cls_token, self.cls_token_id
+        sep, sep_id = self.sep_token, self.sep_token_id
+        if cls is None or cls_id is None or sep is None or sep_id is None:
+            raise ValueError("a cls_token and a sep_token are needed to put around texts")
+        return bert_template(cls, cls_id, sep, sep_id)
+
+    def _check_template(self) -> None:
+        for slot in (*self.template.single, *self.template.pair):
+            for token, number in zip(slot.tokens, slot.ids, strict=True):
+                if self._vocabulary.id(token) != number:
+                    raise ValueError(
+                        f"{token!r} has the id {number!r:.60} in the template (post_processor); "
+                        f"the vocabulary gives it {self._vocabulary.id(token)}"
+                    )
+
+    @property
+    def do_lower_case(self) -> bool:
+        """Whether texts are lower-cased."""
+        return self.normalizer.lowercase
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return how many special tokens stand around a text, or a pair of texts."""
+        return self.template.special_tokens(pair)
+
+    def __call__(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool = True,
+        return_attention_mask: bool = True,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+    ) -> BatchEncoding:
+        """Return the ids of a text, a pair, a list of texts, or a list of pairs.
+
+        padding: True or "longest" (row of the call), "max_length".
+        truncation: True or "longest_first", "only_first", "only_second"; a max_length alone means
+        the first. Without max_length, model_max_length counts.
+        stride, return_overflowing_tokens: what is cut off follows in rows of its own, each
+        repeating ``stride`` tokens; overflow_to_sample_mapping tells whose they are.
+        return_tensors: "np" gives arrays, (rows, tokens). return_offsets_mapping: where each token
+        stands in its text.
+
+        An empty text_pair is a pair, as in the tokenizers library; transformers takes it for none.
+        """
+        arrays = check_tensors(return_tensors)
+        lengths = check_lengths(padding, truncation, max_length, self.model_max_length)
+        check_whole("stride", stride, 0)
+        texts, is_list = check_texts(text, text_pair)
+        groups = [self._encode(t, add_special_tokens, lengths, stride) for t in texts]
+        if not return_overflowing_tokens:
+            groups = [group[:1] for group in groups]
+        rows = self._pad([row for group in groups for row in group], lengths)
+        if max_length is None and not lengths.truncation:
+            self._warn_of_length(max(map(len, rows)))
+        wanted = {
+            "input_ids": True,
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        columns = to_columns(rows, [name for name, is_wanted in wanted.items() if is_wanted])
+        if return_overflowing_tokens:
+            of_texts = [i for i, group in enumerate(groups) for _ in group]
+            columns["overflow_to_sample_mapping"] = of_texts
+        if arrays:
+            return BatchEncoding({k: to_array(k, v) for k, v in columns.items()}, rows)
+        if is_list or return_overflowing_tokens:
+            return BatchEncoding(columns, rows)
+        return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
+
+    def _encode(
+        self, texts: tuple[str, ...], special: bool, lengths: Lengths, stride: int
+    ) -> list[Encoding]:
+        """Return the row of a text or a pair, and rows for what does not fit into it."""
+        split = tuple(
+            tokenize_text(text, self._vocabulary, self.normalizer, self.wordpiece) for text in texts
+        )
+        slots = self.template.pair if len(texts) == 2 else self.template.single
+        if lengths.truncation is None or lengths.max_length is None:
+            return [fill(slots, split, special)]
+        count = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
+        if lengths.max_length < count:
+            raise ValueError(
+                f"max_length is {lengths.max_length}, and the special tokens alone take {count}"
+            )
+        room = lengths.max_length - count
+        check_stride(stride, room)
+        how = Truncation(lengths.truncation, room, stride, self.truncation_side)
+        return [fill(slots, kept, special) for kept in truncate(split, how)]
+
+    def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
+        if lengths.padding is None:
+            return rows
+        if self.pad_token is None or self.pad_token_id is None:
+            raise ValueError("padding needs a pad_token, and this tokenizer has none")
+        length = max(map(len, rows)) if lengths.padding == "longest" else lengths.max_length or 0
+        return [
+            pad(row, length, self.pad_token_id, self.pad_token, self.padding_side) for row in rows
+        ]
+
+    def _warn_of_length(self, length: int) -> None:
+        """Warn of a row that is too long for the model, once."""
+        if length > self.model_max_length and not self._warned_of_length:
+            self._warned_of_length = True
+            warnings.warn(
+                f"a row has {length} tokens, and the model takes {self.model_max_length} at most "
+                "(model_max_length): it will refuse the row. Pass truncation=True to cut it",
+                stacklevel=3,
+            )
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
+    ) -> list[str]:
+        """Return the tokens of a text, or of a pair, as texts."""
+        return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
+
+    def encode(self, text: str, text_pair: str | None = None, **options: Any) -> Any:
+        """Return the ids alone; the options are those of a call."""
+        return self(text, text_pair, **options)["input_ids"]
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are."""
+        return save_tokenizer(self, Path(folder))
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(vocab_size={self.vocab_size}, len={len(self)}, "
+            f"do_lower_case={self.do_lower_case}, model_max_length={self.model_max_length})"
+        )

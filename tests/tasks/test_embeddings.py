@@ -1,0 +1,151 @@
+import json
+
+import numpy as np
+import pytest
+
+from minibert import BertModel
+from minibert.tasks import embed
+from minibert.tasks.embeddings import Settings, read_settings
+
+TEXTS = [
+    "the cat sat .",
+    "the dog lay on the red mat , in the blue house .",
+    "it .",
+    "the cat sat .",
+]
+
+
+@pytest.fixture
+def pair(config, tokenizer):
+    return BertModel(config, seed=1), tokenizer
+
+
+def states(pair, text):
+    model, tokenizer = pair
+    return model(**tokenizer(text, return_tensors="np")).last_hidden_state[0]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pool"),
+    [
+        ("mean", lambda x: x.mean(axis=0)),
+        ("cls", lambda x: x[0]),
+        ("max", lambda x: x.max(axis=0)),
+    ],
+)
+def test_real_tokens_are_pooled(pair, pooling, pool):
+    found = embed(TEXTS, pooling, normalize=False, model=pair)
+    assert found.shape == (4, 21)
+    for text, vector in zip(TEXTS, found, strict=True):
+        np.testing.assert_allclose(vector, pool(states(pair, text)), rtol=0, atol=2e-6)
+
+
+def test_vectors_are_of_length_1_unless_that_is_not_wanted(pair):
+    np.testing.assert_allclose(np.linalg.norm(embed(TEXTS, model=pair), axis=1), 1, rtol=1e-6)
+    plain = embed(TEXTS, normalize=False, model=pair)
+    assert np.linalg.norm(plain, axis=1).std() > 0.01
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
+def test_a_text_alone_and_among_others_is_the_same(pair, batch_size):
+    together = embed(TEXTS, batch_size=batch_size, model=pair)
+    for text, vector in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(vector, embed(text, model=pair), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(together[0], together[3], rtol=0, atol=2e-6)
+
+
+def test_what_is_too_long_is_cut(pair):
+    long = "the cat sat on the mat . " * 20
+    cut = "the cat sat on the mat . " * 4 + "the"  # 29 words and two special tokens
+    np.testing.assert_array_equal(embed(long, model=pair), embed(cut, model=pair))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"texts": TEXTS, "pooling": "sum"}, ValueError, "allowed: mean, cls, max"),
+        ({"texts": TEXTS, "batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"texts": ["the cat", 7]}, TypeError, "a text is a int; needed: a text"),
+    ],
+)
+def test_what_cannot_be_embedded_is_told(pair, options, error, says):
+    with pytest.raises(error, match=says):
+        embed(**options, model=pair)
+
+
+def test_no_texts_give_no_vectors(pair):
+    assert embed([], model=pair).shape == (0, 21)
+
+
+class TestSettings:
+    @pytest.fixture
+    def write(self, tmp_path):
+        def write(*modules, pooling=None, sentence=None):
+            kinds = [
+                {"path": f"{i}_{kind}", "type": f"st.models.{kind}"}
+                for i, kind in enumerate(modules)
+            ]
+            (tmp_path / "modules.json").write_text(json.dumps(kinds))
+            (tmp_path / "1_Pooling").mkdir(exist_ok=True)
+            (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling or {}))
+            (tmp_path / "sentence_bert_config.json").write_text(json.dumps(sentence or {}))
+            return tmp_path
+
+        return write
+
+    def test_a_folder_without_modules_has_the_defaults(self, tmp_path):
+        assert read_settings(tmp_path) == Settings("mean", True, None)
+
+    @pytest.mark.parametrize(
+        ("pooling", "expected"),
+        [
+            ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+            ({"pooling_mode_mean_tokens": True}, "mean"),
+            ({"pooling_mode_max_tokens": True}, "max"),
+            ({"pooling_mode": "cls"}, "cls"),
+        ],
+    )
+    def test_the_files_say_how(self, write, pooling, expected):
+        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 17})
+        assert read_settings(folder) == Settings(expected, False, 17)
+        assert read_settings(
+            write("Transformer", "Pooling", "Normalize", pooling=pooling)
+        ).normalize
+
+    @pytest.mark.parametrize(
+        "pooling",
+        [
+            {},
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            {"pooling_mode": "x"},
+        ],
+    )
+    def test_another_pooling_is_refused(self, write, pooling):
+        with pytest.raises(ValueError, match="known: one of mean_tokens"):
+            read_settings(write("Transformer", "Pooling", pooling=pooling))
+
+    def test_another_module_is_refused(self, write):
+        with pytest.raises(ValueError, match="unknown module"):
+            read_settings(write("Transformer", "Dense"))
+
+    @pytest.mark.parametrize("path", ["../elsewhere", "/etc", "..", None])
+    def test_a_module_lies_in_the_folder(self, write, path):
+        folder = write("Transformer")
+        module = {"path": path, "type": "sentence_transformers.models.Pooling"}
+        (folder / "modules.json").write_text(json.dumps([module]))
+        with pytest.raises(ValueError, match="allowed: one beside it"):
+            read_settings(folder)
+
+    def test_the_trained_checkpoint_says_mean_normalized_256(self, minilm_folder):
+        assert read_settings(minilm_folder) == Settings("mean", True, 256)
+
+
+def test_like_sentences_are_near(minilm_folder):
+    texts = [
+        "A man is playing a guitar.",
+        "Someone plays an instrument.",
+        "Bread is made of flour.",
+    ]
+    first, second, third = embed(texts, model=minilm_folder)
+    near, far = first @ second, first @ third
+    assert near > 0.4 > 0.2 > far

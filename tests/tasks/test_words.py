@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from minibert.functions import softmax
+from minibert.models.heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.tasks import fill_mask, next_sentence
+
+
+@pytest.fixture
+def pair(config, tokenizer):
+    return BertForMaskedLM(config, seed=1), tokenizer
+
+
+def test_the_best_words_are_those_of_the_logits(pair):
+    model, tokenizer = pair
+    found = fill_mask("the [MASK] sat on the mat .", top_k=7, model=pair)
+    inputs = tokenizer("the [MASK] sat on the mat .", return_tensors="np")
+    scores = softmax(model(**inputs).logits)[0, 2]
+    assert [word["token"] for word in found] == np.argsort(-scores)[:7].tolist()
+    assert [word["score"] for word in found] == pytest.approx(np.sort(scores)[::-1][:7])
+    best = found[0]
+    assert best["token_str"] == tokenizer.convert_ids_to_tokens(best["token"])
+    if not best["token_str"].startswith("##"):
+        assert best["sequence"] == f"the {best['token_str']} sat on the mat."
+
+
+def test_several_masks_give_a_list_each(pair):
+    found = fill_mask("the [MASK] sat on the [MASK] .", top_k=3, model=pair)
+    assert [len(words) for words in found] == [3, 3]
+    assert "[MASK]" in found[0][0]["sequence"]
+
+
+def test_targets_are_all_that_is_compared(pair):
+    found = fill_mask("the [MASK] sat .", targets=["dog", "cat", "Dog"], model=pair)
+    assert {word["token_str"] for word in found} == {"cat", "dog"}
+    every = fill_mask("the [MASK] sat .", top_k=29, model=pair)
+    scores = {word["token_str"]: word["score"] for word in every}
+    assert found[0]["score"] == scores[found[0]["token_str"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("the cat sat .", {}, r"no \[MASK\]"),
+        ("the [MASK] .", {"targets": ["cats"]}, r"'cats' is \['cat', '##s'\]"),
+        ("the [MASK] .", {"targets": ["zebra"]}, "needed: a word that is one token"),
+        ("the [MASK] .", {"targets": []}, "targets is empty"),
+        ("the [MASK] .", {"top_k": 0}, "top_k is 0"),
+        ("[MASK] " * 40, {}, "positions for 31"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:a row has")
+def test_what_cannot_be_filled_is_told(pair, text, options, says):
+    with pytest.raises(ValueError, match=says):
+        fill_mask(text, model=pair, **options)
+
+
+def test_a_text_is_needed(pair):
+    with pytest.raises(TypeError, match="text is a list; needed: a text"):
+        fill_mask(["the [MASK] ."], model=pair)
+
+
+def test_label_0_says_that_it_is_next(config, tokenizer):
+    model = BertForNextSentencePrediction(config, seed=2)
+    found = next_sentence("the cat sat .", "it is red .", model=(model, tokenizer))
+    inputs = tokenizer("the cat sat .", "it is red .", return_tensors="np")
+    assert list(found) == ["is_next", "random"]
+    assert list(found.values()) == pytest.approx(softmax(model(**inputs).logits)[0].tolist())
+
+
+def test_a_model_for_another_task_is_refused(pair):
+    with pytest.raises(
+        TypeError, match="needs a BertForNextSentencePrediction, found a BertForMask"
+    ):
+        next_sentence("the cat .", "it .", model=pair)

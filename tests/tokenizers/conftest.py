@@ -1,0 +1,32 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from minibert.tokenizers import BertTokenizer
+
+RECORDED = Path(__file__).parents[1] / "data" / "tokenizer.json.gz"
+
+
+@pytest.fixture(scope="session")
+def said():
+    """Return what the tokenizers library and transformers said; see tests/record_tokenizer.py."""
+    return json.loads(gzip.decompress(RECORDED.read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def vocab(said):
+    return {token: number for number, token in enumerate(said["vocab"])}
+
+
+@pytest.fixture
+def tokenizer(vocab):
+    return BertTokenizer(vocab, model_max_length=12)
+
+
+@pytest.fixture
+def folder(tokenizer, tmp_path):
+    """Return a folder with the three files."""
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path

@@ -1,0 +1,317 @@
+"""Reading and writing a tokenizer's files."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from minibert.tokenizers import AddedToken, BertTokenizer
+from minibert.tokenizers.files import read_vocab
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "é", "e", "##a", "中"]
+
+
+def write(folder, vocab=None, config=None, file=None, **more):
+    if vocab is not None:
+        (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in vocab), "utf-8")
+    files = {"tokenizer_config.json": config, "tokenizer.json": file, **more}
+    for name, values in files.items():
+        if values is not None:
+            name = name if "." in name else f"{name}.json"
+            (folder / name).write_text(json.dumps(values), "utf-8")
+    return folder
+
+
+def change(folder, *path, value):
+    """Set a value deep inside tokenizer.json."""
+    file = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    inner = file
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    (folder / "tokenizer.json").write_text(json.dumps(file), "utf-8")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"do_lower_case": False, "strip_accents": True, "model_max_length": 77},
+        {"tokenize_chinese_chars": False, "padding_side": "left", "truncation_side": "left"},
+        {"clean_up_tokenization_spaces": True, "clean_text": False, "decoder_cleanup": False},
+        {"prefix": "@@", "max_input_chars_per_word": 7},
+    ],
+    ids=str,
+)
+def test_what_is_saved_is_read_again(vocab, said, tmp_path, options):
+    tokenizer = BertTokenizer(vocab, **options)
+    tokenizer.add_tokens([AddedToken(**token) for token in said["added"]])
+    saved = tokenizer.save_pretrained(tmp_path / "new" / "folder")
+    assert [Path(name).name for name in saved] == [
+        *("tokenizer_config.json", "tokenizer.json", "vocab.txt")
+    ]
+    again = BertTokenizer.from_pretrained(tmp_path / "new" / "folder")
+    lines = [line[:9] for line in said["lines"]]
+    assert again(lines).encodings == tokenizer(lines).encodings
+    ids = list(range(len(tokenizer)))
+    assert again.decode(ids) == tokenizer.decode(ids)
+    for name in ("model_max_length", "padding_side", "truncation_side", "special_tokens_map"):
+        assert getattr(again, name) == getattr(tokenizer, name)
+    assert again.added_tokens_decoder == tokenizer.added_tokens_decoder
+
+
+def test_the_vocabulary_alone_and_the_config(folder, said):
+    expected = BertTokenizer.from_pretrained(folder)(said["lines"][:7])
+    (folder / "tokenizer.json").unlink()
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    assert dict(tokenizer(said["lines"][:7])) == dict(expected)
+    assert tokenizer.model_max_length == 12
+
+
+@pytest.mark.parametrize(("more", "lowers"), [([], True), (["A"], False), (["Я"], False)])
+def test_where_the_files_are_silent_the_vocabulary_tells_and_it_is_said(tmp_path, more, lowers):
+    folder = write(tmp_path, [*WORDS, "[unused0A]", *more])
+    with pytest.warns(UserWarning, match=f"so do_lower_case={lowers}") as told:
+        tokenizer = BertTokenizer.from_pretrained(folder)
+    assert tokenizer.do_lower_case is lowers
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("lowers", [True, False])
+def test_what_is_said_is_not_guessed(tmp_path, lowers):
+    folder = write(tmp_path, [*WORDS, "A"])
+    assert BertTokenizer.from_pretrained(folder, do_lower_case=lowers).do_lower_case is lowers
+    write(tmp_path, config={"do_lower_case": lowers})
+    assert BertTokenizer.from_pretrained(folder).do_lower_case is lowers
+    again = BertTokenizer.from_pretrained(folder, do_lower_case=not lowers)
+    assert again.do_lower_case is not lowers
+
+
+def test_tokenizer_json_comes_before_the_config_and_it_is_said(folder):
+    change(folder, "normalizer", "lowercase", value=False)
+    with pytest.warns(UserWarning, match="disagree: tokenizer.json has lowercase=False") as told:
+        tokenizer = BertTokenizer.from_pretrained(folder)
+    assert tokenizer.do_lower_case is False
+    assert told[0].filename == __file__
+    assert BertTokenizer.from_pretrained(folder, do_lower_case=True).do_lower_case is True
+
+
+def test_keywords_override_the_files(folder):
+    tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=5, strip_accents=False)
+    assert tokenizer.model_max_length == 5
+    assert tokenizer.tokenize("é") == ["é"]
+    with pytest.raises(TypeError, match="max_len"):
+        BertTokenizer.from_pretrained(folder, max_len=5)
+
+
+def test_padding_and_truncation_of_tokenizer_json_are_left_aside(folder):
+    change(folder, "truncation", value={"max_length": 3, "strategy": "LongestFirst", "stride": 0})
+    change(folder, "padding", value={"strategy": {"Fixed": 9}, "direction": "Right"})
+    assert len(BertTokenizer.from_pretrained(folder)("a b c d")["input_ids"]) == 6
+
+
+def test_a_template_of_its_own(folder):
+    change(folder, "post_processor", "single", value=[{"Sequence": {"id": "A", "type_id": 1}}])
+    row = BertTokenizer.from_pretrained(folder)("a b")
+    assert (row.tokens(), row.token_type_ids) == (["a", "b"], [1, 1])
+    assert row.sequence_ids() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens", "types"),
+    [
+        (None, ["a", "b"], [0, 1]),
+        (
+            {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            ["[CLS]", "a", "[SEP]", "b", "[SEP]"],
+            [0, 0, 0, 1, 1],
+        ),
+    ],
+)
+def test_other_post_processors(folder, value, tokens, types):
+    change(folder, "post_processor", value=value)
+    row = BertTokenizer.from_pretrained(folder)("a", "b")
+    assert (row.tokens(), row.token_type_ids) == (tokens, types)
+
+
+def test_no_normalizer_normalises_nothing(folder):
+    change(folder, "normalizer", value=None)
+    with pytest.warns(UserWarning, match="disagree"):
+        tokenizer = BertTokenizer.from_pretrained(folder)
+    assert tokenizer.tokenize("É") == ["É"]
+
+
+def test_a_file_without_the_type_of_the_model(folder):
+    file = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    del file["model"]["type"]
+    (folder / "tokenizer.json").write_text(json.dumps(file))
+    assert BertTokenizer.from_pretrained(folder).tokenize("a") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["model", "type"], "BPE", "the model is 'BPE', not 'WordPiece'"),
+        (["model", "type"], "Unigram", "the model is 'Unigram'"),
+        (["model"], None, "model is None; needed: an object"),
+        (["model", "vocab"], ["a"], "the vocab is a list"),
+        (["model", "vocab"], {"a": 0}, r"no '\[UNK\]', the unk_token"),
+        (["model", "vocab", "[CLS]"], 999, "the vocabulary gives it 999"),
+        (
+            ["post_processor", "special_tokens", "[CLS]", "ids"],
+            [0],
+            r"'\[CLS\]' has the id 0 in the template",
+        ),
+        (["model", "vocab", "a"], "1", "the token 'a' has the id '1'"),
+        (["model", "unk_token"], 3, "unk_token is 3; needed: str"),
+        (["model", "unk_token"], "<unk>", "no '<unk>', the unk_token"),
+        (
+            ["model", "max_input_chars_per_word"],
+            1.5,
+            "max_input_chars_per_word is 1.5; needed: int",
+        ),
+        (["normalizer", "type"], "Sequence", "the normalizer is 'Sequence'"),
+        (["normalizer", "lowercase"], None, "lowercase is None; needed: bool"),
+        (["normalizer", "strip_accents"], 1, "strip_accents is 1; needed: bool"),
+        (["pre_tokenizer"], None, "the pre_tokenizer is None; a BERT tokenizer has"),
+        (["pre_tokenizer", "type"], "Whitespace", "the pre_tokenizer is 'Whitespace'"),
+        (["post_processor", "type"], "RobertaProcessing", "the post_processor is 'Roberta"),
+        (["post_processor", "single"], [{"X": {}}], "the template .* cannot be read"),
+        (["post_processor", "special_tokens"], {}, "the template .* cannot be read"),
+        (["decoder", "type"], "BPEDecoder", "the decoder is 'BPEDecoder'"),
+        (["added_tokens"], {"a": 1}, "added_tokens is not a list of objects"),
+        (["added_tokens", 0, "content"], None, "content is None; needed: str"),
+        (["added_tokens", 0, "id"], None, "id is None; needed: int"),
+        (["added_tokens", 0, "lstrip"], "no", "lstrip is 'no'; needed: bool"),
+    ],
+    ids=str,
+)
+def test_a_tokenizer_json_that_will_not_do(folder, path, value, words):
+    change(folder, *path, value=value)
+    with pytest.raises(ValueError, match=words) as raised:
+        BertTokenizer.from_pretrained(folder)
+    assert str(folder) in str(raised.value)
+
+
+def test_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        BertTokenizer.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"neither tokenizer.json nor vocab.txt"):
+        BertTokenizer.from_pretrained(tmp_path)
+    write(tmp_path, WORDS)
+    with pytest.raises(NotADirectoryError):
+        BertTokenizer.from_pretrained(tmp_path / "vocab.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("tokenizer.json", b"", "an empty file"),
+        ("tokenizer.json", b"[1]", "a JSON list, not an object"),
+        ("tokenizer.json", b"[" * 100_000, "nested"),
+        ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+        ("tokenizer_config.json", b"{", "is not JSON"),
+        ("vocab.txt", b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+        ("vocab.txt", b"<!DOCTYPE html><html>", "an HTML page"),
+        ("vocab.txt", b"PK\x03\x04", "a zip archive"),
+        ("vocab.txt", b"[PAD]\n[UNK]\na\xff\n", "is not UTF-8: see line 3"),
+        ("vocab.txt", b"", "an empty file"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path, name, content, words):
+    if name == "tokenizer_config.json":
+        write(tmp_path, WORDS)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=words) as raised:
+        BertTokenizer.from_pretrained(tmp_path, do_lower_case=True)
+    assert name in str(raised.value)
+
+
+def test_a_huge_vocabulary_and_a_fifo_are_not_opened(tmp_path):
+    with (tmp_path / "vocab.txt").open("wb") as file:
+        file.truncate(65 * 2**20)
+    with pytest.raises(ValueError, match="is larger than"):
+        BertTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").unlink()
+    os.mkfifo(tmp_path / "vocab.txt")
+    with pytest.raises(OSError, match="a regular file is needed"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+def test_a_special_token_that_is_missing(tmp_path, missing):
+    write(tmp_path, [t for t in WORDS if t != missing], {"do_lower_case": True})
+    with pytest.raises(ValueError, match=f"no '{missing[:-1]}.', the ".replace("[", r"\[")):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_special_token_on_two_lines(tmp_path):
+    write(tmp_path, [*WORDS, "[CLS]"], {"do_lower_case": True})
+    with pytest.raises(ValueError, match=r"the special token '\[CLS\]' on several lines"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_of_another_token_on_two_lines_the_last_counts(tmp_path):
+    write(tmp_path, [*WORDS, "a"], {"do_lower_case": True})
+    with pytest.warns(UserWarning, match=r"1 token\(s\) on several lines, 'a'") as told:
+        tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids("a") == len(WORDS)
+    assert told[0].filename == __file__
+
+
+def test_lines_end_in_any_way_and_may_end_in_spaces(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes("\ufeff[PAD]\r\na \r\n\u3000\nb".encode())
+    assert read_vocab(path) == {"[PAD]": 0, "a": 1, "": 2, "b": 3}
+
+
+def test_another_class_of_tokenizer(tmp_path):
+    write(tmp_path, WORDS, {"do_lower_case": True, "tokenizer_class": "BertJapaneseTokenizer"})
+    with pytest.raises(ValueError, match="'BertJapaneseTokenizer', which splits words in another"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_added_tokens_of_older_folders(tmp_path):
+    config = {"do_lower_case": True, "mask_token": {"content": "[MASK]", "lstrip": True}}
+    write(tmp_path, WORDS, {**config, "additional_special_tokens": ["[X]"]})
+    write(tmp_path, added_tokens={"new": 10, "[X]": 11})
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids(["new", "[X]", "[MASK]"]) == [10, 11, 4]
+    assert "[X]" in tokenizer.all_special_tokens
+    assert "new" not in tokenizer.all_special_tokens
+    entry = {"content": "newer", "lstrip": False, "normalized": True, "special": False}
+    write(tmp_path, config={**config, "added_tokens_decoder": {"10": entry}})
+    assert BertTokenizer.from_pretrained(tmp_path).tokenize("newer") == ["newer"]
+
+
+@pytest.mark.parametrize("decoder", [[], {"x": {"content": "a"}}, {"10": "a"}, {"10": {}}], ids=str)
+def test_added_tokens_that_cannot_be_read(tmp_path, decoder):
+    write(tmp_path, WORDS, {"do_lower_case": True, "added_tokens_decoder": decoder})
+    with pytest.raises(ValueError, match="added_tokens_decoder cannot be read"):
+        BertTokenizer.from_pretrained(tmp_path)
+    write(tmp_path, config={"do_lower_case": True}, added_tokens={"a": "10"})
+    with pytest.raises(ValueError, match="an id that is no whole number"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_names_may_stand_in_the_older_special_tokens_map(tmp_path):
+    write(tmp_path, [*WORDS[:4], "<mask>", "a"], {"do_lower_case": True})
+    write(tmp_path, special_tokens_map={"mask_token": {"content": "<mask>"}})
+    assert BertTokenizer.from_pretrained(tmp_path).mask_token == "<mask>"
+
+
+def test_a_vocabulary_that_lines_cannot_hold_is_in_tokenizer_json_alone(tmp_path):
+    vocab = {token: 2 * number for number, token in enumerate(WORDS)}
+    (tmp_path / "vocab.txt").write_text("of another tokenizer")
+    BertTokenizer(vocab).save_pretrained(tmp_path)
+    assert not (tmp_path / "vocab.txt").exists()
+    assert BertTokenizer.from_pretrained(tmp_path).get_vocab() == vocab
+
+
+def test_reading_says_nothing_where_all_is_said(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BertTokenizer.from_pretrained(folder)

@@ -1,0 +1,137 @@
+"""Tokens, ids, and texts made of them."""
+
+import numpy as np
+import pytest
+
+from minibert.tokenizers import AddedToken, BertTokenizer
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##able", "it", "'", "s", "!", "#"]
+VOCAB = {token: number for number, token in enumerate(WORDS)}
+
+
+@pytest.fixture
+def small():
+    return BertTokenizer(VOCAB)
+
+
+def test_names_and_ids(small):
+    names = ("unk", "sep", "pad", "cls", "mask")
+    assert [getattr(small, f"{n}_token") for n in names] == [f"[{n.upper()}]" for n in names]
+    assert [getattr(small, f"{n}_token_id") for n in names] == [1, 3, 0, 2, 4]
+    assert small.all_special_ids == [1, 3, 0, 2, 4]
+    assert small.get_vocab() == VOCAB
+    assert set(small.get_added_vocab()) == set(small.all_special_tokens)
+    assert (len(small), small.vocab_size) == (12, 12)
+    assert repr(small).startswith("BertTokenizer(vocab_size=12")
+
+
+def test_names_cannot_be_set(small):
+    with pytest.raises(AttributeError, match="pass it to from_pretrained"):
+        small.mask_token = "<mask>"
+    with pytest.raises(AttributeError, match="pass mask_token"):
+        small.mask_token_id = 3
+
+
+def test_a_mask_may_be_missing():
+    tokenizer = BertTokenizer({t: n for t, n in VOCAB.items() if t != "[MASK]"})
+    assert (tokenizer.mask_token, tokenizer.mask_token_id) == (None, None)
+
+
+def test_other_names():
+    vocab = {f"<{t.strip('[]').lower()}>" if "[" in t else t: n for t, n in VOCAB.items()}
+    names = {f"{n}_token": f"<{n}>" for n in ("unk", "sep", "pad", "cls", "mask")}
+    tokenizer = BertTokenizer(vocab, **names)
+    assert tokenizer.tokenize("un <mask> ?", add_special_tokens=True) == [
+        *("<cls>", "un", "<mask>", "<unk>", "<sep>")
+    ]
+
+
+def test_conversion(small):
+    assert small.convert_tokens_to_ids("un") == 5
+    assert small.convert_tokens_to_ids(["un", "no such"]) == [5, 1]
+    assert small.convert_ids_to_tokens(6) == "##able"
+    assert small.convert_ids_to_tokens(np.array([2, 5, 3])) == ["[CLS]", "un", "[SEP]"]
+    assert small.convert_ids_to_tokens([2, 5, 3], skip_special_tokens=True) == ["un"]
+
+
+def test_decoding(small):
+    assert small.decode([2, 5, 6, 10, 3]) == "[CLS] unable! [SEP]"
+    assert small.decode(np.array([2, 5, 6, 10, 3]), skip_special_tokens=True) == "unable!"
+    assert small.decode(5) == "un"
+    assert small.decode([[5, 6], [7]]) == ["unable", "it"]
+    assert small.batch_decode(np.array([[5, 6], [7, 10]])) == ["unable", "it!"]
+    assert small.batch_decode([5, 6]) == ["unable"]
+    assert small.decode(small("un!")) == "[CLS] un! [SEP]"
+    assert small.decode([6, 6]) == "##ableable"  # the first has nothing to continue
+    assert small.decode([]) == ""
+
+
+def test_cleaning_up_takes_spaces_away(small):
+    ids = [7, 8, 9, 11]
+    assert small.decode(ids) == "it ' s #"
+    assert small.decode(ids, clean_up_tokenization_spaces=True) == "it's #"
+    always = BertTokenizer(VOCAB, clean_up_tokenization_spaces=True)
+    assert always.decode(ids) == "it's #"
+    assert always.decode(ids, clean_up_tokenization_spaces=False) == "it ' s #"
+    assert BertTokenizer(VOCAB, decoder_cleanup=False).decode([7, 10]) == "it !"
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "words"),
+    [
+        ([12], ValueError, "no token has the id 12; allowed: 0 to 11"),
+        ([-1], ValueError, "no token has the id -1"),
+        ([1.0], TypeError, "1.0 is no token id"),
+        ("un", TypeError, "'un' is no token id"),
+        ([True], TypeError, "True is no token id"),
+        (None, TypeError, "None is no token id"),
+    ],
+)
+def test_what_is_no_id_is_refused(small, ids, error, words):
+    for method in (small.decode, small.convert_ids_to_tokens, small.batch_decode):
+        with pytest.raises(error, match=words):
+            method(ids)
+
+
+@pytest.mark.parametrize(
+    ("vocab", "added", "words"),
+    [
+        ({"a": 5, "b": 5}, {}, "two tokens have the id 5: 'a' and 'b'"),
+        ({"a": -1}, {}, "the token 'a' has the id -1"),
+        ({"a": 2**31}, {}, "needed: a whole number from 0 to 2147483647"),
+        ({"a": "5"}, {}, "the token 'a' has the id '5'"),
+        ({"a": True}, {}, "the token 'a' has the id True"),
+        ({}, {5: AddedToken("b")}, "two tokens have the id 5: 'un' and 'b'"),
+        ({}, {99: AddedToken("un")}, "'un' has the id 99; the vocabulary gives it 5"),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused(vocab, added, words):
+    base = VOCAB if not vocab else {t: n for t, n in VOCAB.items() if n < 5}
+    with pytest.raises(ValueError, match=words):
+        BertTokenizer({**base, **vocab}, added_tokens=added)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"do_lower_case": 1}, "do_lower_case is 1; allowed: True, False"),
+        ({"strip_accents": "yes"}, "strip_accents is 'yes'; allowed: True, False, None"),
+        ({"padding_side": "both"}, "padding_side is 'both'; allowed: 'right', 'left'"),
+        ({"truncation_side": None}, "truncation_side is None"),
+        ({"model_max_length": 0}, "model_max_length is 0"),
+        ({"model_max_length": "512"}, "model_max_length is '512'"),
+        ({"unk_token": "<unk>"}, "no '<unk>', the unk_token"),
+        ({"cls_token": None}, "a cls_token and a sep_token are needed"),
+    ],
+)
+def test_settings_that_are_not_allowed(options, words):
+    with pytest.raises(ValueError, match=words):
+        BertTokenizer(VOCAB, **options)
+
+
+def test_the_vocabulary_is_the_tokenizers_own():
+    vocab = dict(VOCAB)
+    tokenizer = BertTokenizer(vocab)
+    vocab["added later"] = 99
+    tokenizer.get_vocab()["later still"] = 100
+    assert tokenizer.get_vocab() == VOCAB
