@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.names import Match, Parameter, match, standard_name
 from minibert.checkpoint.source import open_weights
+from minibert.checkpoint.tensors import StoredTensor
 from minibert.functions import Array
 
 
@@ -78,12 +79,7 @@ def load_arrays(
     _refuse_missing(folder, result, required)
     arrays = {p.field: tensor.read(dtype) for p, tensor in result.found.values()}
     arrays |= {p.field: initialize(p) for p in result.missing}
-    drawn = {p.name: p.shape for p in result.missing}
-    mismatched = {
-        name: f"it is {weights.tensors[name].shape}, the config makes {drawn[standard_name(name)]}"
-        for name in result.unused
-        if standard_name(name) in drawn
-    }
+    mismatched = _mismatched(weights.tensors, result)
     report = LoadingReport(
         weights.files,
         {name: p.field for name, (p, _) in result.found.items()},
@@ -98,6 +94,16 @@ def load_arrays(
             stacklevel=3,
         )
     return arrays, report
+
+
+def _mismatched(tensors: dict[str, StoredTensor], result: Match) -> dict[str, str]:
+    """Say of each tensor that is drawn anew for its shape what the shapes are."""
+    drawn = {p.name: p.shape for p in result.missing}
+    return {
+        name: f"it is {tensors[name].shape}, the config makes {drawn[standard_name(name)]}"
+        for name in result.unused
+        if standard_name(name) in drawn
+    }
 
 
 def _refuse_missing(

@@ -106,7 +106,6 @@ class BertHeadModel(BertPreTrainedModel):
         return {**self.bert.stage_axes(), **self.head_stages}
 
     def _pool(self, forward: Forward) -> Array:
-        """Return one vector for each sequence with a real token."""
         assert self.bert.pooler is not None  # the class is ``pooled``
         return self.bert.pooler(forward.rows, forward.batch, forward.trace)
 

@@ -1,6 +1,6 @@
 """Extractive question answering: the span of a context that answers a question."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from minibert.functions import Array, softmax
 from minibert.models.heads import BertForQuestionAnswering
 from minibert.tasks.common import Source, load, require_text, room
+from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 
 def answer(
@@ -27,11 +28,38 @@ def answer(
     """
     reader, tokenizer = load(model, BertForQuestionAnswering)
     texts = require_text("question", question), require_text("context", context)
-    length = room(reader, tokenizer)
-    asked = len(tokenizer.tokenize(texts[0])) + tokenizer.num_special_tokens_to_add(pair=True)
-    if asked >= length or not texts[1].strip():
-        problem = "leaves no room for the context" if texts[1].strip() else "has an empty context"
-        raise ValueError(f"the question {question[:80]!r} {problem}")
+    inputs = _windows(texts, room(reader, tokenizer), stride, tokenizer)
+    offsets = inputs.pop("offset_mapping")
+    output = reader(**inputs)
+    best: dict[str, Any] = {"answer": "", "score": -1.0, "start": 0, "end": 0}
+    nothing = 1.0
+    for row, places in enumerate(offsets):
+        in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
+        starts, ends = output.start_logits[row], output.end_logits[row]
+        span = _best_span(starts, ends, in_context, no_answer, max_answer_tokens)
+        nothing = min(nothing, span.nothing)
+        if span.score > best["score"]:
+            start, end = int(places[span.first][0]), int(places[span.last][1])
+            answer = context[start:end]
+            best = {"answer": answer, "score": span.score, "start": start, "end": end}
+    if no_answer and nothing > best["score"]:
+        return {"answer": "", "score": nothing, "start": 0, "end": 0}
+    return best
+
+
+def _windows(
+    texts: tuple[str, str], length: int, stride: int, tokenizer: BertTokenizer
+) -> BatchEncoding:
+    """Return a row of ids for each window on the context, the question before it."""
+    question, context = texts
+    asked = len(tokenizer.tokenize(question)) + tokenizer.num_special_tokens_to_add(pair=True)
+    if not context.strip():
+        raise ValueError("the context is empty: there is nothing to look for an answer in")
+    if asked >= length:
+        raise ValueError(
+            f"the question {question[:80]!r} takes {asked} tokens with what stands around it, and "
+            f"the model has room for {length}: none is left for the context"
+        )
     inputs = tokenizer(
         *texts,
         padding=True,
@@ -42,33 +70,21 @@ def answer(
         return_offsets_mapping=True,
         return_tensors="np",
     )
-    offsets = inputs.pop("offset_mapping")
     inputs.pop("overflow_to_sample_mapping")
-    output = reader(**inputs)
-    best: dict[str, Any] = {"answer": "", "score": -1.0, "start": 0, "end": 0}
-    nothing = 1.0
-    for row, places in enumerate(offsets):
-        in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
-        starts, ends = output.start_logits[row], output.end_logits[row]
-        span = _best_span(starts, ends, in_context, no_answer, max_answer_tokens)
-        nothing = min(nothing, span.pop("nothing"))
-        if span["score"] > best["score"]:
-            begin, end = int(places[span["first"]][0]), int(places[span["last"]][1])
-            best = {
-                "answer": context[begin:end],
-                "score": span["score"],
-                "start": begin,
-                "end": end,
-            }
-    if no_answer and nothing > best["score"]:
-        return {"answer": "", "score": nothing, "start": 0, "end": 0}
-    return best
+    return inputs
+
+
+class _Span(NamedTuple):
+    first: int  # place in the row
+    last: int
+    score: float
+    nothing: float  # the probability that there is no answer
 
 
 def _best_span(
     starts: Array, ends: Array, in_context: NDArray[np.bool_], no_answer: bool, longest: int
-) -> dict[str, Any]:
-    """Return the best span of a window, and the probability that there is none."""
+) -> _Span:
+    """Return the best span of a window."""
     allowed = in_context.copy()
     allowed[0] = no_answer  # [CLS]
     start, end = (softmax(np.where(allowed, x, -np.inf)) for x in (starts, ends))
@@ -76,6 +92,4 @@ def _best_span(
     products[~in_context] = 0
     products[:, ~in_context] = 0
     first, last = np.unravel_index(products.argmax(), products.shape)
-    score = float(products[first, last])
-    nothing = float(start[0] * end[0])
-    return {"first": int(first), "last": int(last), "score": score, "nothing": nothing}
+    return _Span(int(first), int(last), float(products[first, last]), float(start[0] * end[0]))

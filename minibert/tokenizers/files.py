@@ -43,7 +43,8 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
         _require_class(folder, config)
         keywords = _pick(config, (*_OF_CONFIG, *_OF_BOTH))
         keywords["vocab"] = read_vocab(folder / VOCAB_NAME)
-        keywords["added_tokens"] = _read_added_tokens(folder, config)
+        added = _read_added_tokens(folder, config)
+        keywords["added_tokens"] = _special_tokens(config, keywords["vocab"]) | added
     if do_lower_case is not None:
         keywords["do_lower_case"] = do_lower_case
     elif keywords.get("do_lower_case") is None:
@@ -160,6 +161,16 @@ def _read_added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, Add
         raise ValueError(f"{str(path)!r} has an id that is no whole number")
     special = {*_pick(config, TOKEN_NAMES).values(), *_extra_special_tokens(config)}
     return {number: AddedToken(token, special=token in special) for token, number in ids.items()}
+
+
+def _special_tokens(config: Mapping[str, Any], vocab: Mapping[str, int]) -> dict[int, AddedToken]:
+    """Return the special tokens that are written as objects, for the sake of their options."""
+    entries = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
+    return {
+        vocab[entry["content"]]: read_added_token({**entry, "special": True})
+        for entry in entries
+        if entry.get("content") in vocab
+    }
 
 
 def _extra_special_tokens(config: Mapping[str, Any]) -> list[str]:

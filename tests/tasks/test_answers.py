@@ -75,7 +75,7 @@ def test_no_answer_competes_if_it_may(oracle, doubt, expected):
 
 @pytest.mark.parametrize(
     ("question", "context", "says"),
-    [("the " * 40, CONTEXT, "leaves no room"), (QUESTION, "  ", "empty context")],
+    [("the " * 40, CONTEXT, "none is left for the context"), (QUESTION, "  ", "context is empty")],
 )
 @pytest.mark.filterwarnings("ignore:a row has")
 def test_what_cannot_be_answered_is_told(oracle, question, context, says):
