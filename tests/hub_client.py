@@ -17,8 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-
-from minibert import EMBEDDED_CHECKPOINT
+from wide import WIDE
 
 CHILD = """
 import faulthandler, json, socket, sys, time, warnings
@@ -160,7 +159,7 @@ hub_server = _load("hub_server")
 Fault, Repository = hub_server.Fault, hub_server.Repository
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-FILES = {name: (EMBEDDED_CHECKPOINT / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+FILES = {name: (WIDE / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 NEWER = {CONFIG: FILES[CONFIG] + b"\n", WEIGHTS: FILES[WEIGHTS][:-1] + b"\x3c"}
 MAIN = "HEAD /lab/bert/resolve/main/config.json"  # the request for the commit
 NOBODY = "http://127.0.0.1:9"  # nothing listens there

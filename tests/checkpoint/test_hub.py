@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel
+from minibert import BertConfig, BertModel
 from minibert.checkpoint.source import FORMS, open_weights
 
 
@@ -51,7 +52,7 @@ def test_what_was_downloaded_is_read_as_a_folder_through_its_links(repository, g
     repository.commit(FILES)
     folder = get("lab/bert")
     assert sys.platform == "win32" or (folder / WEIGHTS).is_symlink()
-    assert BertConfig.from_pretrained(folder) == BertConfig.from_pretrained(EMBEDDED_CHECKPOINT)
+    assert BertConfig.from_pretrained(folder) == BertConfig.from_pretrained(WIDE)
     report = BertModel.from_pretrained(folder).loading_report
     assert report.sha256() == hashlib.sha256(FILES[WEIGHTS]).hexdigest()
 
@@ -249,8 +250,8 @@ def test_the_progress_bars_are_those_of_the_client(running, repository, get):
 
 def test_a_folder_needs_no_hub(tmp_path):
     with hub.Client(tmp_path / "home", HF_ENDPOINT=hub.NOBODY) as client:
-        outcome = client(str(EMBEDDED_CHECKPOINT))
-        assert outcome.folder == str(EMBEDDED_CHECKPOINT)
+        outcome = client(str(WIDE))
+        assert outcome.folder == str(WIDE)
         assert client("a/b/c").error == "FileNotFoundError"
         assert not outcome.hub_imported
         assert not client("./bert").hub_imported

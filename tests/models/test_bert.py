@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel
+from minibert import BertConfig, BertModel
 from minibert.trace import stage_axes
 
-MODEL = BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
-EXACT = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+MODEL = BertModel.from_pretrained(WIDE)
+EXACT = BertModel.from_pretrained(WIDE, dtype="float64")
 IDS = [[5, 17, 80, 3, 66], [9, 2, 41, 0, 0], [1, 33, 8, 28, 70]]
 MASK = [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]
 TYPES = [[0, 0, 0, 1, 1], [0, 1, 1, 0, 0], [0, 0, 0, 0, 0]]
@@ -59,7 +60,7 @@ def test_outputs_are_there_when_asked_for():
 
 def test_the_config_says_what_is_returned_by_default():
     options = {"output_hidden_states": True, "output_attentions": True, "return_dict": False}
-    model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, **options)
+    model = BertModel.from_pretrained(WIDE, **options)
     assert [type(part) for part in model(IDS)] == [np.ndarray, np.ndarray, tuple, tuple]
     output = model(IDS, output_hidden_states=False, output_attentions=False, return_dict=True)
     assert output.keys() == ("last_hidden_state", "pooler_output")
@@ -221,7 +222,7 @@ class TestDrawnWeights:
 
 
 def test_fewer_layers_than_the_file_has(tmp_path):
-    model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, num_hidden_layers=1)
+    model = BertModel.from_pretrained(WIDE, num_hidden_layers=1)
     whole = MODEL(IDS, output_hidden_states=True)
     np.testing.assert_array_equal(model(IDS).last_hidden_state, whole.hidden_states[1])
     reasons = set(model.loading_report.unused.values())
@@ -231,9 +232,9 @@ def test_fewer_layers_than_the_file_has(tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "int64", "auto", None, np.complex64, 3])
 def test_other_dtypes_are_refused(dtype):
     with pytest.raises(ValueError, match="allowed: 'float32', 'float64'"):
-        BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype=dtype)
+        BertModel.from_pretrained(WIDE, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", np.float64, np.dtype("float64")])
 def test_a_dtype_may_be_given_in_any_form(dtype):
-    assert BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype=dtype).dtype == np.float64
+    assert BertModel.from_pretrained(WIDE, dtype=dtype).dtype == np.float64

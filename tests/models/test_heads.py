@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig
+from minibert import BertConfig
 from minibert.models import heads
 from minibert.models.heads import (
     BertForMaskedLM,
@@ -45,10 +46,10 @@ def write(tmp_path):
     """Return what writes a checkpoint: the embedded encoder, and tensors of a head."""
 
     def write(head, prefix="bert.", **config):
-        encoder = load_file(EMBEDDED_CHECKPOINT / "model.safetensors")
+        encoder = load_file(WIDE / "model.safetensors")
         tensors = {f"{prefix}{name}": value for name, value in encoder.items()} | head
         save_file(tensors, tmp_path / "model.safetensors")
-        BertConfig.from_pretrained(EMBEDDED_CHECKPOINT, **config).save_pretrained(tmp_path)
+        BertConfig.from_pretrained(WIDE, **config).save_pretrained(tmp_path)
         return tmp_path
 
     return write
@@ -126,7 +127,7 @@ def test_without_its_weights_a_head_is_drawn_with_one_warning(write, kind):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_drawn_model_works_and_counts_itself(kind):
-    model = kind(BertConfig.from_pretrained(EMBEDDED_CHECKPOINT), seed=3)
+    model = kind(BertConfig.from_pretrained(WIDE), seed=3)
     assert model.num_parameters() == sum(array.size for array in model.state_dict().values())
     ids = [[[1, 2, 3], [4, 5, 6]]] if kind is BertForMultipleChoice else [[1, 2, 3], [4, 5, 6]]
     assert all(np.isfinite(part).all() for part in model(ids).to_tuple())
@@ -182,7 +183,7 @@ class TestMaskedLM:
 
 
 def test_choices_of_another_shape_are_told():
-    config = BertConfig.from_pretrained(EMBEDDED_CHECKPOINT)
+    config = BertConfig.from_pretrained(WIDE)
     with pytest.raises(ValueError, match=r"input_ids has 2 dimension\(s\), shape \(1, 3\)"):
         BertForMultipleChoice(config)([[1, 2, 3]])
 

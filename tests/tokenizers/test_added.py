@@ -100,6 +100,18 @@ def test_new_tokens_get_the_next_ids_and_known_ones_keep_theirs():
     assert tokenizer.tokenize("the newer") == ["the", "newer"]
 
 
+def test_ids_are_never_given_twice():
+    tokenizer = BertTokenizer({**VOCAB, "far": 50})
+    assert [tokenizer.add_tokens("new"), tokenizer.add_tokens("newer")] == [1, 1]
+    assert tokenizer.convert_tokens_to_ids(["far", "new", "newer"]) == [50, 51, 52]
+
+
+def test_of_two_that_look_the_same_when_normalised_the_special_one_is_found():
+    tokenizer = BertTokenizer(VOCAB)
+    tokenizer.add_tokens([AddedToken("Ab"), AddedToken("AB", normalized=True, special=True)])
+    assert tokenizer.encode("ab", add_special_tokens=False) == [len(VOCAB) + 1]
+
+
 def test_special_tokens_may_be_skipped():
     tokenizer = BertTokenizer(VOCAB)
     tokenizer.add_tokens(["[X]"], special_tokens=True)

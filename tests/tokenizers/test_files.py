@@ -40,7 +40,8 @@ def change(folder, *path, value):
         {},
         {"do_lower_case": False, "strip_accents": True, "model_max_length": 77},
         {"tokenize_chinese_chars": False, "padding_side": "left", "truncation_side": "left"},
-        {"clean_up_tokenization_spaces": True, "clean_text": False, "decoder_cleanup": False},
+        {"clean_up_tokenization_spaces": True, "clean_text": False},
+        {"decoder_cleanup": False},
         {"prefix": "@@", "max_input_chars_per_word": 7},
     ],
     ids=str,
@@ -282,6 +283,7 @@ def test_added_tokens_of_older_folders(tmp_path):
     assert tokenizer.convert_tokens_to_ids(["new", "[X]", "[MASK]"]) == [10, 11, 4]
     assert "[X]" in tokenizer.all_special_tokens
     assert "new" not in tokenizer.all_special_tokens
+    assert tokenizer.tokenize("a  [MASK]") == ["a", "  [MASK]"]
     entry = {"content": "newer", "lstrip": False, "normalized": True, "special": False}
     write(tmp_path, config={**config, "added_tokens_decoder": {"10": entry}})
     assert BertTokenizer.from_pretrained(tmp_path).tokenize("newer") == ["newer"]
@@ -300,6 +302,8 @@ def test_added_tokens_that_cannot_be_read(tmp_path, decoder):
 def test_names_may_stand_in_the_older_special_tokens_map(tmp_path):
     write(tmp_path, [*WORDS[:4], "<mask>", "a"], {"do_lower_case": True})
     write(tmp_path, special_tokens_map={"mask_token": {"content": "<mask>"}})
+    assert BertTokenizer.from_pretrained(tmp_path).mask_token == "<mask>"
+    write(tmp_path, config={"do_lower_case": True, "mask_token": "a"})
     assert BertTokenizer.from_pretrained(tmp_path).mask_token == "<mask>"
 
 

@@ -135,3 +135,5 @@ def test_the_vocabulary_is_the_tokenizers_own():
     vocab["added later"] = 99
     tokenizer.get_vocab()["later still"] = 100
     assert tokenizer.get_vocab() == VOCAB
+    vocab["added"] = 98
+    assert tokenizer.tokenize("added") == ["[UNK]"]

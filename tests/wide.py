@@ -1,0 +1,8 @@
+"""A checkpoint that knows nothing and shows everything: tests/make_references.py draws it.
+
+Every size is odd and there is no other like it; the weights are wide, so that each operation shows.
+"""
+
+from pathlib import Path
+
+WIDE = Path(__file__).parent / "data" / "wide"
