@@ -17,7 +17,6 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from wide import WIDE
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference
 from minibert.checkpoint.files import sha256
@@ -27,6 +26,7 @@ from minibert.trace import stage_axes
 from minibert.verification.compare import real_places
 
 DATA = Path(__file__).parent / "data"
+WIDE = DATA / "wide"
 SHIPPED = EMBEDDED_CHECKPOINT.parent / "references"
 
 #: Every size is odd and there is no other like it, so that no two axes can be mistaken.

@@ -9,8 +9,6 @@ _PADDING = {False: None, "do_not_pad": None, True: "longest", "longest": "longes
 _PADDING |= {"max_length": "max_length"}
 _TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_first"}
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
-
-
 _FLAGS = (
     *("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup"),
     "clean_up_tokenization_spaces",
@@ -34,9 +32,9 @@ def check_model_max_length(value: Any) -> int:
     """Return it as a whole number; the files write 1e30 for "no limit"."""
     if value is None:
         return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= NO_LIMIT:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"model_max_length is {value!r:.60}; needed: a number above 0, or None")
-    return int(value)
+    return NO_LIMIT if value > 1e20 else int(value)
 
 
 @dataclass(frozen=True)

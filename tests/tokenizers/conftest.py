@@ -30,3 +30,19 @@ def folder(tokenizer, tmp_path):
     """Return a folder with the three files."""
     tokenizer.save_pretrained(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def change(folder):
+    """Return what sets a value deep inside the folder's tokenizer.json."""
+    path = folder / "tokenizer.json"
+
+    def set_value(*place, value):
+        file = json.loads(path.read_text("utf-8"))
+        inner = file
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = value
+        path.write_text(json.dumps(file), "utf-8")
+
+    return set_value

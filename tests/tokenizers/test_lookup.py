@@ -119,6 +119,7 @@ def test_ids_that_do_not_fit_are_refused(vocab, added, words):
         ({"padding_side": "both"}, "padding_side is 'both'; allowed: 'right', 'left'"),
         ({"truncation_side": None}, "truncation_side is None"),
         ({"model_max_length": 0}, "model_max_length is 0"),
+        ({"model_max_length": float("nan")}, "model_max_length is nan"),
         ({"model_max_length": "512"}, "model_max_length is '512'"),
         ({"unk_token": "<unk>"}, "no '<unk>', the unk_token"),
         ({"cls_token": None}, "a cls_token and a sep_token are needed"),
@@ -127,6 +128,11 @@ def test_ids_that_do_not_fit_are_refused(vocab, added, words):
 def test_settings_that_are_not_allowed(options, words):
     with pytest.raises(ValueError, match=words):
         BertTokenizer(VOCAB, **options)
+
+
+@pytest.mark.parametrize("length", [None, 1e30, float("inf"), 10**40])
+def test_no_limit(length):
+    assert BertTokenizer(VOCAB, model_max_length=length).model_max_length == int(1e30)
 
 
 def test_the_vocabulary_is_the_tokenizers_own():

@@ -5,4 +5,4 @@ Every size is odd and there is no other like it; the weights are wide, so that e
 
 from pathlib import Path
 
-WIDE = Path(__file__).parent / "data" / "wide"
+WIDE = Path(__file__).parents[1] / "data" / "wide"

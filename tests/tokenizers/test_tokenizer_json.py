@@ -1,0 +1,96 @@
+"""tokenizer.json: what of it is used, and what is refused."""
+
+import json
+
+import pytest
+
+from minibert.tokenizers import BertTokenizer
+
+
+def test_padding_and_truncation_of_tokenizer_json_are_left_aside(folder, change):
+    change("truncation", value={"max_length": 3, "strategy": "LongestFirst", "stride": 0})
+    change("padding", value={"strategy": {"Fixed": 9}, "direction": "Right"})
+    assert len(BertTokenizer.from_pretrained(folder)("a b c d")["input_ids"]) == 6
+
+
+def test_a_template_of_its_own(folder, change):
+    change("post_processor", "single", value=[{"Sequence": {"id": "A", "type_id": 1}}])
+    row = BertTokenizer.from_pretrained(folder)("a b")
+    assert (row.tokens(), row.token_type_ids) == (["a", "b"], [1, 1])
+    assert row.sequence_ids() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens", "types"),
+    [
+        (None, ["a", "b"], [0, 1]),
+        (
+            {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            ["[CLS]", "a", "[SEP]", "b", "[SEP]"],
+            [0, 0, 0, 1, 1],
+        ),
+    ],
+)
+def test_other_post_processors(folder, change, value, tokens, types):
+    change("post_processor", value=value)
+    row = BertTokenizer.from_pretrained(folder)("a", "b")
+    assert (row.tokens(), row.token_type_ids) == (tokens, types)
+
+
+def test_no_normalizer_normalises_nothing(folder, change):
+    change("normalizer", value=None)
+    with pytest.warns(UserWarning, match="disagree"):
+        tokenizer = BertTokenizer.from_pretrained(folder)
+    assert tokenizer.tokenize("É") == ["É"]
+
+
+def test_a_file_without_the_type_of_the_model(folder, change):
+    file = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    del file["model"]["type"]
+    (folder / "tokenizer.json").write_text(json.dumps(file))
+    assert BertTokenizer.from_pretrained(folder).tokenize("a") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["model", "type"], "BPE", "the model is 'BPE', not 'WordPiece'"),
+        (["model", "type"], "Unigram", "the model is 'Unigram'"),
+        (["model"], None, "model is None; needed: an object"),
+        (["model", "vocab"], ["a"], "the vocab is a list"),
+        (["model", "vocab"], {"a": 0}, r"no '\[UNK\]', the unk_token"),
+        (["model", "vocab", "[CLS]"], 999, "the vocabulary gives it 999"),
+        (
+            ["post_processor", "special_tokens", "[CLS]", "ids"],
+            [0],
+            r"'\[CLS\]' has the id 0 in the template",
+        ),
+        (["model", "vocab", "a"], "1", "the token 'a' has the id '1'"),
+        (["model", "unk_token"], 3, "unk_token is 3; needed: str"),
+        (["model", "unk_token"], "<unk>", "no '<unk>', the unk_token"),
+        (
+            ["model", "max_input_chars_per_word"],
+            1.5,
+            "max_input_chars_per_word is 1.5; needed: int",
+        ),
+        (["normalizer", "type"], "Sequence", "the normalizer is 'Sequence'"),
+        (["normalizer", "lowercase"], None, "lowercase is None; needed: bool"),
+        (["normalizer", "strip_accents"], 1, "strip_accents is 1; needed: bool"),
+        (["pre_tokenizer"], None, "the pre_tokenizer is None; a BERT tokenizer has"),
+        (["pre_tokenizer", "type"], "Whitespace", "the pre_tokenizer is 'Whitespace'"),
+        (["post_processor", "type"], "RobertaProcessing", "the post_processor is 'Roberta"),
+        (["post_processor", "single"], [{"X": {}}], "the template .* cannot be read"),
+        (["post_processor", "special_tokens"], {}, "the template .* cannot be read"),
+        (["decoder", "type"], "BPEDecoder", "the decoder is 'BPEDecoder'"),
+        (["added_tokens"], {"a": 1}, "added_tokens is not a list of objects"),
+        (["added_tokens", 0, "content"], None, "content is None; needed: str"),
+        (["added_tokens", 0, "id"], None, "id is None; needed: int"),
+        (["added_tokens", 0, "lstrip"], "no", "lstrip is 'no'; needed: bool"),
+    ],
+    ids=str,
+)
+def test_a_tokenizer_json_that_will_not_do(folder, change, path, value, words):
+    change(*path, value=value)
+    with pytest.raises(ValueError, match=words) as raised:
+        BertTokenizer.from_pretrained(folder)
+    assert str(folder) in str(raised.value)
