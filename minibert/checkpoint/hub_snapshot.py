@@ -10,7 +10,7 @@ from typing import Any
 
 from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.hub_errors import Asked, explain, lacks, not_a_hub
-from minibert.checkpoint.source import FORMS, _weight_map
+from minibert.checkpoint.source import FORMS, weight_map
 
 # in the order of downloading: a vocabulary comes last, so that it is never there without the rest
 _OPTIONAL = {
@@ -78,7 +78,7 @@ def _gather_weights(get: Callable[[str], Path | None]) -> None:
 
 
 def _shards(index: Path) -> list[str]:
-    names = sorted(set(_weight_map(index).values()))
+    names = sorted(set(weight_map(index).values()))
     for name in names:
         if not re.fullmatch(r"\w[\w.-]*\.(safetensors|bin)", name):
             raise ValueError(

@@ -73,7 +73,7 @@ def _read(path: Path, form: str) -> dict[str, StoredTensor]:
 
 
 def _open_shards(index: Path) -> Weights:
-    shard_of = _weight_map(index)
+    shard_of = weight_map(index)
     names = sorted(set(shard_of.values()))
     shards = {name: _read(_shard(index, name), index.name) for name in names}
     for name, shard in shard_of.items():
@@ -83,7 +83,8 @@ def _open_shards(index: Path) -> Weights:
     return Weights(tuple(index.parent / name for name in shards), tensors)
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def weight_map(index: Path) -> dict[str, str]:
+    """Return the shard of each tensor, as an index gives it; ValueError if it gives none."""
     shard_of = read_json(index).get("weight_map")
     if not isinstance(shard_of, dict) or not shard_of:
         raise ValueError(f"{str(index)!r} has no weight_map from tensor names to shards")
