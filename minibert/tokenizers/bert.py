@@ -116,8 +116,9 @@ class BertTokenizer(Lookup):
         """Read tokenizer.json of a folder or a Hub id, or vocab.txt and tokenizer_config.json.
 
         options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
-        others override what the files say. OSError if files are missing, ValueError if they are
-        not what they should be.
+        others override what the files say. Padding and truncation in tokenizer.json are left aside:
+        a call asks for its own. OSError if files are missing, ValueError if they are not what they
+        should be.
         """
         path, overrides = find_folder(name, ("tokenizer",), options)
         keywords = read_tokenizer(path, do_lower_case)
