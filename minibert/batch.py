@@ -4,7 +4,7 @@ Only this file knows about padding. Every layer but attention treats each token 
 real tokens of all sequences lie in one (N, C) array of rows; a padded position costs nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -14,6 +14,9 @@ from numpy.typing import DTypeLike, NDArray
 from minibert.functions import Array
 
 Integers = NDArray[np.int64]
+
+MAX_ROWS = 1024  # of a share of a batch
+MAX_QUERIES, MAX_SCORES = 128, 50_000  # of a block of attention
 
 
 class Limits(Protocol):
@@ -35,6 +38,31 @@ class Sequence:
 
 
 @dataclass(frozen=True, eq=False)
+class Block:
+    """Some heads of some tokens of a sequence, and the tokens that these look at: all of it."""
+
+    sequence: Sequence
+    heads: slice
+    rows: slice  # of the tokens that look
+
+    @property
+    def queries(self) -> tuple[slice, slice]:
+        """Where the queries lie in (H, N, D)."""
+        return self.heads, self.rows
+
+    @property
+    def keys(self) -> tuple[slice, slice]:
+        """Where the keys and the values lie in (H, N, D)."""
+        return self.heads, self.sequence.rows
+
+    @property
+    def columns(self) -> NDArray[np.intp]:
+        """Where the tokens that look stood in the input."""
+        start = self.sequence.rows.start
+        return self.sequence.columns[self.rows.start - start : self.rows.stop - start]
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """A checked batch, packed: the k-th row is the k-th True of the mask, read line by line."""
 
@@ -49,6 +77,47 @@ class Batch:
         """(B, T)."""
         size, length = self.mask.shape
         return size, length
+
+    def split(self, count: int) -> "list[Batch]":
+        """Deal the sequences out to so many batches of about as many rows: one for each thread.
+
+        A batch larger than MAX_ROWS becomes more of them, so that what is computed on the way
+        stays small. Where the shares would be too unequal, the batch stays whole.
+        """
+        count *= max(1, round(len(self.words) / (count * MAX_ROWS)))
+        dealt: list[list[Sequence]] = [[] for _ in range(count)]
+        loads = [0] * count
+        for sequence in sorted(self.sequences, key=lambda s: -len(s.columns)):
+            least = loads.index(min(loads))
+            dealt[least].append(sequence)
+            loads[least] += len(sequence.columns)
+        if count == 1 or max(loads) * count >= 1.1 * sum(loads):
+            return [self]
+        return [self._only(sequences) for sequences in dealt]
+
+    def _only(self, sequences: "list[Sequence]") -> "Batch":
+        """Return the batch with all other sequences masked."""
+        chosen = np.zeros((len(self.mask), 1), bool)
+        chosen[[sequence.index for sequence in sequences]] = True
+        mask = self.mask & chosen
+        rows = self.rows_of(mask)
+        types, positions = self.token_type_ids[rows], self.position_ids[rows]
+        return Batch(mask, self.words[rows], types, positions, _sequences(mask))
+
+    def rows_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell of each row whether a mask (B, T) has its place."""
+        return mask[self.mask]
+
+    def blocks(self, num_heads: int) -> "Iterator[Block]":
+        """Cut the attention among so many heads into blocks whose scores stay in the cache."""
+        for sequence in self.sequences:
+            start, stop = sequence.rows.start, sequence.rows.stop
+            queries = min(stop - start, MAX_QUERIES)
+            heads = max(1, MAX_SCORES // (queries * (stop - start)))
+            for first_row in range(start, stop, queries):
+                rows = slice(first_row, min(first_row + queries, stop))
+                for first_head in range(0, num_heads, heads):
+                    yield Block(sequence, slice(first_head, first_head + heads), rows)
 
     def unpack(self, rows: Array) -> Array:
         """Put rows back where they stood: (N, ...) -> (B, T, ...), zeros elsewhere."""

@@ -6,11 +6,11 @@ tells the trace what it computed, under its own name.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from minibert import functions
-from minibert.batch import Batch
+from minibert.batch import Batch, Block
 from minibert.functions import Array
+from minibert.memory import empty
+from minibert.threads import spread
 from minibert.trace import Trace
 
 
@@ -82,22 +82,25 @@ class SelfAttention:
         trace.rows(f"{self.name}.context", context)
         output = self.output(context)
         trace.rows(f"{self.name}.output", output)
-        normed = self.norm(output + rows)  # the norm comes after the residual: post-norm
+        output += rows
+        normed = self.norm(output)  # the norm comes after the residual: post-norm
         trace.rows(self.name, normed)
         return normed
 
     def _context(self, query: Array, key: Array, value: Array, batch: Batch, trace: Trace) -> Array:
         place_scores = trace.pairs(f"{self.name}.scores", self.num_heads, query.dtype)
         place_weights = trace.pairs(f"{self.name}.probabilities", self.num_heads, query.dtype)
-        context = np.empty_like(query)
-        for sequence in batch.sequences:
-            q, k, v = (self._heads(x[sequence.rows]) for x in (query, key, value))
-            scores = functions.attention_scores(q, k)
+        context = empty(query.shape, query.dtype)
+        q, k, v, out = map(self._heads, (query, key, value, context))
+
+        def attend(block: Block) -> None:
+            scores = functions.attention_scores(q[block.queries], k[block.keys])
+            place_scores(block, scores)
             probabilities = functions.softmax(scores)
-            attended = functions.attention_context(probabilities, v)
-            context[sequence.rows] = functions.merge_heads(attended)
-            place_scores(sequence, scores)
-            place_weights(sequence, probabilities)
+            place_weights(block, probabilities)
+            out[block.queries] = functions.attention_context(probabilities, v[block.keys])
+
+        spread(attend, batch.blocks(self.num_heads))
         return context
 
     def _heads(self, x: Array) -> Array:
@@ -136,9 +139,11 @@ class Layer:
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C)."""
         attended = self.attention(rows, batch, trace)
-        output = self.norm(self.feed_forward(attended, trace) + attended)
-        trace.rows(self.name, output)
-        return output
+        output = self.feed_forward(attended, trace)
+        output += attended
+        normed = self.norm(output)
+        trace.rows(self.name, normed)
+        return normed
 
 
 @dataclass(frozen=True, eq=False)

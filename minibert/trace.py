@@ -8,7 +8,7 @@ import numpy as np
 from minibert.functions import Array
 
 if TYPE_CHECKING:
-    from minibert.batch import Batch, Sequence
+    from minibert.batch import Batch, Block
 
 #: Every stage with its axes (the letters are those of functions.py). The names are public:
 #: verification, notebooks and exercises use them. ``{i}`` counts the layers from 0.
@@ -45,7 +45,10 @@ def _stages(num_hidden_layers: int) -> Iterator[tuple[str, str]]:
 
 
 class Trace:
-    """Collects the wanted stages of one forward pass into a dict, zeros where padding was."""
+    """Collects the wanted stages of one forward pass into a dict, zeros where padding was.
+
+    Threads may record their shares of a batch at the same time.
+    """
 
     def __init__(
         self, batch: "Batch", stages: dict[str, Array], only: Container[str] | None = None
@@ -54,6 +57,10 @@ class Trace:
         self.stages = stages
         self.only = only
 
+    def of(self, share: "Batch") -> "Trace":
+        """Return what records a share of the batch into the same stages."""
+        return Trace(share, self.stages, self.only)
+
     def wants(self, name: str) -> bool:
         """Tell whether a stage is to be recorded; with ``only=None`` all are."""
         return self.only is None or name in self.only
@@ -61,7 +68,8 @@ class Trace:
     def rows(self, name: str, value: Array) -> None:
         """Record (N, ...) rows as (B, T, ...)."""
         if self.wants(name):
-            self.stages[name] = self.batch.unpack(value)
+            whole = self._stage(name, (*self.batch.shape, *value.shape[1:]), value.dtype)
+            whole[self.batch.mask] = value
 
     def pooled(self, name: str, value: Array) -> None:
         """Record one vector for each sequence that has a real token, as (B, ...)."""
@@ -70,15 +78,19 @@ class Trace:
 
     def pairs(
         self, name: str, num_heads: int, dtype: "np.dtype[Any]"
-    ) -> "Callable[[Sequence, Array], None]":
-        """Return what records the (H, T, T) of one sequence into a stage of (B, H, T, T)."""
+    ) -> "Callable[[Block, Array], None]":
+        """Return what records the (heads, queries, keys) of a block into (B, H, T, T)."""
         if not self.wants(name):
-            return lambda sequence, value: None
+            return lambda block, value: None
         size, length = self.batch.shape
-        whole = self.stages[name] = np.zeros((size, num_heads, length, length), dtype)
+        whole = self._stage(name, (size, num_heads, length, length), dtype)
 
-        def place(sequence: "Sequence", value: Array) -> None:
-            columns = sequence.columns
-            whole[sequence.index][:, columns[:, None], columns] = value
+        def place(block: "Block", value: Array) -> None:
+            queries, keys = block.columns[:, None], block.sequence.columns
+            whole[block.sequence.index, block.heads][:, queries, keys] = value
 
         return place
+
+    def _stage(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
+        """Return the stage's array, made by the first who asks; its order of bytes is C's."""
+        return self.stages.setdefault(name, np.zeros(shape, dtype))

@@ -245,7 +245,13 @@ def heads_split_without_transposing(monkeypatch, model):
 
 @mutation("layer.0.attention.context")
 def heads_merged_without_transposing(monkeypatch, model):
-    monkeypatch.setattr(functions, "merge_heads", lambda x: x.reshape(x.shape[1], -1))
+    attention_context = functions.attention_context
+
+    def mixed(probabilities, value):
+        context = attention_context(probabilities, value)
+        return context.transpose(1, 0, 2).reshape(context.shape)
+
+    monkeypatch.setattr(functions, "attention_context", mixed)
 
 
 @mutation("layer.0.attention.context")

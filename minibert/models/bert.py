@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
+from minibert.batch import Batch
 from minibert.checkpoint.names import Entry, standard_name
 from minibert.config import (
     COUNT,
@@ -26,10 +29,12 @@ from minibert.config import (
 )
 from minibert.functions import ACTIVATIONS, Array
 from minibert.layers import Pooler
+from minibert.memory import reused_arrays
 from minibert.models.building import Builder
 from minibert.models.pretrained import Forward, PreTrainedModel
 from minibert.outputs import BaseModelOutputWithPooling
-from minibert.trace import stage_axes
+from minibert.threads import get_num_threads, spread
+from minibert.trace import Trace, stage_axes
 
 MAX_PARAMETERS = 2**38  # a terabyte in float32
 
@@ -196,6 +201,21 @@ class BertModel(BertPreTrainedModel):
     def encoder(self) -> "BertModel":
         """The model that runs the layers: this one."""
         return self
+
+    def run_layers(self, batch: Batch, trace: Trace) -> Array:
+        """Run the embeddings and the layers: -> (N, C). Each thread takes a share of the batch."""
+        rows = np.empty((len(batch.words), self.config.hidden_size), self.dtype)
+
+        def run(share: Batch) -> None:
+            recorder = trace.of(share)
+            with reused_arrays():
+                hidden = self.embeddings(share, recorder)
+                for layer in self.layers:
+                    hidden = layer(hidden, share, recorder)
+                rows[batch.rows_of(share.mask)] = hidden
+
+        spread(run, batch.split(get_num_threads()))
+        return rows
 
     def _finish(self, forward: Forward) -> dict[str, Any]:
         pooled = None

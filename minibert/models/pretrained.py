@@ -18,6 +18,7 @@ from minibert.config import PretrainedConfig
 from minibert.functions import Array
 from minibert.models.building import initializer
 from minibert.outputs import ModelOutput
+from minibert.threads import one_blas_thread
 from minibert.trace import Trace
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -158,13 +159,14 @@ class PreTrainedModel:
         """
         config = self.config
         batch = self._batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        forward = self._forward(
-            batch,
-            _either(output_hidden_states, config.output_hidden_states),
-            _either(output_attentions, config.output_attentions),
-            trace,
-        )
-        output = forward.output(self.output_class, self._finish(forward))
+        with one_blas_thread():
+            forward = self._forward(
+                batch,
+                _either(output_hidden_states, config.output_hidden_states),
+                _either(output_attentions, config.output_attentions),
+                trace,
+            )
+            output = forward.output(self.output_class, self._finish(forward))
         return output if _either(return_dict, config.return_dict) else output.to_tuple()
 
     def _batch(self, *inputs: Any) -> Batch:
@@ -184,9 +186,7 @@ class PreTrainedModel:
         attentions = [f"{name}.attention.probabilities" for name in names if output_attentions]
         wanted = {*hidden_states, *attentions} if trace is None else None
         recorder = Trace(batch, {} if trace is None else trace, wanted)
-        rows = encoder.embeddings(batch, recorder)
-        for layer in encoder.layers:
-            rows = layer(rows, batch, recorder)
+        rows = encoder.run_layers(batch, recorder)
         return Forward(batch, recorder, rows, hidden_states, tuple(attentions), names[-1])
 
     def state_dict(self) -> dict[str, Array]:

@@ -1,0 +1,196 @@
+"""How work is spread over the cores: threads of our own, each with one thread of BLAS.
+
+Which thread computes a part does not change its numbers: with the same number of threads, every
+run gives the same bits.
+"""
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+Part = TypeVar("Part")
+
+
+def set_num_threads(count: int) -> None:
+    """Let models use so many threads from now on. TypeError or ValueError for a bad count.
+
+    The default is OMP_NUM_THREADS, or else the number of cores that this process may use.
+    """
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"the number of threads is {count!r}; needed: a whole number")
+    if count < 1:
+        raise ValueError(f"the number of threads is {count}; it must be 1 or above")
+    _workers.count = count
+
+
+def get_num_threads() -> int:
+    """Return how many threads models use."""
+    if _workers.count is None:
+        _workers.count = _default_count()
+    return _workers.count
+
+
+def shares(size: int, count: int) -> list[slice]:
+    """Cut ``range(size)`` into so many slices of about the same length, none of them empty."""
+    count = max(1, min(count, size))
+    ends = [size * i // count for i in range(count + 1)]
+    return [slice(*ends[i : i + 2]) for i in range(count)]
+
+
+def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
+    """Run the task on every part, over the threads, and return when all are done.
+
+    A spread within a task runs in the task's own thread. If a task raises, no further part is
+    begun, and the exception is raised here.
+    """
+    remaining = deque(parts)
+    count = min(get_num_threads(), len(remaining))
+    if count < 2 or _this_thread.is_busy:
+        _work(task, remaining)
+        return
+    others = [_workers.submit(_work_busily, task, remaining) for _ in range(count - 1)]
+    try:
+        _work_busily(task, remaining)
+    finally:
+        # what has not begun by now (the threads serve another caller) finds nothing left to do
+        begun = [other for other in others if not other.cancel()]
+        errors = [error for other in begun if (error := other.exception())]
+    if errors:
+        raise errors[0]
+
+
+def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
+    """Take parts until none remains; another thread may do the same."""
+    while remaining:
+        try:
+            part = remaining.popleft()
+        except IndexError:  # the other was faster
+            return
+        try:
+            task(part)
+        except BaseException:
+            remaining.clear()
+            raise
+
+
+def _work_busily(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
+    _this_thread.is_busy = True
+    try:
+        _work(task, remaining)
+    finally:
+        _this_thread.is_busy = False
+
+
+class _ThisThread(threading.local):
+    is_busy = False  # with the part of a task
+
+
+class _Workers:
+    """The threads beside the caller's, made when they are first needed."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count  # with the caller's
+        self.lock = threading.Lock()
+        self.pool: ThreadPoolExecutor | None = None
+        self.size = 0
+
+    def submit(self, function: Callable[..., None], *arguments: Any) -> "Future[None]":
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+        size = max(1, get_num_threads() - 1)
+        with self.lock:
+            if self.pool is None or self.size != size:
+                if self.pool is not None:
+                    self.pool.shutdown(wait=False)
+                self.pool, self.size = ThreadPoolExecutor(size, "minibert"), size
+            return self.pool.submit(copy_context().run, function, *arguments)
+
+
+class _BlasLimit:
+    """Holds BLAS to one thread for as long as somebody computes: its threads and ours would fight.
+
+    The limit is the library's, so it holds for all of the process.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.limiter: Any = None
+
+    def acquire(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                self.limiter = _blas_libraries().limit(limits=1, user_api="blas")
+            self.users += 1
+
+    def release(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limiter.restore_original_limits()
+
+
+_this_thread = _ThisThread()
+_workers = _Workers()
+_blas_limit = _BlasLimit()
+
+
+@cache
+def _blas_libraries() -> Any:
+    from threadpoolctl import ThreadpoolController  # slow to import, and to look for libraries
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread in the block; nested and concurrent blocks are fine."""
+    _blas_limit.acquire()
+    try:
+        yield
+    finally:
+        _blas_limit.release()
+
+
+def _forget_threads() -> None:
+    """Begin anew in a forked child: its parent's threads are not there, their locks may be."""
+    global _workers, _blas_limit
+    _workers, _blas_limit = _Workers(_workers.count), _BlasLimit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
+def _default_count() -> int:
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdecimal() and int(first) > 0:
+        return int(first)
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+def _quota() -> int:
+    """Return how many cores a Linux container may keep busy; many if nothing limits it."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            text = " ".join(Path("/sys/fs/cgroup", file).read_text("ascii") for file in files)
+            quota, period = map(int, text.split())
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+        if quota > 0:
+            return max(1, math.ceil(quota / period))
+    return 1 << 16
