@@ -130,8 +130,8 @@ class PretrainedConfig:
 
     def _fill(self, values: Mapping[str, Any]) -> None:
         values = _one_dtype(values)
-        found = values.pop("model_type", self.model_type)
-        if found != self.model_type:
+        found = values.pop("model_type", None)
+        if found not in (None, self.model_type):
             raise ValueError(
                 f"the config's model_type is {_short(found)}; "
                 f"{type(self).__name__} reads {self.model_type!r}"

@@ -49,6 +49,13 @@ def test_without_a_model_type_the_architectures_tell(folder, architectures):
     assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
 
 
+def test_a_model_type_of_null_is_none(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": None}))
+    assert type(auto.AutoConfig.from_pretrained(folder)) is BertConfig
+    assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
+
+
 @pytest.mark.parametrize("architectures", [None, ["Other"], []])
 def test_without_architectures_the_tensors_tell(folder, architectures):
     rewrite(folder, model_type=None, architectures=architectures)
@@ -72,18 +79,28 @@ def test_a_config_alone_is_no_crash(folder):
         auto.AutoConfig.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("found", ["roberta", 7, ""])
+@pytest.mark.parametrize("found", ["roberta", 7, "", ["bert"], {}])
 def test_an_unknown_model_type_lists_the_known(folder, found):
     rewrite(folder, model_type=found)
     with pytest.raises(ValueError, match=r"model_type .*; known: bert"):
         auto.AutoModel.from_pretrained(folder)
 
 
-def test_an_auto_class_is_not_made_itself():
-    with pytest.raises(TypeError, match=r"AutoModel\.from_pretrained"):
-        auto.AutoModel()
-    with pytest.raises(TypeError, match=r"AutoConfig\.from_pretrained"):
-        auto.AutoConfig()
+@pytest.mark.parametrize("arguments", [(), (BertConfig(),), ("bert-base-cased",)])
+@pytest.mark.parametrize(
+    "name", ["AutoModel", "AutoModelForMaskedLM", "AutoConfig", "AutoTokenizer"]
+)
+def test_an_auto_class_is_not_made_itself(name, arguments):
+    with pytest.raises(TypeError, match=rf"call {name}\.from_pretrained"):
+        getattr(auto, name)(*arguments)
+
+
+@pytest.mark.parametrize("name", [None, 7, BertConfig(), ["a", "b"]])
+@pytest.mark.parametrize("kind", ["AutoModel", "AutoConfig", "AutoTokenizer"])
+def test_what_is_no_name_is_told(kind, name):
+    found = type(name).__name__
+    with pytest.raises(TypeError, match=f"name of a model is a {found}; needed: a folder or a Hub"):
+        getattr(auto, kind).from_pretrained(name)
 
 
 def test_from_config_takes_a_config():
