@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from minibert.functions import Array, softmax
 from minibert.models.heads import BertForQuestionAnswering
-from minibert.tasks.common import Source, load, require_text, room
+from minibert.tasks.common import Source, load, require_count, require_text, room
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 
@@ -27,6 +27,7 @@ def answer(
     competes, as in SQuAD 2: where it wins in every window, the answer is "" with its score there.
     """
     reader, tokenizer = load(model, BertForQuestionAnswering)
+    longest = require_count("max_answer_tokens", max_answer_tokens)
     texts = require_text("question", question), require_text("context", context)
     inputs = _windows(texts, room(reader, tokenizer), stride, tokenizer)
     offsets = inputs.pop("offset_mapping")
@@ -36,7 +37,8 @@ def answer(
     for row, places in enumerate(offsets):
         in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
         starts, ends = output.start_logits[row], output.end_logits[row]
-        span = _best_span(starts, ends, in_context, no_answer, max_answer_tokens)
+        cls = int(np.argmax(inputs["input_ids"][row] == tokenizer.cls_token_id))
+        span = _best_span(starts, ends, in_context, cls if no_answer else None, longest)
         nothing = min(nothing, span.nothing)
         if span.score > best["score"]:
             start, end = int(places[span.first][0]), int(places[span.last][1])
@@ -51,13 +53,10 @@ def _windows(
     texts: tuple[str, str], length: int, stride: int, tokenizer: BertTokenizer
 ) -> BatchEncoding:
     """Return a row of ids for each window on the context, the question before it."""
-    question, context = texts
-    asked = len(tokenizer.tokenize(question)) + tokenizer.num_special_tokens_to_add(pair=True)
-    if not context.strip():
-        raise ValueError("the context is empty: there is nothing to look for an answer in")
+    asked = len(tokenizer.tokenize(texts[0])) + tokenizer.num_special_tokens_to_add(pair=True)
     if asked >= length:
         raise ValueError(
-            f"the question {question[:80]!r} takes {asked} tokens with what stands around it, and "
+            f"the question {texts[0][:80]!r} takes {asked} tokens with what stands around it, and "
             f"the model has room for {length}: none is left for the context"
         )
     inputs = tokenizer(
@@ -71,6 +70,8 @@ def _windows(
         return_tensors="np",
     )
     inputs.pop("overflow_to_sample_mapping")
+    if 1 not in inputs.sequence_ids(0):
+        raise ValueError("the context is empty: there is nothing to look for an answer in")
     return inputs
 
 
@@ -82,14 +83,16 @@ class _Span(NamedTuple):
 
 
 def _best_span(
-    starts: Array, ends: Array, in_context: NDArray[np.bool_], no_answer: bool, longest: int
+    starts: Array, ends: Array, in_context: NDArray[np.bool_], cls: int | None, longest: int
 ) -> _Span:
-    """Return the best span of a window."""
+    """Return the best span of a window; ``cls`` is the place of [CLS], if that may compete."""
     allowed = in_context.copy()
-    allowed[0] = no_answer  # [CLS]
+    if cls is not None:
+        allowed[cls] = True
     start, end = (softmax(np.where(allowed, x, -np.inf)) for x in (starts, ends))
     products = np.triu(np.outer(start, end)) - np.triu(np.outer(start, end), longest)
     products[~in_context] = 0
     products[:, ~in_context] = 0
     first, last = np.unravel_index(products.argmax(), products.shape)
-    return _Span(int(first), int(last), float(products[first, last]), float(start[0] * end[0]))
+    nothing = 0.0 if cls is None else float(start[cls] * end[cls])
+    return _Span(int(first), int(last), float(products[first, last]), nothing)

@@ -18,7 +18,7 @@ class Oracle(BertForQuestionAnswering):
         for logits, token in ((output.start_logits, self.first), (output.end_logits, self.last)):
             logits[:] = 0
             logits[input_ids == self.tokenizer.convert_tokens_to_ids(token)] = 9
-            logits[:, 0] = self.doubt
+            logits[input_ids == self.tokenizer.cls_token_id] = self.doubt
         return output
 
 
@@ -73,9 +73,26 @@ def test_no_answer_competes_if_it_may(oracle, doubt, expected):
     assert ask(oracle)["answer"] == "red house"
 
 
+@pytest.mark.parametrize(("doubt", "expected"), [(20.0, ""), (-20.0, "red house")])
+def test_padding_may_be_on_the_left(oracle, doubt, expected):
+    oracle.doubt = doubt
+    oracle.tokenizer.padding_side = "left"
+    context = "the dog sat on the mat . " * 3 + CONTEXT  # the last window is padded
+    assert ask(oracle, context, no_answer=True)["answer"] == expected
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, True])
+def test_an_answer_has_at_least_one_token(oracle, count):
+    with pytest.raises(
+        ValueError, match=r"max_answer_tokens is .*; allowed: a whole number from 1"
+    ):
+        ask(oracle, max_answer_tokens=count)
+
+
 @pytest.mark.parametrize(
     ("question", "context", "says"),
-    [("the " * 40, CONTEXT, "none is left for the context"), (QUESTION, "  ", "context is empty")],
+    [("the " * 40, CONTEXT, "none is left for the context"), (QUESTION, "  ", "context is empty")]
+    + [(QUESTION, text, "context is empty") for text in ("", "\x00", "\u200b\u0301")],
 )
 @pytest.mark.filterwarnings("ignore:a row has")
 def test_what_cannot_be_answered_is_told(oracle, question, context, says):

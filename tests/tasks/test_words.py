@@ -46,6 +46,7 @@ def test_targets_are_all_that_is_compared(pair):
         ("the [MASK] .", {"targets": ["zebra"]}, "needed: a word that is one token"),
         ("the [MASK] .", {"targets": []}, "targets is empty"),
         ("the [MASK] .", {"top_k": 0}, "top_k is 0"),
+        ("the [MASK] .", {"top_k": True}, "top_k is True"),
         ("[MASK] " * 40, {}, "positions for 31"),
     ],
 )
