@@ -10,12 +10,12 @@ from typing import Any
 from minibert.checkpoint.files import MAX_JSON_BYTES, describe, lines_of, read_json, require_file
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import SPACES
+from minibert.tokenizers.settings import TOKEN_NAMES
 from minibert.tokenizers.tokenizer_json import read_added_token, read_tokenizer_json
 
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "tokenizer_config.json"
 VOCAB_NAME = "vocab.txt"
-TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 # what tokenizer_config.json says that tokenizer.json does not, and what both say
 _OF_CONFIG = (

@@ -130,6 +130,11 @@ def test_settings_that_are_not_allowed(options, words):
         BertTokenizer(VOCAB, **options)
 
 
+def test_a_setting_that_there_is_not_is_told_with_those_that_there_are():
+    with pytest.raises(TypeError, match="no setting 'use_fast'; it has do_lower_case, unk_token, "):
+        BertTokenizer(VOCAB, use_fast=True)
+
+
 @pytest.mark.parametrize("length", [None, 1e30, float("inf"), 10**40])
 def test_no_limit(length):
     assert BertTokenizer(VOCAB, model_max_length=length).model_max_length == int(1e30)
