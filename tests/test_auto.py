@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
-from minibert import BertConfig, BertModel, auto
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer, auto
 
 
 @pytest.fixture
@@ -84,6 +84,41 @@ def test_an_unknown_model_type_lists_the_known(folder, found):
     rewrite(folder, model_type=found)
     with pytest.raises(ValueError, match=r"model_type .*; known: bert"):
         auto.AutoModel.from_pretrained(folder)
+
+
+class TestTokenizer:
+    """Whose tokenizer is it? tokenizer_config.json tells; where it is silent, config.json."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for name in ("config.json", "tokenizer.json", "vocab.txt"):
+            shutil.copy(EMBEDDED_CHECKPOINT / name, tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast"])
+    def test_its_class_tells(self, folder, name):
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+        rewrite(folder, model_type="other")  # not looked at
+        tokenizer = auto.AutoTokenizer.from_pretrained(folder, model_max_length=7)
+        assert type(tokenizer) is BertTokenizer
+        assert tokenizer.model_max_length == 7
+
+    @pytest.mark.parametrize("said", [None, {}, {"tokenizer_class": None}])
+    def test_or_the_model_type(self, folder, said):
+        if said is not None:
+            (folder / "tokenizer_config.json").write_text(json.dumps(said))
+        assert type(auto.AutoTokenizer.from_pretrained(folder)) is BertTokenizer
+        rewrite(folder, model_type="other")
+        with pytest.raises(ValueError, match="model_type 'other'; known: bert"):
+            auto.AutoTokenizer.from_pretrained(folder)
+
+
+def test_weights_are_drawn_by_the_seed():
+    config = BertConfig.from_pretrained(WIDE)
+    drawn = [auto.AutoModel.from_config(config, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})]
+    first, same, other = (model.state_dict()["pooler.dense.weight"] for model in drawn)
+    assert (first == same).all()
+    assert (first != other).any()
 
 
 @pytest.mark.parametrize("arguments", [(), (BertConfig(),), ("bert-base-cased",)])

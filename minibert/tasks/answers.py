@@ -23,8 +23,9 @@ def answer(
 
     A context that is longer than the model is read through a window that overlaps itself by
     ``stride`` tokens, or by half of what fits, if that is less. The score is the product of the
-    probabilities of start and end among the window's context tokens. With ``no_answer``, [CLS]
-    competes, as in SQuAD 2: where it wins in every window, the answer is "" with its score there.
+    probabilities of start and end among the window's context tokens and [CLS], where models point
+    if a window holds no answer. With ``no_answer``, as in SQuAD 2, that may be the outcome: where
+    [CLS] wins in every window, the answer is "" with its lowest score.
     """
     reader, tokenizer = load(model, BertForQuestionAnswering)
     longest = require_count("max_answer_tokens", max_answer_tokens)
@@ -38,7 +39,7 @@ def answer(
         in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
         starts, ends = output.start_logits[row], output.end_logits[row]
         cls = int(np.argmax(inputs["input_ids"][row] == tokenizer.cls_token_id))
-        span = _best_span(starts, ends, in_context, cls if no_answer else None, longest)
+        span = _best_span(starts, ends, in_context, cls, longest)
         nothing = min(nothing, span.nothing)
         if span.score > best["score"]:
             start, end = int(places[span.first][0]), int(places[span.last][1])
@@ -83,16 +84,16 @@ class _Span(NamedTuple):
 
 
 def _best_span(
-    starts: Array, ends: Array, in_context: NDArray[np.bool_], cls: int | None, longest: int
+    starts: Array, ends: Array, in_context: NDArray[np.bool_], cls: int, longest: int
 ) -> _Span:
-    """Return the best span of a window; ``cls`` is the place of [CLS], if that may compete."""
+    """Return the best span of a window; ``cls`` is the place of [CLS]."""
     allowed = in_context.copy()
-    if cls is not None:
-        allowed[cls] = True
-    start, end = (softmax(np.where(allowed, x, -np.inf)) for x in (starts, ends))
+    allowed[cls] = True
+    # float64, for these are products of numbers that may be small
+    start, end = (softmax(np.where(allowed, x, -np.inf).astype(np.float64)) for x in (starts, ends))
     products = np.triu(np.outer(start, end)) - np.triu(np.outer(start, end), longest)
-    products[~in_context] = 0
-    products[:, ~in_context] = 0
+    products[~in_context] = -1
+    products[:, ~in_context] = -1
     first, last = np.unravel_index(products.argmax(), products.shape)
-    nothing = 0.0 if cls is None else float(start[cls] * end[cls])
-    return _Span(int(first), int(last), float(products[first, last]), nothing)
+    score, nothing = float(products[first, last]), float(start[cls] * end[cls])
+    return _Span(int(first), int(last), score, nothing)

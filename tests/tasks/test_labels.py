@@ -40,6 +40,15 @@ def test_the_problem_type_says_what_a_score_is(config, tokenizer, problem_type, 
     assert [label["score"] for label in found] == pytest.approx(expected, rel=1e-5)
 
 
+def test_one_label_has_a_score_of_its_own(config, tokenizer):
+    one = BertConfig.from_dict(config.to_dict(), num_labels=1)
+    model = BertForSequenceClassification(one, seed=1)
+    (found,) = classify("the cat .", model=(model, tokenizer))
+    logit = float(model(**tokenizer("the cat .", return_tensors="np")).logits[0, 0])
+    assert found["score"] == pytest.approx(1 / (1 + np.exp(-logit)))
+    assert abs(found["score"] - 0.5) > 0.01
+
+
 def test_what_is_too_long_is_cut_to_what_the_model_has_room_for(config, tokenizer):
     vocab = tokenizer.get_vocab()
     silent = BertTokenizer(vocab)  # as from a folder that names no model_max_length
