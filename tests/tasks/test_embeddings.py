@@ -144,8 +144,8 @@ class TestSettings:
         ],
     )
     def test_the_files_say_how(self, write, pooling, expected):
-        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 17})
-        assert read_settings(folder) == Settings(expected, False, 17)
+        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 3})
+        assert read_settings(folder) == Settings(expected, False, 3)
         assert read_settings(
             write("Transformer", "Pooling", "Normalize", pooling=pooling)
         ).normalize
