@@ -20,7 +20,7 @@ _FLAGS = (
 class Settings:
     """What a tokenizer can be told besides its vocabulary; ValueError for what is not allowed."""
 
-    do_lower_case: bool = True
+    do_lower_case: bool
     unk_token: str = "[UNK]"
     sep_token: str | None = "[SEP]"
     pad_token: str | None = "[PAD]"
