@@ -58,11 +58,11 @@ def model_type(folder: str | os.PathLike[str]) -> str:
             f"{str(path)!r} has no model_type, and neither its architectures nor the tensors tell "
             "which model it is: if you know, call its class, as BertModel.from_pretrained(...)"
         )
-    if found not in CLASSES:
+    if not isinstance(found, str) or found not in CLASSES:
         raise ValueError(
             f"{str(path)!r} has the model_type {found!r:.80}; known: {', '.join(CLASSES)}"
         )
-    return str(found)
+    return found
 
 
 def _by_architectures(architectures: Any) -> str | None:
@@ -82,7 +82,7 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
 class AutoConfig:
     """Reads the config of whatever model is there."""
 
-    def __init__(self) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("call AutoConfig.from_pretrained(...); an AutoConfig itself is nothing")
 
     @staticmethod
@@ -97,7 +97,7 @@ class AutoConfig:
 class AutoTokenizer:
     """Reads the tokenizer of whatever model is there."""
 
-    def __init__(self) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("call AutoTokenizer.from_pretrained(...)")
 
     @staticmethod
@@ -126,7 +126,7 @@ class _AutoClass:
 
     stands_for: ClassVar[str]
 
-    def __init__(self) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> NoReturn:
         name = type(self).__name__
         raise TypeError(f"call {name}.from_pretrained(...) or {name}.from_config(config)")
 

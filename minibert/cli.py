@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint.files import require_folder, write_whole
+from minibert.checkpoint.files import lines_of, require_folder, write_whole
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 
 REFERENCE_NAME = "reference.safetensors"
@@ -70,12 +70,19 @@ def _add_tasks(commands: Any) -> None:
     fill.add_argument("--top-k", type=int, default=5)
     fill.add_argument("--targets", nargs="+", help="compare these words only")
     task("next-sentence", _next_sentence, "does a text follow another?", "first", "second")
-    task("classify", _classify, "the labels of a text", "text")
-    task("tag", _tag, "the label of each word", "text")
-    task("answer", _answer, "the answer to a question in a context", "question", "context")
+    classify = task("classify", _classify, "the labels of a text, or of a pair", "text")
+    classify.add_argument("text_pair", nargs="?")
+    tag = task("tag", _tag, "the label of each word", "text")
+    tag.add_argument("--aggregation", default="first", choices=["first", "average", "max"])
+    about = "the answer to a question in a context"
+    answer = task("answer", _answer, about, "question", "context")
+    answer.add_argument("--no-answer", action="store_true", help="there may be none")
     embed = task("embed", _embed, "vectors of the lines of a file, as .npy")
     embed.add_argument("file", nargs="?", help="default: standard input")
     embed.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.npy")
+    embed.add_argument("--pooling", choices=["mean", "cls", "max"], help="default: as the model")
+    embed.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="to length 1")
+    embed.add_argument("--batch-size", type=int, default=32)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -136,7 +143,7 @@ def _next_sentence(options: argparse.Namespace) -> int:
 def _classify(options: argparse.Namespace) -> int:
     from minibert.tasks import classify
 
-    for label in classify(options.text, model=options.model):
+    for label in classify(options.text, options.text_pair, options.model):
         print(f"{label['score']:.3f}  {label['label']}")
     return 0
 
@@ -144,7 +151,7 @@ def _classify(options: argparse.Namespace) -> int:
 def _tag(options: argparse.Namespace) -> int:
     from minibert.tasks import tag
 
-    for word in tag(options.text, model=options.model):
+    for word in tag(options.text, options.aggregation, options.model):
         print(f"{word['score']:.3f}  {word['label']:16}  {word['word']}")
     return 0
 
@@ -152,23 +159,28 @@ def _tag(options: argparse.Namespace) -> int:
 def _answer(options: argparse.Namespace) -> int:
     from minibert.tasks import answer
 
-    found = answer(options.question, options.context, model=options.model)
-    print(f"{found['score']:.3f}  {found['answer']}")
+    found = answer(options.question, options.context, options.no_answer, model=options.model)
+    print(f"{found['score']:.3f}  {found['answer'] or '(no answer)'}")
     return 0
 
 
 def _embed(options: argparse.Namespace) -> int:
     from minibert.tasks import embed
 
-    if options.file is None:
-        lines = sys.stdin.read().splitlines()
-    else:
-        lines = Path(options.file).read_text(encoding="utf-8").splitlines()
-    if not lines:
-        raise ValueError(f"{options.file or 'standard input'} has no line to embed")
-    vectors = embed(lines, model=options.model)
-    content = io.BytesIO()
-    np.save(content, vectors)
-    write_whole(options.output, content.getvalue())
+    require_folder(options.output.parent)  # before the work, not after it
+    name = options.file or "standard input"
+    content = Path(options.file).read_bytes() if options.file else sys.stdin.buffer.read()
+    if not content:
+        raise ValueError(f"{name} has no line to embed")
+    vectors = embed(
+        lines_of(content, name),
+        options.pooling,
+        options.normalize,
+        options.batch_size,
+        options.model,
+    )
+    array = io.BytesIO()
+    np.save(array, vectors)
+    write_whole(options.output, array.getvalue())
     print(f"{options.output}: {vectors.shape[0]} vectors of {vectors.shape[1]}, {vectors.dtype}")
     return 0

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import read_json, write_whole
+from minibert.checkpoint.files import make_folder, read_json, write_whole
 from minibert.checkpoint.source import find_folder
 
 CONFIG_NAME = "config.json"
@@ -130,8 +130,8 @@ class PretrainedConfig:
 
     def _fill(self, values: Mapping[str, Any]) -> None:
         values = _one_dtype(values)
-        found = values.pop("model_type", self.model_type)
-        if found != self.model_type:
+        found = values.pop("model_type", None)
+        if found not in (None, self.model_type):
             raise ValueError(
                 f"the config's model_type is {_short(found)}; "
                 f"{type(self).__name__} reads {self.model_type!r}"
@@ -242,7 +242,7 @@ class PretrainedConfig:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json into a folder, made if need be; whole or not at all."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(folder))
         write_whole(Path(folder) / CONFIG_NAME, self.to_json_string().encode())
 
     def __repr__(self) -> str:

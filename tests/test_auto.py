@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
-from minibert import BertConfig, BertModel, auto
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer, auto
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_without_a_model_type_the_architectures_tell(folder, architectures):
     assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
 
 
+def test_a_model_type_of_null_is_none(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": None}))
+    assert type(auto.AutoConfig.from_pretrained(folder)) is BertConfig
+    assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
+
+
 @pytest.mark.parametrize("architectures", [None, ["Other"], []])
 def test_without_architectures_the_tensors_tell(folder, architectures):
     rewrite(folder, model_type=None, architectures=architectures)
@@ -72,18 +79,63 @@ def test_a_config_alone_is_no_crash(folder):
         auto.AutoConfig.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("found", ["roberta", 7, ""])
+@pytest.mark.parametrize("found", ["roberta", 7, "", ["bert"], {}])
 def test_an_unknown_model_type_lists_the_known(folder, found):
     rewrite(folder, model_type=found)
     with pytest.raises(ValueError, match=r"model_type .*; known: bert"):
         auto.AutoModel.from_pretrained(folder)
 
 
-def test_an_auto_class_is_not_made_itself():
-    with pytest.raises(TypeError, match=r"AutoModel\.from_pretrained"):
-        auto.AutoModel()
-    with pytest.raises(TypeError, match=r"AutoConfig\.from_pretrained"):
-        auto.AutoConfig()
+class TestTokenizer:
+    """Whose tokenizer is it? tokenizer_config.json tells; where it is silent, config.json."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for name in ("config.json", "tokenizer.json", "vocab.txt"):
+            shutil.copy(EMBEDDED_CHECKPOINT / name, tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast"])
+    def test_its_class_tells(self, folder, name):
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+        rewrite(folder, model_type="other")  # not looked at
+        tokenizer = auto.AutoTokenizer.from_pretrained(folder, model_max_length=7)
+        assert type(tokenizer) is BertTokenizer
+        assert tokenizer.model_max_length == 7
+
+    @pytest.mark.parametrize("said", [None, {}, {"tokenizer_class": None}])
+    def test_or_the_model_type(self, folder, said):
+        if said is not None:
+            (folder / "tokenizer_config.json").write_text(json.dumps(said))
+        assert type(auto.AutoTokenizer.from_pretrained(folder)) is BertTokenizer
+        rewrite(folder, model_type="other")
+        with pytest.raises(ValueError, match="model_type 'other'; known: bert"):
+            auto.AutoTokenizer.from_pretrained(folder)
+
+
+def test_weights_are_drawn_by_the_seed():
+    config = BertConfig.from_pretrained(WIDE)
+    drawn = [auto.AutoModel.from_config(config, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})]
+    first, same, other = (model.state_dict()["pooler.dense.weight"] for model in drawn)
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("arguments", [(), (BertConfig(),), ("bert-base-cased",)])
+@pytest.mark.parametrize(
+    "name", ["AutoModel", "AutoModelForMaskedLM", "AutoConfig", "AutoTokenizer"]
+)
+def test_an_auto_class_is_not_made_itself(name, arguments):
+    with pytest.raises(TypeError, match=rf"call {name}\.from_pretrained"):
+        getattr(auto, name)(*arguments)
+
+
+@pytest.mark.parametrize("name", [None, 7, BertConfig(), ["a", "b"]])
+@pytest.mark.parametrize("kind", ["AutoModel", "AutoConfig", "AutoTokenizer"])
+def test_what_is_no_name_is_told(kind, name):
+    found = type(name).__name__
+    with pytest.raises(TypeError, match=f"name of a model is a {found}; needed: a folder or a Hub"):
+        getattr(auto, kind).from_pretrained(name)
 
 
 def test_from_config_takes_a_config():

@@ -35,9 +35,51 @@ def test_embed_reads_a_file_and_standard_input(tmp_path, capsys, monkeypatch):
     assert "2 vectors of 96, float32" in capsys.readouterr().out
     expected = embed(lines)
     np.testing.assert_array_equal(np.load(out), expected)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    give(monkeypatch, "\n".join(lines).encode())
     assert main(["embed", "-o", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), expected)
+
+
+def give(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_embed_gives_a_vector_for_each_line_and_no_other(tmp_path, monkeypatch):
+    content = "\ufeffanna is tall .\r\n\nthe dogs\u2028are \x0cred .\n"
+    give(monkeypatch, content.encode())
+    assert main(["embed", "-o", str(tmp_path / "out.npy")]) == 0
+    expected = embed(["anna is tall .", "", "the dogs are red ."])
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=0, atol=2e-6)
+
+
+def test_embed_takes_the_options_of_the_function(tmp_path, monkeypatch):
+    lines, out = ["anna is tall .", "the dogs are red and tall ."], tmp_path / "out.npy"
+    for options, words in (
+        ({"pooling": "max"}, ["--pooling", "max"]),
+        ({"normalize": False}, ["--no-normalize"]),
+        ({"batch_size": 1}, ["--batch-size", "1"]),
+    ):
+        give(monkeypatch, "\n".join(lines).encode())
+        assert main(["embed", "-o", str(out), *words]) == 0
+        np.testing.assert_array_equal(np.load(out), embed(lines, **options))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "standard input has no line"), (b"anna\ncaf\xe9\n", "is not UTF-8: see line 2")],
+)
+def test_lines_that_cannot_be_embedded_are_told(tmp_path, monkeypatch, capsys, content, says):
+    give(monkeypatch, content)
+    assert main(["embed", "-o", str(tmp_path / "out.npy")]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_not_there_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minibert.tasks.embed", lambda *_: pytest.fail("worked in vain"))
+    give(monkeypatch, b"anna is tall .")
+    assert main(["embed", "-o", str(tmp_path / "nowhere" / "out.npy")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -64,3 +106,30 @@ def test_labels_are_printed(command, capsys):
 def test_an_answer_is_printed(capsys):
     assert main(["answer", "where is anna ?", "anna is in the garden ."]) == 0
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "arguments"),
+    [
+        ("classify", ["a", "b", "--model", "m"], ("a", "b", "m")),
+        ("classify", ["a"], ("a", None, None)),
+        ("tag", ["a", "--aggregation", "max", "--model", "m"], ("a", "max", "m")),
+        ("answer", ["a", "b", "--no-answer"], ("a", "b", True)),
+        ("answer", ["a", "b"], ("a", "b", False)),
+    ],
+)
+def test_options_are_those_of_the_function(monkeypatch, capsys, command, words, arguments):
+    given = []
+    row = {"score": 0.75, "label": "glad", "word": "anna", "answer": ""}
+
+    def record(*values, model=None):
+        given.append((values, model))
+        return row if command == "answer" else [row]
+
+    monkeypatch.setattr(f"minibert.tasks.{command}", record)
+    assert main([command, *words]) == 0
+    assert given == [(arguments, None)]
+    shown = {"classify": "glad", "tag": "anna", "answer": "(no answer)"}[command]
+    printed = capsys.readouterr().out
+    assert printed.startswith("0.750  ")
+    assert printed.rstrip().endswith(shown)

@@ -1,11 +1,15 @@
 """The README's examples run as they stand."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from minibert.cli import main
+
 README = Path(__file__).parent.parent / "README.md"
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.mark.usefixtures("minilm_folder")
@@ -27,6 +31,21 @@ def test_the_examples_run_and_show_what_they_say(capsys, tmp_path, monkeypatch):
     assert (shapes, values) == (4, 1)
     assert "unused" in capsys.readouterr().out
     assert (tmp_path / "directory_on_my_computer" / "pytorch_model.bin").exists()
+
+
+def test_the_commands_run(capsys, minilm_folder):
+    blocks = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^\$ minibert (.*?)(?: +#.*)?$", "".join(blocks), re.MULTILINE)
+    places = {"FOLDER": str(minilm_folder), "FILE": str(DATA / "minilm-course.safetensors")}
+    codes = {}
+    for command in commands:
+        words = [places.get(word, word) for word in shlex.split(command)]
+        codes[command] = main(words)
+    of_another = "verify FOLDER --reference bert-base-uncased-cmu"  # of that model, not of this one
+    assert codes.pop(of_another) == 1
+    assert len(codes) == 3
+    assert set(codes.values()) == {0}
+    assert "paris" in capsys.readouterr().out
 
 
 def test_the_number_of_planted_bugs_is_right():

@@ -137,6 +137,26 @@ def describe(path: Path) -> str | None:
     return known.get(head[:4])
 
 
+def lines_of(content: bytes, name: str) -> list[str]:
+    """Return the lines of a text; ValueError, which tells the line, if it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{name} is not UTF-8: see line {line}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is not there; OSError with a sentence if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        require_folder(folder)  # which says what is there instead
+        raise
+    except OSError as error:
+        raise why_not_saved(folder, error, "Nothing was written") from error
+
+
 def sha256(paths: Iterable[Path]) -> str:
     """Return the SHA-256 of files, one after the other, in hexadecimal digits."""
     import hashlib  # few need it, and all would wait for it

@@ -80,9 +80,13 @@ def local_folder(
         return folder
 
 
-def _is_path(name: str | os.PathLike[str]) -> bool:
-    if not isinstance(name, str):
+def _is_path(name: object) -> bool:
+    if isinstance(name, os.PathLike):
         return True
+    if not isinstance(name, str):
+        raise TypeError(
+            f"the name of a model is a {type(name).__name__}; needed: a folder or a Hub id, as text"
+        )
     looks = name.startswith(("./", "../", "~")) or name.endswith("/") or "\\" in name
     return bool(name) and (
         looks or name.count("/") > 1 or Path(name).is_absolute() or os.path.lexists(name)

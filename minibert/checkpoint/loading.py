@@ -111,8 +111,10 @@ def _refuse_missing(
 ) -> None:
     missing = [p.name for p in result.missing if p.name.startswith(required)]
     if missing:
+        more = [f"and {len(missing) - 5} more"] if len(missing) > 5 else []
+        names = ", ".join([*missing[:5], *more])
         others = ", ".join(result.unused[:3]) or "none"
         raise ValueError(
-            f"{len(missing)} tensors are missing in {str(folder)!r}: {', '.join(missing)}. "
+            f"{len(missing)} tensors are missing in {str(folder)!r}: {names}. "
             f"Tensors with names that are not used: {others}"
         )

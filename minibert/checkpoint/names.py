@@ -90,8 +90,9 @@ def match(
         if tensor.shape != parameter.shape:
             wrong.append(f"{name!r} is {tensor.shape}, expected {parameter.shape}")
     if wrong:
+        hint = "; ignore_mismatched_sizes=True draws a head anew" if fixed == ("",) else ""
         raise ValueError(
-            "tensors do not have the shapes that config.json gives them: " + "; ".join(wrong)
+            f"tensors do not have the shapes that config.json gives them: {'; '.join(wrong)}{hint}"
         )
     return Match(found, [p for p in parameters if p.name not in found], renamed, unused)
 

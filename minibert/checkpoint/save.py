@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import new_file, require_folder, why_not_saved
+from minibert.checkpoint.files import make_folder, new_file
 from minibert.checkpoint.publish import Arrays, publish
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.config import PretrainedConfig
@@ -48,7 +48,7 @@ def save_checkpoint(
     path = Path(folder)
     missing = [above for above in (path, *path.parents) if not os.path.lexists(above)]
     try:
-        _make(path)
+        make_folder(path)
         publish(path, head, _named(weights, shards), write, content)
     except BaseException:
         for made in missing:
@@ -154,13 +154,3 @@ def raw(array: NDArray[Any]) -> memoryview:
     """Return an array's bytes, little-endian and in C order; a view if they lie so already."""
     plain = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
     return plain.reshape(-1).view(np.uint8).data
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        require_folder(folder)  # which says what is there instead
-        raise
-    except OSError as error:
-        raise why_not_saved(folder, error, "Nothing was written") from error

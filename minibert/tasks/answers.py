@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from minibert.functions import Array, softmax
 from minibert.models.heads import BertForQuestionAnswering
-from minibert.tasks.common import Source, load, require_text, room
+from minibert.tasks.common import Source, load, require_count, require_text, room
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 
@@ -23,10 +23,12 @@ def answer(
 
     A context that is longer than the model is read through a window that overlaps itself by
     ``stride`` tokens, or by half of what fits, if that is less. The score is the product of the
-    probabilities of start and end among the window's context tokens. With ``no_answer``, [CLS]
-    competes, as in SQuAD 2: where it wins in every window, the answer is "" with its score there.
+    probabilities of start and end among the window's context tokens and [CLS], where models point
+    if a window holds no answer. With ``no_answer``, as in SQuAD 2, that may be the outcome: where
+    [CLS] wins in every window, the answer is "" with its lowest score.
     """
     reader, tokenizer = load(model, BertForQuestionAnswering)
+    longest = require_count("max_answer_tokens", max_answer_tokens)
     texts = require_text("question", question), require_text("context", context)
     inputs = _windows(texts, room(reader, tokenizer), stride, tokenizer)
     offsets = inputs.pop("offset_mapping")
@@ -36,7 +38,8 @@ def answer(
     for row, places in enumerate(offsets):
         in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
         starts, ends = output.start_logits[row], output.end_logits[row]
-        span = _best_span(starts, ends, in_context, no_answer, max_answer_tokens)
+        cls = int(np.argmax(inputs["input_ids"][row] == tokenizer.cls_token_id))
+        span = _best_span(starts, ends, in_context, cls, longest)
         nothing = min(nothing, span.nothing)
         if span.score > best["score"]:
             start, end = int(places[span.first][0]), int(places[span.last][1])
@@ -51,13 +54,10 @@ def _windows(
     texts: tuple[str, str], length: int, stride: int, tokenizer: BertTokenizer
 ) -> BatchEncoding:
     """Return a row of ids for each window on the context, the question before it."""
-    question, context = texts
-    asked = len(tokenizer.tokenize(question)) + tokenizer.num_special_tokens_to_add(pair=True)
-    if not context.strip():
-        raise ValueError("the context is empty: there is nothing to look for an answer in")
+    asked = len(tokenizer.tokenize(texts[0])) + tokenizer.num_special_tokens_to_add(pair=True)
     if asked >= length:
         raise ValueError(
-            f"the question {question[:80]!r} takes {asked} tokens with what stands around it, and "
+            f"the question {texts[0][:80]!r} takes {asked} tokens with what stands around it, and "
             f"the model has room for {length}: none is left for the context"
         )
     inputs = tokenizer(
@@ -71,6 +71,8 @@ def _windows(
         return_tensors="np",
     )
     inputs.pop("overflow_to_sample_mapping")
+    if 1 not in inputs.sequence_ids(0):
+        raise ValueError("the context is empty: there is nothing to look for an answer in")
     return inputs
 
 
@@ -82,14 +84,16 @@ class _Span(NamedTuple):
 
 
 def _best_span(
-    starts: Array, ends: Array, in_context: NDArray[np.bool_], no_answer: bool, longest: int
+    starts: Array, ends: Array, in_context: NDArray[np.bool_], cls: int, longest: int
 ) -> _Span:
-    """Return the best span of a window."""
+    """Return the best span of a window; ``cls`` is the place of [CLS]."""
     allowed = in_context.copy()
-    allowed[0] = no_answer  # [CLS]
-    start, end = (softmax(np.where(allowed, x, -np.inf)) for x in (starts, ends))
+    allowed[cls] = True
+    # float64, for these are products of numbers that may be small
+    start, end = (softmax(np.where(allowed, x, -np.inf).astype(np.float64)) for x in (starts, ends))
     products = np.triu(np.outer(start, end)) - np.triu(np.outer(start, end), longest)
-    products[~in_context] = 0
-    products[:, ~in_context] = 0
+    products[~in_context] = -1
+    products[:, ~in_context] = -1
     first, last = np.unravel_index(products.argmax(), products.shape)
-    return _Span(int(first), int(last), float(products[first, last]), float(start[0] * end[0]))
+    score, nothing = float(products[first, last]), float(start[cls] * end[cls])
+    return _Span(int(first), int(last), score, nothing)

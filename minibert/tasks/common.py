@@ -1,7 +1,7 @@
 """What the tasks share: a model with its tokenizer, and texts in batches."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ def require_text(name: str, value: Any) -> str:
     return value
 
 
+def require_texts(values: Any) -> list[str]:
+    """Return the values as a list if they are texts; TypeError otherwise."""
+    if not isinstance(values, Iterable):
+        kind = type(values).__name__
+        raise TypeError(f"texts is a {kind}; needed: a text, or a list of texts")
+    return [require_text("a text", value) for value in values]
+
+
+def require_count(name: str, value: Any) -> int:
+    """Return the value if it is a whole number from 1 on, NumPy's too; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} is {value!r:.80}; allowed: a whole number from 1 on")
+    return int(value)
+
+
 def room(model: PreTrainedModel, tokenizer: BertTokenizer) -> int:
     """Return how many tokens a row may have."""
     positions: int = model.config.max_position_embeddings
@@ -52,8 +67,7 @@ def room(model: PreTrainedModel, tokenizer: BertTokenizer) -> int:
 
 def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[NDArray[np.intp]]:
     """Yield the places of texts of like length, the longest first, in batches."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}; allowed: a whole number from 1 on")
+    size = require_count("batch_size", batch_size)
     order = np.argsort([-length for length in lengths], kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -5,7 +5,7 @@ Reimers and Gurevych, "Sentence-BERT", arXiv:1908.10084.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import read_json, read_json_list
 from minibert.functions import Array
 from minibert.models.bert import BertModel
-from minibert.tasks.common import Source, by_length, folder_of, load, require_text, room
+from minibert.tasks.common import Source, by_length, folder_of, load, require_texts, room
+from minibert.tokenizers.characters import lower
 
 POOLINGS = ("mean", "cls", "max")
 
@@ -27,6 +28,7 @@ class Settings:
     pooling: str = "mean"
     normalize: bool = True
     max_tokens: int | None = None
+    lowercase: bool = False  # before a tokenizer that keeps the case
 
 
 def embed(
@@ -44,13 +46,11 @@ def embed(
     """
     source = model if isinstance(model, tuple) else folder_of(model)
     embedder, tokenizer = load(source, BertModel)
-    settings = Settings() if isinstance(source, tuple) else read_settings(source)
-    pooling = settings.pooling if pooling is None else pooling
-    normalize = settings.normalize if normalize is None else normalize
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling is {pooling!r}; allowed: {', '.join(POOLINGS)}")
+    settings = _settings(source, pooling, normalize)
     single = isinstance(texts, str)
-    rows = [require_text("a text", text) for text in ([texts] if single else texts)]
+    rows = require_texts([texts] if single else texts)
+    if settings.lowercase and not tokenizer.do_lower_case:
+        rows = ["".join(map(lower, text)) for text in rows]
     limit = min(room(embedder, tokenizer), settings.max_tokens or 2**31)
     vectors = np.zeros((len(rows), embedder.config.hidden_size), embedder.dtype)
     for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
@@ -59,16 +59,27 @@ def embed(
             batch, padding=True, truncation=True, max_length=limit, return_tensors="np"
         )
         hidden_states = embedder(**inputs).last_hidden_state
-        vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, pooling)
-    if normalize:
+        vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, settings.pooling)
+    if settings.normalize:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors[0] if single else vectors
+
+
+def _settings(source: Any, pooling: str | None, normalize: bool | None) -> Settings:
+    """Return what was asked for, and for the rest what the folder says."""
+    said = Settings() if isinstance(source, tuple) else read_settings(source)
+    asked: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+    settings = replace(said, **{name: v for name, v in asked.items() if v is not None})
+    if settings.pooling not in POOLINGS:
+        raise ValueError(f"pooling is {settings.pooling!r}; allowed: {', '.join(POOLINGS)}")
+    return settings
 
 
 def _pool(hidden_states: Array, real: NDArray[np.bool_], pooling: str) -> Array:
     """(B, T, C) -> (B, C), over real tokens only."""
     if pooling == "cls":
-        return hidden_states[:, 0]
+        first: Array = hidden_states[np.arange(len(real)), real.argmax(axis=1)]
+        return first
     if pooling == "max":
         largest: Array = np.where(real[:, :, None], hidden_states, -np.inf).max(axis=1)
         return largest.astype(hidden_states.dtype)
@@ -93,20 +104,21 @@ def read_settings(folder: str | os.PathLike[str]) -> Settings:
     path = Path(folder)
     if not (path / "modules.json").exists():
         return Settings()
-    pooling, normalize, max_tokens = "mean", False, None
+    settings = Settings(normalize=False)
     for module in read_json_list(path / "modules.json"):
         kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
         if kind == "Transformer":
-            max_tokens = _max_tokens(path / "sentence_bert_config.json")
+            settings = replace(settings, **_of_sentences(path / "sentence_bert_config.json"))
         elif kind == "Pooling":
             pooling = _pooling(_inside(path, module.get("path")) / "config.json")
+            settings = replace(settings, pooling=pooling)
         elif kind == "Normalize":
-            normalize = True
+            settings = replace(settings, normalize=True)
         else:
             raise ValueError(
                 f"{str(path / 'modules.json')!r} has the unknown module {module!r:.80}"
             )
-    return Settings(pooling, normalize, max_tokens)
+    return settings
 
 
 def _inside(folder: Path, name: Any) -> Path:
@@ -115,11 +127,15 @@ def _inside(folder: Path, name: Any) -> Path:
     return folder / name
 
 
-def _max_tokens(path: Path) -> int | None:
-    limit = read_json(path).get("max_seq_length") if path.exists() else None
+def _of_sentences(path: Path) -> dict[str, Any]:
+    config = read_json(path) if path.exists() else {}
+    limit = config.get("max_seq_length")
     if limit is not None and (type(limit) is not int or limit < 3):
         raise ValueError(f"{str(path)!r} has max_seq_length {limit!r:.80}; needed: 3 or more")
-    return limit
+    lowercase = config.get("do_lower_case", False)
+    if not isinstance(lowercase, bool):
+        raise ValueError(f"{str(path)!r} has do_lower_case {lowercase!r:.80}; needed: true, false")
+    return {"max_tokens": limit, "lowercase": lowercase}
 
 
 def _pooling(path: Path) -> str:

@@ -6,18 +6,22 @@ import numpy as np
 
 from minibert.functions import Array, sigmoid, softmax
 from minibert.models.heads import BertForSequenceClassification, BertForTokenClassification
-from minibert.tasks.common import Source, load, require_text
+from minibert.tasks.common import Source, load, require_text, room
 
 
 def classify(text: str, text_pair: str | None = None, model: Source = None) -> list[dict[str, Any]]:
     """Return every label of a text, or of a pair, with its score, best first.
 
+    What is too long for the model is cut.
     Scores are probabilities: over all labels; or each by itself, if the config's problem_type is
     multi_label_classification or there is but one label. For regression they are the plain numbers.
     """
     classifier, tokenizer = load(model, BertForSequenceClassification)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
-    inputs = tokenizer(require_text("text", text), pair, truncation=True, return_tensors="np")
+    limit = room(classifier, tokenizer)
+    inputs = tokenizer(
+        require_text("text", text), pair, truncation=True, max_length=limit, return_tensors="np"
+    )
     logits = classifier(**inputs).logits
     scores = _scores(logits, classifier.config.problem_type)[0]
     return [

@@ -7,7 +7,7 @@ import numpy as np
 
 from minibert.functions import Array, softmax
 from minibert.models.heads import BertForMaskedLM, BertForNextSentencePrediction
-from minibert.tasks.common import Source, load, require_text
+from minibert.tasks.common import Source, load, require_count, require_text
 from minibert.tokenizers import BertTokenizer
 
 
@@ -22,8 +22,7 @@ def fill_mask(
     """
     masked, tokenizer = load(model, BertForMaskedLM)
     assert isinstance(masked, BertForMaskedLM)
-    if not isinstance(top_k, int) or top_k < 1:
-        raise ValueError(f"top_k is {top_k!r}; allowed: a whole number from 1 on")
+    top_k = require_count("top_k", top_k)
     inputs = tokenizer(require_text("text", text), return_tensors="np")
     where = inputs["input_ids"] == tokenizer.mask_token_id
     if not where.any():

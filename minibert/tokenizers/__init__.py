@@ -1,6 +1,7 @@
 """Tokenizers: from texts to the ids that a model reads, and back.
 
-Reading order: normalize, wordpiece, text, encoding, bert; characters, added, vocabulary, lookup.
+Reading order: normalize, wordpiece, text, encoding, settings, bert; characters, added, vocabulary,
+lookup.
 """
 
 from minibert.tokenizers.added import AddedToken

@@ -1,7 +1,7 @@
 """What calling a tokenizer returns: named columns, one entry for each row."""
 
 from collections import UserDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,6 @@ class BatchEncoding(UserDict[str, Any]):
 
 
 _FIELDS = {
-    "input_ids": "ids",
     "token_type_ids": "type_ids",
     "attention_mask": "attention_mask",
     "special_tokens_mask": "special_tokens_mask",
@@ -61,12 +60,28 @@ _FIELDS = {
 }
 
 
-def to_columns(rows: Sequence[Encoding], names: Iterable[str]) -> dict[str, list[Any]]:
-    """Return columns by transformers' names, one entry for each row."""
-    return {name: [getattr(row, _FIELDS[name]) for row in rows] for name in names}
+def to_columns(
+    rows: Sequence[Encoding], of_texts: list[int] | None, **wanted: bool
+) -> dict[str, list[Any]]:
+    """Return the ids and what else is wanted, by transformers' names, one entry for each row."""
+    fields = {"input_ids": "ids"}
+    fields |= {name: _FIELDS[name] for name, is_wanted in wanted.items() if is_wanted}
+    columns = {name: [getattr(row, field) for row in rows] for name, field in fields.items()}
+    return columns if of_texts is None else {**columns, "overflow_to_sample_mapping": of_texts}
 
 
-def to_array(name: str, values: list[Any]) -> NDArray[np.int64]:
+def to_batch(
+    columns: dict[str, list[Any]], rows: Sequence[Encoding], arrays: bool, is_list: bool
+) -> BatchEncoding:
+    """Return columns as arrays; or as lists, without the rows if there was but one text."""
+    if arrays:
+        return BatchEncoding({k: _to_array(k, v) for k, v in columns.items()}, rows)
+    if is_list:
+        return BatchEncoding(columns, rows)
+    return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
+
+
+def _to_array(name: str, values: list[Any]) -> NDArray[np.int64]:
     """Return a column as an array; ValueError if its rows differ in length."""
     lengths = sorted({len(value) for value in values if isinstance(value, list)})
     if len(lengths) > 1:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minibert.checkpoint.source import find_folder
-from minibert.tokenizers.added import AddedToken
-from minibert.tokenizers.batch import BatchEncoding, to_array, to_columns
+from minibert.tokenizers.batch import BatchEncoding, to_batch, to_columns
 from minibert.tokenizers.encoding import (
     Encoding,
-    Side,
     Template,
     Truncation,
     bert_template,
@@ -21,18 +19,15 @@ from minibert.tokenizers.encoding import (
 )
 from minibert.tokenizers.files import read_tokenizer
 from minibert.tokenizers.lookup import Lookup
-from minibert.tokenizers.normalize import Normalizer
 from minibert.tokenizers.options import (
     Lengths,
     check_lengths,
-    check_model_max_length,
-    check_settings,
     check_stride,
     check_tensors,
     check_texts,
-    check_whole,
 )
 from minibert.tokenizers.saving import save_tokenizer
+from minibert.tokenizers.settings import Settings, check_names
 from minibert.tokenizers.text import tokenize_text
 from minibert.tokenizers.wordpiece import WordPiece
 
@@ -44,65 +39,32 @@ class BertTokenizer(Lookup):
 
     WordPiece (Schuster & Nakajima 2012) after BERT's normalising and splitting (Devlin et al.
     2018), as the tokenizers library does it: the same ids and offsets. Threads may share one.
+    ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in settings.py.
     """
 
     model_input_names = ("input_ids", "token_type_ids", "attention_mask")
 
     def __init__(
-        self,
-        vocab: Mapping[str, int],
-        do_lower_case: bool = True,
-        *,
-        unk_token: str = "[UNK]",
-        sep_token: str | None = "[SEP]",
-        pad_token: str | None = "[PAD]",
-        cls_token: str | None = "[CLS]",
-        mask_token: str | None = "[MASK]",
-        tokenize_chinese_chars: bool = True,
-        strip_accents: bool | None = None,
-        clean_text: bool = True,
-        added_tokens: Mapping[int, AddedToken] | None = None,
-        template: Template | None = None,
-        prefix: str = "##",
-        max_input_chars_per_word: int = 100,
-        model_max_length: int | None = None,
-        padding_side: Side = "right",
-        truncation_side: Side = "right",
-        decoder_cleanup: bool = True,
-        clean_up_tokenization_spaces: bool = False,
+        self, vocab: Mapping[str, int], do_lower_case: bool = True, **settings: Any
     ) -> None:
-        check_settings(
-            do_lower_case=do_lower_case,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            strip_accents=strip_accents,
-            clean_text=clean_text,
-            padding_side=padding_side,
-            truncation_side=truncation_side,
-            decoder_cleanup=decoder_cleanup,
-            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
-        )
-        self.normalizer = Normalizer(
-            clean_text, tokenize_chinese_chars, strip_accents, do_lower_case
-        )
-        names = {
-            "unk_token": unk_token,
-            "sep_token": sep_token,
-            "pad_token": pad_token,
-            "cls_token": cls_token,
-            "mask_token": mask_token,
-        }
-        super().__init__(vocab, self.normalizer, added_tokens or {}, names)
+        check_names(settings)
+        chosen = Settings(do_lower_case, **settings)
+        self.normalizer = chosen.normalizer()
+        super().__init__(vocab, self.normalizer, chosen.added_tokens, chosen.special_tokens())
         self.wordpiece = WordPiece(
-            self._vocabulary.base, unk_token, prefix, max_input_chars_per_word
+            self._vocabulary.base,
+            chosen.unk_token,
+            chosen.prefix,
+            chosen.max_input_chars_per_word,
         )
-        self.template = self._bert_template() if template is None else template
+        self.template = self._bert_template() if chosen.template is None else chosen.template
         self._check_template()
-        self.model_max_length = check_model_max_length(model_max_length)
-        self.padding_side = padding_side
-        self.truncation_side = truncation_side
-        self.prefix = prefix
-        self.decoder_cleanup = decoder_cleanup
-        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.model_max_length = chosen.max_length()
+        self.padding_side = chosen.padding_side
+        self.truncation_side = chosen.truncation_side
+        self.prefix = chosen.prefix
+        self.decoder_cleanup = chosen.decoder_cleanup
+        self.clean_up_tokenization_spaces = chosen.clean_up_tokenization_spaces
         self._warned_of_length = False
 
     @classmethod
@@ -182,35 +144,32 @@ class BertTokenizer(Lookup):
         An empty text_pair is a pair, as in the tokenizers library; transformers takes it for none.
         """
         arrays = check_tensors(return_tensors)
-        lengths = check_lengths(padding, truncation, max_length, self.model_max_length)
-        check_whole("stride", stride, 0)
+        lengths = check_lengths(padding, truncation, max_length, stride, self.model_max_length)
         texts, is_list = check_texts(text, text_pair)
-        groups = [self._encode(t, add_special_tokens, lengths, stride) for t in texts]
-        if not return_overflowing_tokens:
-            groups = [group[:1] for group in groups]
-        rows = self._pad([row for group in groups for row in group], lengths)
-        if max_length is None and not lengths.truncation:
-            self._warn_of_length(max(map(len, rows)))
-        wanted = {
-            "input_ids": True,
-            "token_type_ids": return_token_type_ids,
-            "attention_mask": return_attention_mask,
-            "special_tokens_mask": return_special_tokens_mask,
-            "offset_mapping": return_offsets_mapping,
-        }
-        columns = to_columns(rows, [name for name, is_wanted in wanted.items() if is_wanted])
-        if return_overflowing_tokens:
-            of_texts = [i for i, group in enumerate(groups) for _ in group]
-            columns["overflow_to_sample_mapping"] = of_texts
-        if arrays:
-            return BatchEncoding({k: to_array(k, v) for k, v in columns.items()}, rows)
-        if is_list or return_overflowing_tokens:
-            return BatchEncoding(columns, rows)
-        return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
+        rows, of_texts = self._rows(texts, add_special_tokens, lengths, return_overflowing_tokens)
+        columns = to_columns(
+            rows,
+            of_texts,
+            token_type_ids=return_token_type_ids,
+            attention_mask=return_attention_mask,
+            special_tokens_mask=return_special_tokens_mask,
+            offset_mapping=return_offsets_mapping,
+        )
+        return to_batch(columns, rows, arrays, is_list or return_overflowing_tokens)
 
-    def _encode(
-        self, texts: tuple[str, ...], special: bool, lengths: Lengths, stride: int
-    ) -> list[Encoding]:
+    def _rows(
+        self, texts: list[tuple[str, ...]], special: bool, lengths: Lengths, overflow: bool
+    ) -> tuple[list[Encoding], list[int] | None]:
+        """Return the rows of all texts, padded; with ``overflow``, whose each row is besides."""
+        groups = [self._encode(text, special, lengths) for text in texts]
+        kept = groups if overflow else [group[:1] for group in groups]
+        rows = self._pad([row for group in kept for row in group], lengths)
+        if not (lengths.asked or lengths.truncation):
+            self._warn_of_length(max(map(len, rows)))
+        of_texts = [i for i, group in enumerate(groups) for _ in group]
+        return rows, of_texts if overflow else None
+
+    def _encode(self, texts: tuple[str, ...], special: bool, lengths: Lengths) -> list[Encoding]:
         """Return the row of a text or a pair, and rows for what does not fit into it."""
         split = tuple(
             tokenize_text(text, self._vocabulary, self.normalizer, self.wordpiece) for text in texts
@@ -224,8 +183,8 @@ class BertTokenizer(Lookup):
                 f"max_length is {lengths.max_length}, and the special tokens alone take {count}"
             )
         room = lengths.max_length - count
-        check_stride(stride, room)
-        how = Truncation(lengths.truncation, room, stride, self.truncation_side)
+        check_stride(lengths.stride, room)
+        how = Truncation(lengths.truncation, room, lengths.stride, self.truncation_side)
         return [fill(slots, kept, special) for kept in truncate(split, how)]
 
     def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
@@ -245,7 +204,7 @@ class BertTokenizer(Lookup):
             warnings.warn(
                 f"a row has {length} tokens, and the model takes {self.model_max_length} at most "
                 "(model_max_length): it will refuse the row. Pass truncation=True to cut it",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def tokenize(

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import MAX_JSON_BYTES, describe, read_json, require_file
+from minibert.checkpoint.files import MAX_JSON_BYTES, describe, lines_of, read_json, require_file
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import SPACES
+from minibert.tokenizers.settings import TOKEN_NAMES
 from minibert.tokenizers.tokenizer_json import read_added_token, read_tokenizer_json
 
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "tokenizer_config.json"
 VOCAB_NAME = "vocab.txt"
-TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 # what tokenizer_config.json says that tokenizer.json does not, and what both say
 _OF_CONFIG = (
@@ -127,12 +127,7 @@ def _read_lines(path: Path) -> list[str]:
     found = describe(path)
     if found:
         raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{str(path)!r} is not UTF-8: see line {line}") from None
+    return lines_of(path.read_bytes(), repr(str(path)))
 
 
 def _tell_twice(path: Path, tokens: list[str]) -> None:

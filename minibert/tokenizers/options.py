@@ -5,36 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
+
 _PADDING = {False: None, "do_not_pad": None, True: "longest", "longest": "longest"}
 _PADDING |= {"max_length": "max_length"}
 _TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_first"}
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
-_FLAGS = (
-    *("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup"),
-    "clean_up_tokenization_spaces",
-)
-
-
-def check_settings(**values: Any) -> None:
-    """Raise ValueError for a setting of a tokenizer that is not allowed."""
-    allowed: dict[str, tuple[Any, ...]] = {
-        **dict.fromkeys(_FLAGS, (True, False)),
-        **dict.fromkeys(("padding_side", "truncation_side"), ("right", "left")),
-        "strip_accents": (True, False, None),
-    }
-    for name, value in values.items():
-        if not isinstance(value, bool | str | None) or value not in allowed[name]:
-            words = ", ".join(map(repr, allowed[name]))
-            raise ValueError(f"{name} is {value!r:.60}; allowed: {words}")
-
-
-def check_model_max_length(value: Any) -> int:
-    """Return it as a whole number; the files write 1e30 for "no limit"."""
-    if value is None:
-        return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"model_max_length is {value!r:.60}; needed: a number above 0, or None")
-    return NO_LIMIT if value > 1e20 else int(value)
 
 
 @dataclass(frozen=True)
@@ -44,24 +19,30 @@ class Lengths:
     padding: str | None  # longest, max_length
     truncation: str | None  # longest_first, only_first, only_second
     max_length: int | None
+    stride: int
+    asked: bool  # whether max_length is the call's own
 
 
-def check_lengths(padding: Any, truncation: Any, max_length: Any, model_max_length: int) -> Lengths:
+def check_lengths(
+    padding: Any, truncation: Any, max_length: Any, stride: Any, model_max_length: int
+) -> Lengths:
     """Return what padding, truncation and max_length mean together, as in transformers."""
-    check_whole("max_length", max_length, None)
+    _check_whole("max_length", max_length, None)
+    _check_whole("stride", stride, 0)
+    asked = max_length is not None
     pads = _choice("padding", padding, _PADDING)
-    if max_length is not None and padding is False and truncation is None:
+    if asked and padding is False and truncation is None:
         truncation = True  # a max_length alone means this
     cuts = _choice("truncation", truncation, _TRUNCATION)
-    if max_length is not None and padding is True and cuts is None:
+    if asked and padding is True and cuts is None:
         warnings.warn(
             "max_length has no effect with padding=True and no truncation; "
             'pass truncation=True too, or padding="max_length"',
             stacklevel=3,
         )
-    if max_length is None and (pads == "max_length" or cuts):
+    if not asked and (pads == "max_length" or cuts):
         max_length = _length_of_model(padding, truncation, cuts, model_max_length)
-    return Lengths(pads, cuts, max_length)
+    return Lengths(pads, cuts, max_length, stride, asked)
 
 
 def _length_of_model(padding: Any, truncation: Any, cuts: str | None, model_max_length: int) -> int:
@@ -82,7 +63,7 @@ def _choice(name: str, value: Any, allowed: dict[Any, str | None]) -> str | None
     raise ValueError(f"{name} is {value!r}; allowed: {words}")
 
 
-def check_whole(name: str, value: Any, default: int | None) -> None:
+def _check_whole(name: str, value: Any, default: int | None) -> None:
     """Raise if a value is neither the default nor a whole number from 0."""
     if value == default and type(value) is type(default):
         return

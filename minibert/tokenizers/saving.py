@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minibert.checkpoint.files import write_whole
+from minibert.checkpoint.files import make_folder, write_whole
 from minibert.tokenizers.files import CONFIG_NAME, TOKENIZER_NAME, VOCAB_NAME
 from minibert.tokenizers.tokenizer_json import write_tokenizer_json
 
@@ -18,7 +18,7 @@ def save_tokenizer(tokenizer: "BertTokenizer", folder: Path) -> tuple[str, ...]:
     vocab.txt is left out if it cannot hold the vocabulary: it has a line for each id from 0, and
     no added tokens. tokenizer.json holds all.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = {CONFIG_NAME: _json(_config(tokenizer)), TOKENIZER_NAME: _json(_tokenizer(tokenizer))}
     lines = _vocab_lines(tokenizer.wordpiece.vocab)
     if lines is None:

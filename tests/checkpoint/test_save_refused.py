@@ -1,9 +1,12 @@
 """Folders, sizes, arrays and names that a save refuses before it writes anything."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from minibert import BertConfig
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer
 from minibert.checkpoint.save import save_checkpoint
 
 CONFIG = BertConfig()
@@ -30,6 +33,21 @@ def test_a_file_where_the_folder_belongs(tmp_path):
         save_checkpoint(tmp_path / "link", CONFIG, NEW)
     assert (tmp_path / "file").read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+@pytest.mark.parametrize("kind", [BertConfig, BertTokenizer, BertModel])
+def test_a_config_and_a_tokenizer_say_it_in_a_sentence_too(tmp_path, monkeypatch, kind):
+    saved = kind.from_pretrained(EMBEDDED_CHECKPOINT)
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(NotADirectoryError, match="is a file; a checkpoint is a folder"):
+        saved.save_pretrained(tmp_path / "file")
+
+    def refuse(self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError, match=r"you have no permission.*Nothing was written"):
+        saved.save_pretrained(tmp_path / "new")
 
 
 @pytest.mark.parametrize(

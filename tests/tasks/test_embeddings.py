@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from minibert import BertModel
 from minibert.tasks import embed
 from minibert.tasks.embeddings import Settings, read_settings
+from minibert.tokenizers import BertTokenizer
 
 TEXTS = [
     "the cat sat .",
@@ -54,6 +57,16 @@ def test_a_text_alone_and_among_others_is_the_same(pair, batch_size):
     np.testing.assert_allclose(together[0], together[3], rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_padding_may_be_on_the_left(pair, pooling):
+    expected = embed(TEXTS, pooling, model=pair)
+    pair[1].padding_side = "left"
+    # position ids count padding, as in transformers, so only the longest text is not shifted
+    found = embed(TEXTS, pooling, model=pair)
+    np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+
+
 def test_what_is_too_long_is_cut(pair):
     long = "the cat sat on the mat . " * 20
     cut = "the cat sat on the mat . " * 4 + "the"  # 29 words and two special tokens
@@ -65,12 +78,37 @@ def test_what_is_too_long_is_cut(pair):
     [
         ({"texts": TEXTS, "pooling": "sum"}, ValueError, "allowed: mean, cls, max"),
         ({"texts": TEXTS, "batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"texts": TEXTS, "batch_size": True}, ValueError, "batch_size is True"),
         ({"texts": ["the cat", 7]}, TypeError, "a text is a int; needed: a text"),
+        ({"texts": None}, TypeError, "texts is a NoneType; needed: a text, or a list of texts"),
     ],
 )
 def test_what_cannot_be_embedded_is_told(pair, options, error, says):
     with pytest.raises(error, match=says):
         embed(**options, model=pair)
+
+
+def test_a_count_may_be_of_numpy(pair):
+    sizes = np.array([2])
+    np.testing.assert_array_equal(
+        embed(TEXTS, batch_size=sizes[0], model=pair), embed(TEXTS, batch_size=2, model=pair)
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "count", "shown"),
+    [(Terminal, 10, True), (Terminal, 9, False), (io.StringIO, 10, False)],
+)
+def test_a_long_list_shows_a_bar_on_a_terminal(pair, monkeypatch, stream, count, shown):
+    monkeypatch.setattr(sys, "stderr", stream())
+    embed(["the cat sat ."] * count, batch_size=1, model=pair)
+    assert (f"{count}/{count}" in sys.stderr.getvalue()) == shown
+    assert bool(sys.stderr.getvalue()) == shown
 
 
 def test_no_texts_give_no_vectors(pair):
@@ -106,8 +144,8 @@ class TestSettings:
         ],
     )
     def test_the_files_say_how(self, write, pooling, expected):
-        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 17})
-        assert read_settings(folder) == Settings(expected, False, 17)
+        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 3})
+        assert read_settings(folder) == Settings(expected, False, 3)
         assert read_settings(
             write("Transformer", "Pooling", "Normalize", pooling=pooling)
         ).normalize
@@ -135,6 +173,26 @@ class TestSettings:
         (folder / "modules.json").write_text(json.dumps([module]))
         with pytest.raises(ValueError, match="allowed: one beside it"):
             read_settings(folder)
+
+    def test_lower_case_before_a_tokenizer_that_keeps_it(self, write, config, tokenizer):
+        folder = write("Transformer", "Pooling", pooling={"pooling_mode": "mean"})
+        BertModel(config, seed=1).save_pretrained(folder)
+        words = [*tokenizer.get_vocab()]
+        BertTokenizer({word: i for i, word in enumerate(words)}, False).save_pretrained(folder)
+        (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+        np.testing.assert_array_equal(*embed(["The CAT sat", "the cat sat"], model=folder))
+        (folder / "sentence_bert_config.json").write_text('{"do_lower_case": false}')
+        kept, small = embed(["The CAT sat", "the cat sat"], model=folder)
+        assert np.abs(kept - small).max() > 0.1
+
+    @pytest.mark.parametrize(
+        "sentence", [{"do_lower_case": "yes"}, {"do_lower_case": None}, {"max_seq_length": 2}]
+    )
+    def test_settings_that_cannot_be(self, write, sentence):
+        with pytest.raises(
+            ValueError, match=f"sentence_bert_config.json' has {next(iter(sentence))}"
+        ):
+            read_settings(write("Transformer", sentence=sentence))
 
     def test_the_trained_checkpoint_says_mean_normalized_256(self, minilm_folder):
         assert read_settings(minilm_folder) == Settings("mean", True, 256)

@@ -30,6 +30,14 @@ def test_several_masks_give_a_list_each(pair):
     assert "[MASK]" in found[0][0]["sequence"]
 
 
+def test_the_vocabulary_is_multiplied_at_the_masks_only(pair):
+    model, _ = pair
+    head, rows = model.predictions, []
+    model.predictions = lambda *given: rows.append(len(given[0])) or head(*given)
+    fill_mask("the [MASK] sat on the [MASK] .", model=pair)
+    assert rows == [2]
+
+
 def test_targets_are_all_that_is_compared(pair):
     found = fill_mask("the [MASK] sat .", targets=["dog", "cat", "Dog"], model=pair)
     assert {word["token_str"] for word in found} == {"cat", "dog"}
@@ -46,6 +54,7 @@ def test_targets_are_all_that_is_compared(pair):
         ("the [MASK] .", {"targets": ["zebra"]}, "needed: a word that is one token"),
         ("the [MASK] .", {"targets": []}, "targets is empty"),
         ("the [MASK] .", {"top_k": 0}, "top_k is 0"),
+        ("the [MASK] .", {"top_k": True}, "top_k is True"),
         ("[MASK] " * 40, {}, "positions for 31"),
     ],
 )

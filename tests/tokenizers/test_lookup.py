@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minibert.tokenizers import AddedToken, BertTokenizer
+from minibert.tokenizers.normalize import Normalizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##able", "it", "'", "s", "!", "#"]
 VOCAB = {token: number for number, token in enumerate(WORDS)}
@@ -128,6 +129,18 @@ def test_ids_that_do_not_fit_are_refused(vocab, added, words):
 def test_settings_that_are_not_allowed(options, words):
     with pytest.raises(ValueError, match=words):
         BertTokenizer(VOCAB, **options)
+
+
+def test_what_is_not_said_is_as_in_bert(small):
+    assert small.normalizer == Normalizer(True, True, None, True)
+    assert (small.wordpiece.max_chars, small.wordpiece.prefix) == (100, "##")
+    assert (small.padding_side, small.truncation_side) == ("right", "right")
+    assert (small.decoder_cleanup, small.clean_up_tokenization_spaces) == (True, False)
+
+
+def test_a_setting_that_there_is_not_is_told_with_those_that_there_are():
+    with pytest.raises(TypeError, match="no setting 'use_fast'; it has do_lower_case, unk_token, "):
+        BertTokenizer(VOCAB, use_fast=True)
 
 
 @pytest.mark.parametrize("length", [None, 1e30, float("inf"), 10**40])
