@@ -10,22 +10,22 @@ float64 scalar would promote float32 arrays.
 
 import math
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.memory import empty
+from minibert.memory import by_blocks, empty
+from minibert.swapping import operation
 from minibert.threads import get_num_threads, shares, spread
 
 SMALL = 1_000_000  # so many multiplications are done before another thread has woken up
-BLOCK = 130_000  # numbers of an array that are worked on at a time, so that they stay in cache
 
 Array: TypeAlias = NDArray[np.floating[Any]]
-P = ParamSpec("P")
+Record: TypeAlias = Callable[[str, Array], None]  # takes a stage's name and what it is
 
 
+@operation
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """Return ``x @ weight.T + bias``: (..., in) -> (..., out), the weight being (out, in).
 
@@ -58,26 +58,7 @@ def _product(x: Array, weight: Array, out: Array) -> None:
         np.matmul(x, weight[whole:].T, out=out[:, whole:])
 
 
-def by_blocks(function: Callable[Concatenate[Array, P], Array]) -> Callable[..., Array]:
-    """Apply a function that treats each row alone to blocks of rows, which stay in the cache.
-
-    So the function can be written as its formula: what it computes on the way is never far.
-    """
-
-    @wraps(function)
-    def apply(x: Array, *args: P.args, **kwargs: P.kwargs) -> Array:
-        if x.size <= BLOCK:
-            return function(x, *args, **kwargs)
-        out = empty(x.shape, x.dtype)
-        step = max(1, BLOCK * len(x) // x.size)
-        for start in range(0, len(x), step):
-            rows = slice(start, start + step)
-            out[rows] = function(x[rows], *args, **kwargs)
-        return out
-
-    return apply
-
-
+@operation
 @by_blocks
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
     """Give each row mean 0 and variance 1 (divided by n, not n - 1), then scale and shift it.
@@ -94,6 +75,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
     return normed
 
 
+@operation
 def softmax(x: Array) -> Array:
     """Return ``exp(x) / sum(exp(x))`` over the last axis; the maximum is taken off first."""
     probabilities: Array = x - x.max(axis=-1, keepdims=True)
@@ -102,12 +84,14 @@ def softmax(x: Array) -> Array:
     return probabilities
 
 
+@operation
 def split_heads(x: Array, num_heads: int) -> Array:
     """View each row as its heads: (T, C) -> (H, T, D)."""
     length, size = x.shape
     return x.reshape(length, num_heads, size // num_heads).transpose(1, 0, 2)
 
 
+@operation
 def attention_scores(query: Array, key: Array) -> Array:
     """Return ``query @ key.T / sqrt(D)``: (H, T, D) each -> (H, T, T), queries by keys.
 
@@ -119,12 +103,31 @@ def attention_scores(query: Array, key: Array) -> Array:
     return scores
 
 
+@operation
 def attention_context(probabilities: Array, value: Array) -> Array:
     """Average the values by the probabilities: (H, T, T) and (H, T, D) -> (H, T, D)."""
     context: Array = probabilities @ value
     return context
 
 
+def _ignore(stage: str, value: Array) -> None:
+    """Record nothing."""
+
+
+@operation
+def attention(query: Array, key: Array, value: Array, *, record: Record = _ignore) -> Array:
+    """Let each query average the values of all keys: (H, T, D) each -> (H, T, D).
+
+    Vaswani et al., equation 1. The queries may be fewer than the keys.
+    """
+    scores = attention_scores(query, key)
+    record("scores", scores)
+    probabilities = softmax(scores)
+    record("probabilities", probabilities)
+    return attention_context(probabilities, value)
+
+
+@operation
 def erf(x: Array) -> Array:
     """Return the error function, which NumPy lacks: ``2 / sqrt(pi) * integral of exp(-t^2)``.
 
@@ -186,6 +189,7 @@ _ERF_FAR = (
 # fmt: on
 
 
+@operation
 @by_blocks
 def gelu(x: Array) -> Array:
     """Return ``0.5 * x * (1 + erf(x / sqrt(2)))``: the exact GELU, BERT's own.
@@ -201,27 +205,36 @@ def gelu(x: Array) -> Array:
     return value
 
 
+@operation
+@by_blocks
 def tanh(x: Array) -> Array:
     """Return the hyperbolic tangent."""
     value: Array = np.tanh(x)
     return value
 
 
+@operation
+@by_blocks
 def gelu_new(x: Array) -> Array:
     """Return GELU by tanh, as GPT-2 has it; up to 4.7e-4 away from the exact one."""
     return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
+@operation
+@by_blocks
 def gelu_fast(x: Array) -> Array:
     """Return GELU by tanh with ``sqrt(2 / pi)`` cut to ten digits, as transformers has it."""
     return 0.5 * x * (1 + tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
 
 
+@operation
+@by_blocks
 def quick_gelu(x: Array) -> Array:
     """Return ``x * sigmoid(1.702 * x)``, the coarsest GELU; up to 0.02 away from the exact one."""
     return x * sigmoid(1.702 * x)
 
 
+@operation
 def sigmoid(x: Array) -> Array:
     """Return ``1 / (1 + exp(-x))``, written so that exp never overflows."""
     small: Array = np.exp(-np.abs(x))
@@ -229,15 +242,63 @@ def sigmoid(x: Array) -> Array:
     return value
 
 
+@operation
+@by_blocks
 def silu(x: Array) -> Array:
     """Return ``x * sigmoid(x)``, also called swish."""
     return x * sigmoid(x)
 
 
+@operation
 def relu(x: Array) -> Array:
     """Return x where it is positive and 0 elsewhere."""
     positive: Array = np.maximum(x, 0)
     return positive
+
+
+@operation
+def embeddings(
+    input_ids: NDArray[np.int64],
+    token_type_ids: NDArray[np.int64],
+    position_ids: NDArray[np.int64],
+    word: Array,
+    token_type: Array,
+    position: Array,
+    weight: Array,
+    bias: Array,
+    eps: float,
+    *,
+    record: Record = _ignore,
+) -> Array:
+    """Add a token's three vectors and normalise the sum: ids (N,), tables (..., C) -> (N, C)."""
+    total = word[input_ids] + token_type[token_type_ids] + position[position_ids]
+    record("sum", total)
+    return layer_norm(total, weight, bias, eps)
+
+
+@operation
+def feed_forward(
+    x: Array,
+    intermediate_weight: Array,
+    intermediate_bias: Array,
+    output_weight: Array,
+    output_bias: Array,
+    activation: str,
+    *,
+    record: Record = _ignore,
+) -> Array:
+    """Widen, activate, narrow, each token alone: (N, C) -> (N, F) -> (N, C)."""
+    wide = linear(x, intermediate_weight, intermediate_bias)
+    record("intermediate", wide)
+    active = ACTIVATIONS[activation](wide)
+    record("activation", active)
+    return linear(active, output_weight, output_bias)
+
+
+@operation
+def pooler(first: Array, weight: Array, bias: Array) -> Array:
+    """Make one vector of each sequence's first token: (B, C) -> (B, C)."""
+    return tanh(linear(first, weight, bias))
 
 
 #: What ``hidden_act`` in a config may say. The names are those of transformers.

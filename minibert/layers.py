@@ -5,6 +5,9 @@ tells the trace what it computed, under its own name.
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from minibert import functions
 from minibert.batch import Batch, Block
@@ -50,12 +53,22 @@ class Embeddings:
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """-> (N, C)."""
-        words = self.word[batch.words] if batch.words.ndim == 1 else batch.words
-        types = self.token_type[batch.token_type_ids]
-        positions = self.position[batch.position_ids]
-        summed = words + types + positions
-        trace.rows("embeddings.sum", summed)
-        rows = self.norm(summed)
+        ids: Any = batch.words
+        word = self.word
+        if batch.words.ndim == 2:  # embeddings in place of ids: a table with a line for each token
+            ids, word = np.arange(len(ids)), ids
+        rows = functions.embeddings(
+            ids,
+            batch.token_type_ids,
+            batch.position_ids,
+            word,
+            self.token_type,
+            self.position,
+            self.norm.weight,
+            self.norm.bias,
+            self.norm.eps,
+            record=lambda stage, value: trace.rows(f"embeddings.{stage}", value),
+        )
         trace.rows("embeddings", rows)
         return rows
 
@@ -88,23 +101,25 @@ class SelfAttention:
         return normed
 
     def _context(self, query: Array, key: Array, value: Array, batch: Batch, trace: Trace) -> Array:
-        place_scores = trace.pairs(f"{self.name}.scores", self.num_heads, query.dtype)
-        place_weights = trace.pairs(f"{self.name}.probabilities", self.num_heads, query.dtype)
+        place = {
+            stage: trace.pairs(f"{self.name}.{stage}", self.num_heads, query.dtype)
+            for stage in ("scores", "probabilities")
+        }
+        q, k, v = (functions.split_heads(x, self.num_heads) for x in (query, key, value))
+        (length, size), heads = query.shape, self.num_heads
         context = empty(query.shape, query.dtype)
-        q, k, v, out = map(self._heads, (query, key, value, context))
+        merged = context.reshape(length, heads, size // heads).transpose(1, 0, 2)  # a view
 
         def attend(block: Block) -> None:
-            scores = functions.attention_scores(q[block.queries], k[block.keys])
-            place_scores(block, scores)
-            probabilities = functions.softmax(scores)
-            place_weights(block, probabilities)
-            out[block.queries] = functions.attention_context(probabilities, v[block.keys])
+            merged[block.queries] = functions.attention(
+                q[block.queries],
+                k[block.keys],
+                v[block.keys],
+                record=lambda stage, found: place[stage](block, found),
+            )
 
         spread(attend, batch.blocks(self.num_heads))
         return context
-
-    def _heads(self, x: Array) -> Array:
-        return functions.split_heads(x, self.num_heads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +133,15 @@ class FeedForward:
 
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
-        wide = self.intermediate(rows)
-        trace.rows(f"{self.name}.intermediate", wide)
-        active = functions.ACTIVATIONS[self.activation](wide)
-        trace.rows(f"{self.name}.activation", active)
-        output = self.output(active)
+        output = functions.feed_forward(
+            rows,
+            self.intermediate.weight,
+            self.intermediate.bias,
+            self.output.weight,
+            self.output.bias,
+            self.activation,
+            record=lambda stage, value: trace.rows(f"{self.name}.{stage}", value),
+        )
         trace.rows(self.name, output)
         return output
 
@@ -157,7 +176,8 @@ class Pooler:
 
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (number of sequences with a real token, C)."""
-        pooled = functions.tanh(self.dense(rows[batch.first_rows()]))
+        first = rows[batch.first_rows()]
+        pooled = functions.pooler(first, self.dense.weight, self.dense.bias)
         trace.pooled("pooler", pooled)
         return pooled
 

@@ -1,4 +1,4 @@
-"""Arrays for what is computed on the way, used again within a forward pass.
+"""Keeping numbers near: arrays used again, and functions applied to blocks that fit the cache.
 
 A new array costs more than it seems: the system hands its pages out one by one, cleared, and no
 cache has seen them. What one layer is done with, the next layer takes.
@@ -7,12 +7,19 @@ cache has seen them. What one layer is done with, the next layer takes.
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+P = ParamSpec("P")
+Numbers: TypeAlias = NDArray[np.floating[Any]]
+RowWise: TypeAlias = Callable[Concatenate[Numbers, P], Numbers]
+
+BLOCK = 130_000  # numbers of an array that are worked on at a time: half a megabyte in float32
 
 
 class _ThisThread(threading.local):
@@ -42,3 +49,23 @@ def empty(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> NDArray[Any]:
             return array
     arrays.append(np.empty(shape, dtype))
     return arrays[-1]
+
+
+def by_blocks(function: RowWise[P]) -> RowWise[P]:
+    """Apply a function that treats each row alone to blocks of rows, which stay in the cache.
+
+    So the function can be written as its formula: what it computes on the way is never far.
+    """
+
+    @wraps(function)
+    def apply(x: Numbers, /, *args: P.args, **kwargs: P.kwargs) -> Numbers:
+        if x.size <= BLOCK:
+            return function(x, *args, **kwargs)
+        out = empty(x.shape, x.dtype)
+        step = max(1, BLOCK * len(x) // x.size)
+        for start in range(0, len(x), step):
+            rows = slice(start, start + step)
+            out[rows] = function(x[rows], *args, **kwargs)
+        return out
+
+    return apply
