@@ -15,6 +15,8 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.threads import spread
+
 P = ParamSpec("P")
 Numbers: TypeAlias = NDArray[np.floating[Any]]
 RowWise: TypeAlias = Callable[Concatenate[Numbers, P], Numbers]
@@ -52,7 +54,7 @@ def empty(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> NDArray[Any]:
 
 
 def by_blocks(function: RowWise[P]) -> RowWise[P]:
-    """Apply a function that treats each row alone to blocks of rows, which stay in the cache.
+    """Apply a function that treats each row alone to blocks of rows that fit the cache.
 
     So the function can be written as its formula: what it computes on the way is never far.
     """
@@ -63,9 +65,12 @@ def by_blocks(function: RowWise[P]) -> RowWise[P]:
             return function(x, *args, **kwargs)
         out = empty(x.shape, x.dtype)
         step = max(1, BLOCK * len(x) // x.size)
-        for start in range(0, len(x), step):
+
+        def block(start: int) -> None:
             rows = slice(start, start + step)
             out[rows] = function(x[rows], *args, **kwargs)
+
+        spread(block, range(0, len(x), step))
         return out
 
     return apply

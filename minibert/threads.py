@@ -40,9 +40,9 @@ def get_num_threads() -> int:
     return _workers.count
 
 
-def shares(size: int, count: int) -> list[slice]:
-    """Cut ``range(size)`` into so many slices of about the same length, none of them empty."""
-    count = max(1, min(count, size))
+def shares(size: int) -> list[slice]:
+    """Cut ``range(size)`` into equal slices, one for each thread that a spread here would use."""
+    count = 1 if _this_thread.is_busy else max(1, min(get_num_threads(), size))
     ends = [size * i // count for i in range(count + 1)]
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
