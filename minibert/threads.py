@@ -183,11 +183,14 @@ def _default_count() -> int:
     return max(1, min(cores, _quota()))
 
 
+CGROUP = Path("/sys/fs/cgroup")
+
+
 def _quota() -> int:
     """Return how many cores a Linux container may keep busy; many if nothing limits it."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            text = " ".join(Path("/sys/fs/cgroup", file).read_text("ascii") for file in files)
+            text = " ".join((CGROUP / file).read_text("ascii") for file in files)
             quota, period = map(int, text.split())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
