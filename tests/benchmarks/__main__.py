@@ -16,13 +16,21 @@ from machine import cores, describe, head, put_first
 put_first(Path(__file__).parents[2])  # what is measured is the minibert of this checkout
 
 import forward  # noqa: E402
+import growth  # noqa: E402
+import memory  # noqa: E402
+import picture  # noqa: E402
+import sizes  # noqa: E402
+import start  # noqa: E402
 
 Options = argparse.Namespace
-
 
 #: A part's name, what measures it and what makes a table of it.
 PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
     "forward": (lambda o: forward.measure(o.threads, o.seconds, o.only), forward.render),
+    "start": (lambda o: start.measure(o.threads, o.repeats), start.render),
+    "memory": (lambda o: memory.measure(o.threads), memory.render),
+    "size": (lambda o: sizes.measure(), sizes.render),
+    "growth": (lambda o: growth.measure(o.threads), growth.render),
 }
 
 
@@ -45,6 +53,8 @@ def options(arguments: list[str]) -> Options:
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there is {', '.join(PARTS)}, all")
     read.parts = list(PARTS) if "all" in read.parts else read.parts or ["forward"]
+    if read.plot and "growth" not in read.parts:
+        parser.error("--plot draws the part growth: ask for it, too")
     return read
 
 
@@ -57,6 +67,8 @@ def main(arguments: list[str]) -> None:
         measure, render = PARTS[part]
         measured[part] = measure(asked)
         print(f"\n{render(measured[part])}", flush=True)
+    if asked.plot:
+        picture.save(measured["growth"], asked.plot)
     if asked.json:
         asked.json.write_text(json.dumps(measured, indent=1))
 
