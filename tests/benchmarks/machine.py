@@ -70,8 +70,7 @@ def blas() -> str:
     except ImportError:
         return "unknown (pip install threadpoolctl)"
     found = [
-        f"{library['internal_api']} {library['version']}, {library.get('architecture', 'one')} "
-        f"kernels, {library['num_threads']} threads"
+        f"{library['internal_api']} {library['version']} ({library.get('architecture', '?')})"
         for library in threadpool_info()
         if library["user_api"] == "blas" and "numpy" in library["filepath"]
     ]

@@ -22,8 +22,9 @@ def save(measured: dict[str, Any], file: Path) -> None:
         for place, (name, by_engine) in zip(axes, measured["least"].items(), strict=True):
             panel(place, name, by_engine, measured["at"][name])
         axes[0].set_ylabel("milliseconds")
-        for name, look in LOOKS.items():
-            label(axes[0], name, measured["least"]["layers"].get(name), look["color"])
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        name_lines(axes[0], measured["least"]["layers"])
+        figure.supxlabel("dotted: where each stays while another grows", color=GREY, fontsize=8)
         figure.savefig(file, dpi=160)
 
 
@@ -42,8 +43,18 @@ def panel(axes: Any, name: str, by_engine: Mapping[str, dict[str, float]], at: i
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
 
 
-def label(axes: Any, name: str, times: dict[str, float] | None, color: str) -> None:
-    """Write an engine's name beside its line."""
-    if times:
-        (value, seconds) = list(times.items())[1]
-        axes.annotate(name, (int(value), 1000 * seconds), color=color)
+def name_lines(axes: Any, by_engine: Mapping[str, dict[str, float]]) -> None:
+    """Write each engine's name beside its line, the slower above and the faster below."""
+    slowest = max(by_engine, key=lambda engine: sum(by_engine[engine].values()))
+    for engine, times in by_engine.items():
+        above = engine == slowest
+        value = list(times)[-2 if above else 1]
+        axes.annotate(
+            engine,
+            (int(value), 1000 * times[value]),
+            xytext=(-6, 6) if above else (6, -6),
+            textcoords="offset points",
+            ha="right" if above else "left",
+            va="bottom" if above else "top",
+            color=LOOKS[engine]["color"],
+        )

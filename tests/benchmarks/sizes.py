@@ -29,7 +29,7 @@ def measure() -> dict[str, Any]:
 
 def closure(names: Iterable[str]) -> set[str]:
     """Return the distributions, and all that they require here and without extras."""
-    todo, done = list(names), set()
+    todo, done = list(names), set[str]()
     while todo:
         name = canonicalize_name(todo.pop())
         if name not in done:
