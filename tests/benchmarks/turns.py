@@ -8,6 +8,10 @@ Times = dict[str, list[float]]
 
 FEWEST_ROUNDS = 5
 
+#: Idle threads of OpenBLAS spin for about 0.1 s after a run, those of torch for 0.01 s, and would
+#: take a core from whoever is next.
+PAUSE = 0.12
+
 
 def turn_order(count: int, number: int) -> list[int]:
     """Return who comes when in a round: a zigzag, moved on by one each round.
@@ -29,8 +33,6 @@ def in_turn(
     """Run all in rounds until the seconds are over; return what each run took, round by round."""
     names = list(calls)
     times: Times = {name: [] for name in names}
-    for call in calls.values():
-        call()  # the first run asks for memory and compiles what there is to compile
     end = clock() + seconds
     number = 0
     while number < FEWEST_ROUNDS or clock() < end:
@@ -43,8 +45,12 @@ def in_turn(
 def one_turn(
     call: Callable[[], object], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> float:
-    """Time one run, of its own."""
-    sleep(0.05)
+    """Let the threads of the one before fall asleep, and time the second of two runs.
+
+    The first wakes its own threads and takes back the caches, as in steady work.
+    """
+    sleep(PAUSE)
+    call()
     start = clock()
     call()
     return clock() - start
