@@ -15,7 +15,7 @@ import onnx_files
 import pytest
 import sizes
 from machine import MATMUL, MATMUL_FLOPS
-from programs import Program
+from programs import Program, absent
 from tables import duration, megabytes, table
 from turns import FEWEST_ROUNDS, in_turn, ratio, turn_order
 from workloads import FORWARD, Shape, Workload, even, spread, useful_flops
@@ -218,6 +218,12 @@ def test_a_program_has_its_threads_and_may_write_bytecode(monkeypatch):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     text = "import os, sys; print(os.environ['OPENBLAS_NUM_THREADS'], sys.dont_write_bytecode)"
     assert Program(text, 3).run()[1] == ["3 False"]
+
+
+def test_what_was_not_measured_is_absent():
+    assert absent(["minibert", "onnxruntime fused"]) == (
+        "\nabsent: transformers sdpa (needs transformers, torch); pip install '.[bench]'"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

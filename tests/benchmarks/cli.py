@@ -6,6 +6,7 @@ minibert is faster: the median, over the rounds, of the other's time divided by 
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> None:
     print(head(measured["machine"]), flush=True)
     for part in asked.parts:
         measure, render = PARTS[part]
+        print(f"measuring: {part} ...", file=sys.stderr, flush=True)
         measured[part] = measure(asked)
         print(f"\n{render(measured[part])}", flush=True)
         if asked.json:  # after each part: they take minutes

@@ -11,7 +11,7 @@ from typing import Any
 
 from checkpoints import draw
 from onnx_files import make_onnx_files
-from programs import IMPORTS, Program, forward_program, installed
+from programs import IMPORTS, Program, absent, forward_program, installed
 from tables import megabytes, table
 from workloads import Shape, even
 
@@ -67,5 +67,5 @@ def render(measured: dict[str, Any]) -> str:
     header = ("  engine", "peak", "ratio", "at the end: own", "of files", "peak of import alone")
     return (
         f"Resident memory, {FORWARDS} forwards of BERT-base on 8 x 128 "
-        f"(weights: {megabytes(WEIGHTS)})\n{table(header, rows)}"
+        f"(weights: {megabytes(WEIGHTS)})\n{table(header, rows)}{absent(measured)}"
     )

