@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -42,6 +43,7 @@ def compare(
     workload: Workload, shape: Shape, engines: Sequence[Engine], seconds: float
 ) -> dict[str, Any]:
     """Run one workload in all engines."""
+    print(f"  {workload.name} ...", file=sys.stderr, flush=True)
     ids, mask = workload.inputs(shape.vocabulary)
     hidden = {engine.name: engine.run(ids, mask)[mask == 1] for engine in engines}
     calls = {engine.name: partial(engine.run, ids, mask) for engine in engines}
