@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.memory import by_blocks, empty
+from minibert.blocks import by_blocks
 from minibert.swapping import operation
 from minibert.threads import shares, spread
 
@@ -32,7 +32,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
     Each thread computes a share of the outputs.
     """
     rows = x.reshape(-1, x.shape[-1])
-    out = empty((len(rows), len(weight)), x.dtype)
+    out = np.empty((len(rows), len(weight)), x.dtype)
 
     def columns(part: slice) -> None:
         _product(rows, weight[part], out[:, part])

@@ -13,7 +13,6 @@ import numpy as np
 from minibert import functions
 from minibert.batch import Batch
 from minibert.functions import Array
-from minibert.memory import empty
 from minibert.threads import shares, spread
 from minibert.trace import Trace
 
@@ -92,7 +91,7 @@ class SelfAttention:
 
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
-        context = empty(rows.shape, rows.dtype)
+        context = np.empty_like(rows)
         # no head knows of another, so that each thread can take some from first to last
         parts = shares(self.num_heads)
         spread(lambda heads: self._attend(heads, rows, batch, trace, context), parts)

@@ -40,9 +40,13 @@ def get_num_threads() -> int:
     return _workers.count
 
 
-def shares(size: int) -> list[slice]:
-    """Cut ``range(size)`` into equal slices, one for each thread that a spread here would use."""
-    count = 1 if _this_thread.is_busy else max(1, min(get_num_threads(), size))
+def shares(size: int, least: int = 1) -> list[slice]:
+    """Cut ``range(size)`` into at least so many slices, equal, and as many for each thread.
+
+    Within a task, that is for the task's own thread. None is empty, but for a size of 0.
+    """
+    threads = 1 if _this_thread.is_busy else get_num_threads()
+    count = max(1, min(size, threads * math.ceil(least / threads)))
     ends = [size * i // count for i in range(count + 1)]
     return [slice(*ends[i : i + 2]) for i in range(count)]
 

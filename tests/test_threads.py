@@ -98,6 +98,13 @@ def test_shares_cover_all_and_are_about_equal(size):
     assert max(lengths) - min(lengths) <= 1
 
 
+@pytest.mark.parametrize(("least", "count"), [(1, 3), (3, 3), (4, 6), (7, 9), (50, 20)])
+def test_as_many_shares_for_each_thread(least, count):
+    parts = shares(20, least)
+    assert len(parts) == count
+    assert [i for part in parts for i in range(20)[part]] == list(range(20))
+
+
 def test_every_part_is_run_once():
     seen = []
     spread(seen.append, range(100))
