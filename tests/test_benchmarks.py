@@ -150,15 +150,30 @@ def test_table_of_a_comparison(compared):
     compared["useful_flops"] = 2.5e9
     for found, share in zip(compared["engines"].values(), (0.81, 0.27), strict=True):
         found["share_of_matmul_rate"] = share
-    absent = {"third": "No module named 'third'; pip install '.[bench]'"}
-    assert forward.render({"workloads": [compared], "absent": absent}).splitlines() == [
+    assert forward.render_workload(compared).splitlines() == [
         "two: 2.5 GFLOP of use, 3 rounds, NumPy matmul 10 GFLOP/s",
         "  engine      median     least  ratio  difference  of matmul",
         "  minibert  2,000 ms  2,000 ms   1.00           -        81%",
         "  other     6,000 ms  3,000 ms   1.50     2.5e-01        27%",
-        "",
-        "absent: third (No module named 'third'; pip install '.[bench]')",
     ]
+
+
+def test_absent_engines_are_listed():
+    assert forward.render({"absent": {"a": "no b", "c": "no d"}}) == (
+        "absent: a (no b)\nabsent: c (no d)"
+    )
+
+
+@pytest.mark.parametrize(("only", "shown"), [("x 128", 2), ("", 6), ("nothing", 0)])
+def test_tables_are_shown_as_they_come(only, shown, monkeypatch, tmp_path):
+    monkeypatch.setattr(forward, "draw", lambda folder, shape: tmp_path)
+    monkeypatch.setattr(forward, "open_engines", lambda *_: ([], []))
+    monkeypatch.setattr(forward, "compare", lambda workload, *_: workload.name)
+    monkeypatch.setattr(forward, "render_workload", lambda name: f"table of {name}")
+    tables = []
+    measured = forward.measure(1, 1, only, tables.append)
+    assert tables == [f"table of {name}" for name in measured["workloads"]]
+    assert len(tables) == shown
 
 
 def test_cells():

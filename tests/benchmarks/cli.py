@@ -21,9 +21,15 @@ from machine import cores, describe, head
 
 Options = argparse.Namespace
 
+
+def show(text: str) -> None:
+    """Print it now, after an empty line."""
+    print(f"\n{text}", flush=True)
+
+
 #: A part's name, what measures it and what makes a table of it.
 PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
-    "forward": (lambda o: forward.measure(o.threads, o.seconds, o.only), forward.render),
+    "forward": (lambda o: forward.measure(o.threads, o.seconds, o.only, show), forward.render),
     "start": (lambda o: start.measure(o.threads, o.repeats), start.render),
     "memory": (lambda o: memory.measure(o.threads), memory.render),
     "size": (lambda o: sizes.measure(), sizes.render),
@@ -64,7 +70,7 @@ def main(arguments: list[str]) -> None:
         measure, render = PARTS[part]
         print(f"measuring: {part} ...", file=sys.stderr, flush=True)
         measured[part] = measure(asked)
-        print(f"\n{render(measured[part])}", flush=True)
+        show(render(measured[part]))
         if asked.json:  # after each part: they take minutes
             asked.json.write_text(json.dumps(measured, indent=1))
     if asked.plot:

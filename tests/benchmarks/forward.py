@@ -2,9 +2,8 @@
 
 import json
 import statistics
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,24 +17,25 @@ from turns import in_turn, ratio
 from workloads import FORWARD, Shape, Workload, useful_flops
 
 
-def measure(threads: int, seconds: float, only: str = "") -> dict[str, Any]:
+def measure(threads: int, seconds: float, only: str, show: Callable[[str], None]) -> dict[str, Any]:
     """Open all engines on one drawn checkpoint, and run the workloads whose names contain a text.
 
-    The first engine, minibert, is what the others are compared with.
+    The first engine, minibert, is what the others are compared with. Each table is shown at once.
     """
     shape = Shape()
     with tempfile.TemporaryDirectory() as name:
         folder = draw(Path(name), shape)
         opened, absent = open_engines(folder, threads, ENGINES)
         nodes = folder / "nodes.json"
+        workloads = []
+        for workload in FORWARD:
+            if only in workload.name:
+                workloads.append(compare(workload, shape, opened, seconds))
+                show(render_workload(workloads[-1]))  # now: all of them take minutes
         return {
             "absent": {engine.name: engine.why for engine in absent},
             "onnx_nodes": json.loads(nodes.read_text()) if nodes.exists() else None,
-            "workloads": [
-                compare(workload, shape, opened, seconds)
-                for workload in FORWARD
-                if only in workload.name
-            ],
+            "workloads": workloads,
         }
 
 
@@ -43,7 +43,6 @@ def compare(
     workload: Workload, shape: Shape, engines: Sequence[Engine], seconds: float
 ) -> dict[str, Any]:
     """Run one workload in all engines."""
-    print(f"  {workload.name} ...", file=sys.stderr, flush=True)
     ids, mask = workload.inputs(shape.vocabulary)
     hidden = {engine.name: engine.run(ids, mask)[mask == 1] for engine in engines}
     calls = {engine.name: partial(engine.run, ids, mask) for engine in engines}
@@ -71,10 +70,9 @@ def compare(
 
 
 def render(measured: dict[str, Any]) -> str:
-    """Return a table for each workload, and what is absent."""
-    parts = [render_workload(workload) for workload in measured["workloads"]]
-    parts += [f"absent: {name} ({why})" for name, why in measured["absent"].items()]
-    return "\n\n".join(parts)
+    """Return what is left to say after the tables: which engines are absent."""
+    lines = [f"absent: {name} ({why})" for name, why in measured["absent"].items()]
+    return "\n".join(lines or ["ratio above 1: minibert is faster"])
 
 
 def render_workload(workload: dict[str, Any]) -> str:
