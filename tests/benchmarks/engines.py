@@ -48,16 +48,9 @@ def open_minibert(folder: Path, threads: int) -> Run:
     """Open the checkpoint in minibert."""
     import minibert
 
-    getattr(minibert, "set_num_threads", limit_blas)(threads)
+    minibert.set_num_threads(threads)
     model = minibert.BertModel.from_pretrained(folder)
     return lambda ids, mask: model(ids, mask).last_hidden_state
-
-
-def limit_blas(threads: int) -> None:
-    """Let NumPy's OpenBLAS use so many threads, and leave the libraries of others alone."""
-    from threadpoolctl import ThreadpoolController
-
-    ThreadpoolController().select(internal_api="openblas").limit(limits=threads)
 
 
 def open_transformers(attention: str) -> Callable[[Path, int], Run]:
