@@ -65,6 +65,13 @@ class PreTrainedModel:
     loading_report: LoadingReport | None
 
     def __init__(self, config: Any, seed: int = 0) -> None:
+        name = type(self).__name__
+        if not isinstance(config, self.config_class):
+            found = config.__name__ if isinstance(config, type) else f"a {type(config).__name__}"
+            raise TypeError(
+                f"{name} takes a {self.config_class.__name__}, found {found}; "
+                f"to open a folder or a Hub id, call {name}.from_pretrained(...)"
+            )
         config = copy.deepcopy(config)
         config.check()
         initialize = initializer(config, seed, np.dtype(np.float32))
@@ -88,7 +95,7 @@ class PreTrainedModel:
         others override the config.
         OSError for what is missing, ValueError or TypeError for what is wrong, in a sentence.
         """
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(options.pop("torch_dtype", dtype))  # as it was called for years
         folder, overrides = find_folder(name, ("config", "weights"), options)
         config: Any = cls.config_class.from_pretrained(folder, **overrides)
         model = cls.__new__(cls)

@@ -238,3 +238,15 @@ def test_other_dtypes_are_refused(dtype):
 @pytest.mark.parametrize("dtype", ["float64", np.float64, np.dtype("float64")])
 def test_a_dtype_may_be_given_in_any_form(dtype):
     assert BertModel.from_pretrained(WIDE, dtype=dtype).dtype == np.float64
+
+
+def test_the_older_name_of_dtype():
+    assert BertModel.from_pretrained(WIDE, torch_dtype="float64").dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("config", "found"), [("a-folder", "a str"), (BertConfig, "BertConfig;"), (None, "a NoneType")]
+)
+def test_a_model_is_made_of_a_config(config, found):
+    with pytest.raises(TypeError, match=f"BertModel takes a BertConfig, found {found}"):
+        BertModel(config)
