@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         BertForTokenClassification,
     )
     from minibert.tokenizers import BertTokenizer
-    from minibert.verification import Reference, verify
+    from minibert.verification import Reference, record_checkpoint, record_model, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -60,6 +60,8 @@ __all__ = [
     "BertTokenizer",
     "Reference",
     "__version__",
+    "record_checkpoint",
+    "record_model",
     "verify",
 ]
 
@@ -69,6 +71,7 @@ _HOMES = {
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
     "Reference": "minibert.verification",
+    "record": "minibert.verification",
     "verify": "minibert.verification",
 }
 

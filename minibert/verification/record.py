@@ -1,0 +1,282 @@
+"""Recording a model's stages: one of ours, or a BERT of transformers, watched while it runs.
+
+The only file of the package that imports torch and transformers, and only to record theirs. Forward
+hooks on modules see every stage but the attention's scores, which are no module's input or output:
+they are what torch's softmax is given, and a function mode of torch sees that. Nothing is computed
+here that the model itself does not compute.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.checkpoint.files import sha256
+from minibert.checkpoint.loading import float_dtype
+from minibert.checkpoint.source import find_folder, open_weights
+from minibert.functions import Array
+from minibert.models.bert import BertModel
+from minibert.models.pretrained import PreTrainedModel
+from minibert.verification.arrays import check_inputs, own_array
+from minibert.verification.compare import real_places
+from minibert.verification.naming import axes_of
+from minibert.verification.places import HEAD_PLACES, IN, SECOND, places
+from minibert.verification.reference import Reference
+
+SOURCES = ("minibert", "transformers")
+Stages = dict[str, Array]
+
+
+def record_checkpoint(
+    name: str | os.PathLike[str],
+    inputs: Mapping[str, Any],
+    source: str = "minibert",
+    dtype: str = "float64",
+    checkpoint: str | None = None,
+) -> Reference:
+    """Record every stage of a checkpoint's encoder, and of its pooler if it has one.
+
+    name: a folder or a Hub id. inputs: as in ``Reference.from_arrays``. source: "minibert", or
+    "transformers", eager attention, eval mode. dtype: "float64", which runs float32 too and keeps
+    how far that is away, or "float32". checkpoint: what the recording calls it; its own name.
+    ValueError or TypeError for what does not fit; ImportError without transformers and torch.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
+    folder, _ = find_folder(name, ("config", "weights"), {})
+    load = _load_ours if source == "minibert" else _load_theirs
+    made = _recorded(load, folder, inputs, float_dtype(dtype).name)
+    provenance = {
+        "checkpoint": checkpoint or (folder.resolve().name if Path(name).exists() else str(name)),
+        "checkpoint_sha256": sha256(open_weights(folder).files),
+    }
+    if made.provenance["dtype"] == "float64":
+        single = _recorded(load, folder, inputs, "float32")
+        provenance["float32_errors"] = json.dumps(_errors(made, single))
+    return Reference(made.inputs, made.stages, {**made.provenance, **provenance})
+
+
+def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") -> Reference:
+    """Record every stage of a model in memory on these inputs, zeros where there is padding.
+
+    model: one of minibert's, or a BERT of transformers with any head but that of multiple choice,
+    on any device, as it is: ValueError if it would draw at random (training mode) or compute in
+    less than float32 (half precision, autocast, TF32); a warning for stages that are not seen, as
+    scores and probabilities are not unless the attention is eager.
+    inputs: as in ``Reference.from_arrays``. checkpoint: its name, for the provenance.
+    """
+    given = {name: own_array(name, value) for name, value in inputs.items()}
+    check_inputs(given)
+    words = given["input_ids" if "input_ids" in given else "inputs_embeds"]
+    given.setdefault("attention_mask", np.ones(words.shape[:2], np.int64))
+    stages: Stages = {}
+    if isinstance(model, PreTrainedModel):
+        provenance = _run_ours(model, given, stages)
+    else:
+        provenance = _run_theirs(model, given, stages)
+    real = given["attention_mask"] != 0
+    whole = {name: np.where(_places(name, a, real), a, 0) for name, a in stages.items()}
+    dtype = next(iter(whole.values())).dtype.name
+    named = {"checkpoint": checkpoint} if checkpoint else {}
+    return Reference(given, whole, {**provenance, "dtype": dtype, **named})
+
+
+def _places(name: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    axes = next(axes for axes in axes_of(name) if len(axes) == array.ndim)
+    return np.broadcast_to(real_places(axes, real), array.shape)
+
+
+def _recorded(
+    load: Callable[[Path, str], tuple[Any, bool]],
+    folder: Path,
+    inputs: Mapping[str, Any],
+    dtype: str,
+) -> Reference:
+    """Record a checkpoint in one dtype, without a pooler that was drawn at random."""
+    model, drawn = load(folder, dtype)
+    made = record_model(model, inputs)
+    if drawn:
+        made.stages.pop("pooler")
+    return made
+
+
+def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
+    """Return the root mean square and the maximum of what float32 is off, at real tokens."""
+    errors = {}
+    for name, stage in exact.stages.items():
+        error = np.abs(stage - single.stages[name])[_places(name, stage, exact.real_tokens())]
+        if error.size:  # there is no pair of real tokens, or the like
+            errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
+    return errors
+
+
+def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
+    """Return the model, and whether its pooler is drawn."""
+    model = BertModel.from_pretrained(folder, dtype=dtype)
+    return model, bool(model.loading_report and model.loading_report.newly_initialized)
+
+
+def _run_ours(model: PreTrainedModel, inputs: dict[str, Any], stages: Stages) -> dict[str, str]:
+    from minibert import __version__
+
+    recorded: Stages = {}
+    model(**inputs, trace=recorded)
+    stages.update({name: recorded[name] for name in model.stage_axes() if name in recorded})
+    return {"tools": f"minibert {__version__}, numpy {np.__version__}", "attention": "minibert"}
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(
+            f"recording from transformers needs {name}, which is not installed: "
+            "pip install 'minibert-numpy[live]'"
+        ) from None
+
+
+def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
+    """Return transformers' model, and whether its pooler is drawn."""
+    _library("torch")
+    kind = _library("transformers").BertModel
+    model, found = kind.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
+    )
+    missing = set(found["missing_keys"])
+    if others := sorted(name for name in missing if not name.startswith("pooler.")):
+        raise ValueError(f"transformers drew {others[0]} at random: it is not in the checkpoint")
+    return model.eval(), bool(missing)
+
+
+def _run_theirs(model: Any, inputs: dict[str, Any], stages: Stages) -> dict[str, str]:
+    torch, transformers = _library("torch"), _library("transformers")
+    if getattr(getattr(model, "config", None), "model_type", None) != "bert":
+        raise TypeError(
+            f"the model is a {type(model).__name__}; needed: a BERT of minibert or of transformers."
+            " For what another program computes there is Reference.from_arrays"
+        )
+    _refuse_inexact(torch, model)
+    attention = model.config._attn_implementation
+    seen: Stages = {}
+    with torch.inference_mode(), ExitStack() as stack:
+        order = list(_watch(torch, model, seen, stack))
+        model(**_tensors(torch, model, inputs))
+    if missing := [name for name in order if name not in seen]:
+        warnings.warn(
+            f"{len(missing)} stages were not seen and are not in the recording, among them "
+            f"{missing[0]}: the attention is {attention!r}. "
+            "Load the model with attn_implementation='eager'",
+            stacklevel=3,
+        )
+    stages.update({name: seen[name] for name in order if name in seen})
+    version = torch.__version__.split("+")[0]
+    tools = f"transformers {transformers.__version__}, torch {version}"
+    return {"tools": tools, "attention": attention}
+
+
+def _refuse_inexact(torch: Any, model: Any) -> None:
+    """Raise ValueError if the model would draw at random, or compute in less than float32."""
+    if any(module.training for module in model.modules()):
+        raise ValueError("the model is in training mode: dropout is random. Call model.eval()")
+    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in model.parameters()})
+    if dtypes not in (["float32"], ["float64"]):
+        raise ValueError(
+            f"the model's weights are {', '.join(dtypes)}; a recording is of float32 or float64: "
+            "call model.float() or model.double()"
+        )
+    if torch.is_autocast_enabled(model.device.type):
+        raise ValueError("autocast is on, which computes in half precision: leave it")
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    reduced = {getattr(backend, "fp32_precision", "none") for backend in backends} & {
+        "tf32",
+        "bf16",
+    }
+    if dtypes == ["float32"] and (reduced or torch.get_float32_matmul_precision() != "highest"):
+        raise ValueError(
+            "torch may multiply float32 in TF32 or bfloat16, three digits: "
+            "call torch.set_float32_matmul_precision('highest')"
+        )
+
+
+def _tensors(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    tensors = {}
+    for name, array in inputs.items():
+        dtype = model.dtype if name == "inputs_embeds" else torch.int64
+        tensors[name] = torch.tensor(np.array(array), dtype=dtype, device=model.device)
+        if name == "position_ids":
+            tensors[name] = tensors[name].reshape(-1, array.shape[-1])
+    return tensors
+
+
+def _watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[str]:
+    """Yield the stages, in network order, hooked until the stack is left."""
+
+    def keep(stage: str, tensor: Any) -> None:
+        if stage in seen:
+            raise ValueError(
+                f"stage {stage} is computed in several steps: chunk_size_feed_forward, perhaps; "
+                "set it to 0"
+            )
+        seen[stage] = tensor.detach().cpu().numpy().copy()
+
+    for stage, module, part in _places_in(model):
+        if stage.endswith(".attention.probabilities"):
+            scores = stage.replace("probabilities", "scores")
+            _watch_softmax(torch, module, partial(keep, scores), stack)
+            yield scores
+        _hook(module, part, partial(keep, stage), stack)
+        yield stage
+
+
+def _places_in(model: Any) -> Iterator[tuple[str, Any, str]]:
+    """Yield the stages that a model has, the module that shows each, and as what."""
+    encoder, modules = model.base_model, dict(model.named_modules())
+    for stage, name, part in places(model.config.num_hidden_layers):
+        if stage != "pooler" or getattr(encoder, "pooler", None) is not None:
+            yield stage, encoder.get_submodule(name), part
+    for stage, name, part in HEAD_PLACES:
+        if name in modules:
+            alone = name == "cls.seq_relationship" and "cls.predictions" not in modules
+            yield "logits" if alone else stage, modules[name], part
+
+
+def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack) -> None:
+    """Have a module tell what goes in or comes out, each time it runs."""
+
+    def before(_: Any, arguments: tuple[Any, ...]) -> None:
+        keep(arguments[0])
+
+    def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
+        outputs = output if isinstance(output, tuple) else (output,)
+        shown = outputs[1] if part == SECOND else outputs[0]
+        if shown is not None:  # no probabilities, where the attention is not eager
+            keep(shown)
+
+    add = module.register_forward_pre_hook if part == IN else module.register_forward_hook
+    stack.callback(add(before if part == IN else after).remove)
+
+
+def _watch_softmax(torch: Any, module: Any, keep: Callable[[Any], None], stack: ExitStack) -> None:
+    """Have a module tell what torch's softmax is given while the module runs."""
+    softmax = (torch.nn.functional.softmax, torch.softmax, torch.Tensor.softmax)
+
+    def watch(_: Any, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        if function in softmax:
+            keep(arguments[0])
+        return function(*arguments, **(options or {}))
+
+    base = torch.overrides.TorchFunctionMode
+    mode = type("Softmax", (base,), {"__torch_function__": watch})()
+    stack.callback(module.register_forward_pre_hook(lambda *_: mode.__enter__() and None).remove)
+    leave = module.register_forward_hook(
+        lambda *_: mode.__exit__(None, None, None), always_call=True
+    )
+    stack.callback(leave.remove)
