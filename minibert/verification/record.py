@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.batch import make_batch
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.loading import float_dtype
 from minibert.checkpoint.source import find_folder, open_weights
@@ -164,6 +165,7 @@ def _run_theirs(model: Any, inputs: dict[str, Any], stages: Stages) -> dict[str,
             " For what another program computes there is Reference.from_arrays"
         )
     _refuse_inexact(torch, model)
+    make_batch(model.config, np.float64, **inputs)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
     seen: Stages = {}
     with torch.inference_mode(), ExitStack() as stack:
