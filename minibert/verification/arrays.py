@@ -25,6 +25,8 @@ def own_array(name: str, value: Any) -> NDArray[Any]:
 
     The dtype is kept. TypeError or ValueError in a sentence if it is none of these.
     """
+    if isinstance(value, list | tuple) and any(hasattr(item, "detach") for item in value):
+        value = [own_array(name, item) for item in value]  # of all layers, say
     for step in ("detach", "cpu"):  # what a torch tensor needs before NumPy may read it
         if callable(part := getattr(value, step, None)):
             value = part()

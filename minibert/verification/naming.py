@@ -136,7 +136,9 @@ def _last_layer(
 ) -> str:
     """Return the stage that ``last_hidden_state`` is."""
     if num_hidden_layers is not None:
-        return f"layer.{num_hidden_layers - 1}"
+        if not axes_of(stage := f"layer.{num_hidden_layers - 1}"):
+            raise ValueError(f"num_hidden_layers is {num_hidden_layers!r}; allowed: 1 and more")
+        return stage
     layers = [int(n) for n in (name.removeprefix("layer.") for name in found) if n.isdecimal()]
     highest = f"layer.{max(layers, default=0)}"
     if highest in found and np.array_equal(found[highest], last, equal_nan=True):

@@ -1,17 +1,14 @@
 """Recording a model's stages: one of ours, or a BERT of transformers, watched while it runs.
 
-The only file of the package that imports torch and transformers, and only to record theirs. Forward
-hooks on modules see every stage but the attention's scores, which are no module's input or output:
-they are what torch's softmax is given, and a function mode of torch sees that. Nothing is computed
-here that the model itself does not compute.
+The only file of the package that imports torch and transformers, and only to record theirs; how
+their stages are seen is in hooks.py.
 """
 
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,12 +25,11 @@ from minibert.models.bert import BertModel
 from minibert.models.pretrained import PreTrainedModel
 from minibert.verification.arrays import check_inputs, own_array
 from minibert.verification.compare import real_places
+from minibert.verification.hooks import Stages, watch
 from minibert.verification.naming import axes_of
-from minibert.verification.places import HEAD_PLACES, IN, SECOND, places
 from minibert.verification.reference import Reference
 
 SOURCES = ("minibert", "transformers")
-Stages = dict[str, Array]
 
 
 def record_checkpoint(
@@ -78,11 +74,8 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     check_inputs(given)
     words = given["input_ids" if "input_ids" in given else "inputs_embeds"]
     given.setdefault("attention_mask", np.ones(words.shape[:2], np.int64))
-    stages: Stages = {}
-    if isinstance(model, PreTrainedModel):
-        provenance = _run_ours(model, given, stages)
-    else:
-        provenance = _run_theirs(model, given, stages)
+    run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
+    stages, provenance = run(model, given)
     real = given["attention_mask"] != 0
     whole = {name: np.where(_places(name, a, real), a, 0) for name, a in stages.items()}
     dtype = next(iter(whole.values())).dtype.name
@@ -125,13 +118,14 @@ def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
     return model, bool(model.loading_report and model.loading_report.newly_initialized)
 
 
-def _run_ours(model: PreTrainedModel, inputs: dict[str, Any], stages: Stages) -> dict[str, str]:
+def _run_ours(model: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
     from minibert import __version__
 
-    recorded: Stages = {}
-    model(**inputs, trace=recorded)
-    stages.update({name: recorded[name] for name in model.stage_axes() if name in recorded})
-    return {"tools": f"minibert {__version__}, numpy {np.__version__}", "attention": "minibert"}
+    seen: Stages = {}
+    model(**inputs, trace=seen)
+    tools = f"minibert {__version__}, numpy {np.__version__}"
+    stages = {name: seen[name] for name in model.stage_axes() if name in seen}
+    return stages, {"tools": tools, "attention": "minibert"}
 
 
 def _library(name: str) -> Any:
@@ -157,7 +151,7 @@ def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
     return model.eval(), bool(missing)
 
 
-def _run_theirs(model: Any, inputs: dict[str, Any], stages: Stages) -> dict[str, str]:
+def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
     torch, transformers = _library("torch"), _library("transformers")
     if getattr(getattr(model, "config", None), "model_type", None) != "bert":
         raise TypeError(
@@ -169,7 +163,7 @@ def _run_theirs(model: Any, inputs: dict[str, Any], stages: Stages) -> dict[str,
     attention = model.config._attn_implementation
     seen: Stages = {}
     with torch.inference_mode(), ExitStack() as stack:
-        order = list(_watch(torch, model, seen, stack))
+        order = list(watch(torch, model, seen, stack))
         model(**_tensors(torch, model, inputs))
     if missing := [name for name in order if name not in seen]:
         warnings.warn(
@@ -178,10 +172,10 @@ def _run_theirs(model: Any, inputs: dict[str, Any], stages: Stages) -> dict[str,
             "Load the model with attn_implementation='eager'",
             stacklevel=3,
         )
-    stages.update({name: seen[name] for name in order if name in seen})
     version = torch.__version__.split("+")[0]
     tools = f"transformers {transformers.__version__}, torch {version}"
-    return {"tools": tools, "attention": attention}
+    stages = {name: seen[name] for name in order if name in seen}
+    return stages, {"tools": tools, "attention": attention}
 
 
 def _refuse_inexact(torch: Any, model: Any) -> None:
@@ -216,69 +210,3 @@ def _tensors(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> dict
         if name == "position_ids":
             tensors[name] = tensors[name].reshape(-1, array.shape[-1])
     return tensors
-
-
-def _watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[str]:
-    """Yield the stages, in network order, hooked until the stack is left."""
-
-    def keep(stage: str, tensor: Any) -> None:
-        if stage in seen:
-            raise ValueError(
-                f"stage {stage} is computed in several steps: chunk_size_feed_forward, perhaps; "
-                "set it to 0"
-            )
-        seen[stage] = tensor.detach().cpu().numpy().copy()
-
-    for stage, module, part in _places_in(model):
-        if stage.endswith(".attention.probabilities"):
-            scores = stage.replace("probabilities", "scores")
-            _watch_softmax(torch, module, partial(keep, scores), stack)
-            yield scores
-        _hook(module, part, partial(keep, stage), stack)
-        yield stage
-
-
-def _places_in(model: Any) -> Iterator[tuple[str, Any, str]]:
-    """Yield the stages that a model has, the module that shows each, and as what."""
-    encoder, modules = model.base_model, dict(model.named_modules())
-    for stage, name, part in places(model.config.num_hidden_layers):
-        if stage != "pooler" or getattr(encoder, "pooler", None) is not None:
-            yield stage, encoder.get_submodule(name), part
-    for stage, name, part in HEAD_PLACES:
-        if name in modules:
-            alone = name == "cls.seq_relationship" and "cls.predictions" not in modules
-            yield "logits" if alone else stage, modules[name], part
-
-
-def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack) -> None:
-    """Have a module tell what goes in or comes out, each time it runs."""
-
-    def before(_: Any, arguments: tuple[Any, ...]) -> None:
-        keep(arguments[0])
-
-    def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
-        outputs = output if isinstance(output, tuple) else (output,)
-        shown = outputs[1] if part == SECOND else outputs[0]
-        if shown is not None:  # no probabilities, where the attention is not eager
-            keep(shown)
-
-    add = module.register_forward_pre_hook if part == IN else module.register_forward_hook
-    stack.callback(add(before if part == IN else after).remove)
-
-
-def _watch_softmax(torch: Any, module: Any, keep: Callable[[Any], None], stack: ExitStack) -> None:
-    """Have a module tell what torch's softmax is given while the module runs."""
-    softmax = (torch.nn.functional.softmax, torch.softmax, torch.Tensor.softmax)
-
-    def watch(_: Any, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function in softmax:
-            keep(arguments[0])
-        return function(*arguments, **(options or {}))
-
-    base = torch.overrides.TorchFunctionMode
-    mode = type("Softmax", (base,), {"__torch_function__": watch})()
-    stack.callback(module.register_forward_pre_hook(lambda *_: mode.__enter__() and None).remove)
-    leave = module.register_forward_hook(
-        lambda *_: mode.__exit__(None, None, None), always_call=True
-    )
-    stack.callback(leave.remove)

@@ -48,12 +48,7 @@ class Reference:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = set(self.inputs) - set(INPUTS)
-        if unknown or not {"input_ids", "inputs_embeds"} & set(self.inputs):
-            raise ValueError(
-                f"a reference's inputs are {sorted(self.inputs)}; allowed: {', '.join(INPUTS)}, "
-                "with input_ids or inputs_embeds among them"
-            )
+        check_inputs(self.inputs)
         if not self.stages:
             raise ValueError("a reference without stages: there is nothing to compare")
         if not self.real_tokens().any():
@@ -87,7 +82,9 @@ class Reference:
         TypeError or ValueError for an unknown name, which gives the nearest, for what is no array,
         and for a shape that does not fit the inputs or another stage.
         """
-        arrays = {name: own_array(f"stage {name}", value) for name, value in stages.items()}
+        # transformers has None or () in a field that it was not asked for
+        asked = {k: v for k, v in stages.items() if not isinstance(v, tuple | None) or v}
+        arrays = {name: own_array(f"stage {name}", value) for name, value in asked.items()}
         given = {name: own_array(name, value) for name, value in inputs.items()}
         misplaced, bare = split_names(arrays)
         if misplaced:

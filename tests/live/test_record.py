@@ -195,6 +195,14 @@ def test_tensors_make_a_recording_as_they_are(reference):
     assert verify(BertModel.from_pretrained(WIDE), found).ok
 
 
+def test_what_transformers_returns_is_a_recording(reference):
+    inputs = {name: torch.tensor(array) for name, array in reference.inputs.items()}
+    output = theirs()(**inputs, output_hidden_states=True, output_attentions=True)
+    found = Reference.from_arrays(output, inputs)
+    assert len(found.stages) == 1 + 2 + 2 + 1
+    assert verify(BertModel.from_pretrained(WIDE), found).ok
+
+
 def test_a_bfloat16_tensor_names_the_way_out(reference):
     with pytest.raises(TypeError, match=r"stage layer\.0 is bfloat16, which NumPy lacks"):
         Reference.from_arrays({"layer.0": torch.zeros(1, 2, 3).bfloat16()}, {"input_ids": [[1, 2]]})

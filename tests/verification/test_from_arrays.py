@@ -84,9 +84,26 @@ def test_all_layers_may_be_one_array():
     assert len(found) == 4 + 3
 
 
+def test_an_empty_field_is_an_absent_stage():
+    found = Reference.from_arrays({"layer.0": X, "cross_attentions": (), "attentions": None}, IDS)
+    assert list(found.stages) == ["layer.0"]
+
+
+def test_tensors_of_all_layers_may_be_in_a_list():
+    found = Reference.from_arrays({"hidden_states": (Tensor(X), Tensor(X + 1))}, IDS).stages
+    assert list(found) == ["embeddings", "layer.0"]
+    assert found["layer.0"][0, 0, 0] == 1
+
+
 def test_the_number_of_layers_tells_which_is_the_last():
     found = Reference.from_arrays({"last_hidden_state": X, "layer.3": X + 1}, IDS, None, 12)
     assert set(found.stages) == {"layer.3", "layer.11"}
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_the_number_of_layers_is_a_count(count):
+    with pytest.raises(ValueError, match=re.escape(f"num_hidden_layers is {count}; allowed: 1")):
+        Reference.from_arrays({"last_hidden_state": X}, IDS, num_hidden_layers=count)
 
 
 @pytest.mark.parametrize("stages", [{}, {"layer.3": X + 1}, {"layer.1.attention": X}])

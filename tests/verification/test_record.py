@@ -23,7 +23,7 @@ from minibert import (
 )
 from minibert.trace import STAGES, stage_axes
 from minibert.verification.compare import real_places
-from minibert.verification.places import ENCODER_PLACES
+from minibert.verification.hooks import ENCODER_PLACES
 
 
 def test_what_we_record_we_verify(tmp_path, model, reference):
