@@ -4,9 +4,11 @@ NumPy's own reader takes the shape in a member's header at its word and asks for
 here the header must agree with the member's size before anything is unfolded.
 """
 
+import errno
 import io
 import math
 import tokenize
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,7 +25,8 @@ MAX_EXPANSION = 64
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _BROKEN = (
     *(ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, tokenize.TokenError),
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RecursionError, MemoryError),
+    # an encrypted member is a RuntimeError, and so is a header that is nested too deeply
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, MemoryError),
 )
 
 
@@ -48,7 +51,10 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             members = archive.infolist()
             _check_sizes(members, path.stat().st_size)
             return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
-    except _BROKEN as error:
+    except (*_BROKEN, OSError) as error:
+        # zipfile seeks wherever a broken directory sends it
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise ValueError(f"{str(path)!r} is not a readable .npz file: {error}") from None
 
 
@@ -73,7 +79,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     version = npy.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"array {name!r} is in version {version} of the .npy format")
-    shape, by_column, dtype = _HEADERS[version](stream)
+    with warnings.catch_warnings():  # of a header that Python 2 wrote
+        warnings.simplefilter("ignore")
+        shape, by_column, dtype = _HEADERS[version](stream)
     if dtype.kind not in "iufb":
         found = "Python objects, which are pickled" if dtype.hasobject else dtype
         raise ValueError(f"array {name!r} holds {found}; allowed: numbers")

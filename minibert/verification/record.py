@@ -158,6 +158,8 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
             f"the model is a {type(model).__name__}; needed: a BERT of minibert or of transformers."
             " For what another program computes there is Reference.from_arrays"
         )
+    if type(model).__name__ == "BertForMultipleChoice":
+        raise TypeError("a multiple-choice head takes inputs of three axes; record its model.bert")
     _refuse_inexact(torch, model)
     make_batch(model.config, np.float64, **inputs)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
@@ -191,11 +193,9 @@ def _refuse_inexact(torch: Any, model: Any) -> None:
     if torch.is_autocast_enabled(model.device.type):
         raise ValueError("autocast is on, which computes in half precision: leave it")
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
-    reduced = {getattr(backend, "fp32_precision", "none") for backend in backends} & {
-        "tf32",
-        "bf16",
-    }
-    if dtypes == ["float32"] and (reduced or torch.get_float32_matmul_precision() != "highest"):
+    set_to = {getattr(backend, "fp32_precision", "none") for backend in backends}
+    exact = torch.get_float32_matmul_precision() == "highest" and not set_to & {"tf32", "bf16"}
+    if dtypes == ["float32"] and not exact:
         raise ValueError(
             "torch may multiply float32 in TF32 or bfloat16, three digits: "
             "call torch.set_float32_matmul_precision('highest')"

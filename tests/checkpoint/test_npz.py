@@ -104,6 +104,31 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
         read_npz(tmp_path / "f.npz")
 
 
+def test_an_encrypted_file_is_refused(tmp_path):
+    path = archive(tmp_path / "f.npz", [("a.npy", npy(np.ones(3)))])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the directory
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a readable \.npz file: .* encrypted"):
+        read_npz(path)
+
+
+def test_a_directory_that_points_before_the_file_is_refused(tmp_path):
+    path = archive(tmp_path / "f.npz", [("a.npy", npy(np.ones(3)))])
+    content = path.read_bytes()
+    place = content.index(b"PK\x05\x06") + 16  # where the directory is said to begin
+    begin = int.from_bytes(content[place : place + 4], "little") + 5
+    path.write_bytes(content[:place] + begin.to_bytes(4, "little") + content[place + 4 :])
+    with pytest.raises(ValueError, match="not a readable"):
+        read_npz(path)
+
+
+def test_a_header_of_python_2_is_read_in_silence(tmp_path):
+    content = npy(np.ones(3)).replace(b"(3,), } ", b"(3L,), }")
+    archive(tmp_path / "f.npz", [("a.npy", content)])
+    np.testing.assert_array_equal(read_npz(tmp_path / "f.npz")["a"], np.ones(3))
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_npz(tmp_path / "nothing.npz")

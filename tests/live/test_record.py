@@ -176,6 +176,13 @@ def test_another_model_is_refused(reference):
         record_model(torch.nn.Linear(2, 3), reference.inputs)
 
 
+def test_multiple_choice_is_refused(reference):
+    model = theirs("BertForMultipleChoice")
+    with pytest.raises(TypeError, match=r"record its model\.bert"):
+        record_model(model, reference.inputs)
+    assert len(record_model(model.bert, reference.inputs).stages) == 27
+
+
 def test_a_pooler_that_is_drawn_is_no_reference(tmp_path, reference):
     theirs("BertForMaskedLM").save_pretrained(tmp_path)
     found = record_checkpoint(tmp_path, reference.inputs, "transformers")
