@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
+from minibert.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from minibert.auto import (
@@ -60,8 +61,10 @@ __all__ = [
     "BertTokenizer",
     "Reference",
     "__version__",
+    "get_num_threads",
     "record_checkpoint",
     "record_model",
+    "set_num_threads",
     "verify",
 ]
 

@@ -20,11 +20,13 @@ def test_a_recording_is_a_reference(tmp_path, capsys):
     path = tmp_path / "r.safetensors"
     found = recorded(path)
     said = capsys.readouterr().out
-    assert said.startswith(f"{path}: 39 stages, 28 real tokens, float64, by minibert ")
+    assert said.startswith(
+        f"{path}: 51 stages, {found.real_tokens().sum()} real tokens, float64, by minibert "
+    )
     assert main(["verify", "--reference", str(path)]) == 0
     out = capsys.readouterr().out
     assert "the same files" in out
-    assert out.splitlines()[-1] == "OK: all 39 stages agree"
+    assert out.splitlines()[-1] == "OK: all 51 stages agree"
     # what is recorded when nothing is said shows padding and two segments
     assert len(set(found.inputs["attention_mask"].sum(axis=1))) == 3
     assert found.inputs["token_type_ids"].any()
