@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         BertForTokenClassification,
     )
     from minibert.tokenizers import BertTokenizer
-    from minibert.verification import Reference, verify
+    from minibert.verification import Reference, record_checkpoint, record_model, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -62,6 +62,8 @@ __all__ = [
     "Reference",
     "__version__",
     "get_num_threads",
+    "record_checkpoint",
+    "record_model",
     "set_num_threads",
     "verify",
 ]
@@ -72,6 +74,7 @@ _HOMES = {
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
     "Reference": "minibert.verification",
+    "record": "minibert.verification",
     "verify": "minibert.verification",
 }
 

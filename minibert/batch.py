@@ -179,7 +179,7 @@ def _sequences(mask: NDArray[np.bool_]) -> tuple[Sequence, ...]:
 def _mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if values is None:
         return np.ones(shape, bool)
-    mask = _array("attention_mask", values)
+    mask = number_array("attention_mask", values)
     _same_shape("attention_mask", mask, shape)
     wrong = _first((mask != 0) & (mask != 1))
     if wrong:
@@ -206,7 +206,7 @@ def _positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
                 "(max_position_embeddings): cut them or split them"
             )
         return np.broadcast_to(np.arange(shape[1]), shape)
-    array = _array("position_ids", values)
+    array = number_array("position_ids", values)
     lines = array[np.newaxis] if array.ndim == 1 else array
     positions = _indices("position_ids", lines, count, "max_position_embeddings")
     if positions.shape != (1, shape[1]):
@@ -215,7 +215,7 @@ def _positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
 
 
 def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
-    array = _array("inputs_embeds", values)
+    array = number_array("inputs_embeds", values)
     if array.ndim != 3 or array.shape[2] != hidden_size or array.size == 0:
         raise ValueError(
             f"inputs_embeds has the shape {array.shape}; needed: (batch, tokens, {hidden_size})"
@@ -227,7 +227,7 @@ def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
 
 def _indices(name: str, values: Any, count: int, field: str) -> Integers:
     """Return a (batch, tokens) array of whole numbers from 0 to count - 1."""
-    array = _array(name, values)
+    array = number_array(name, values)
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
     if array.ndim != 2:
@@ -247,7 +247,8 @@ def _indices(name: str, values: Any, count: int, field: str) -> Integers:
     return array.astype(np.int64, copy=False)
 
 
-def _array(name: str, values: Any) -> NDArray[Any]:
+def number_array(name: str, values: Any) -> NDArray[Any]:
+    """Return what a caller passed as an array of numbers; TypeError or ValueError if it is none."""
     if isinstance(values, Mapping):  # what a tokenizer returns, passed whole
         raise TypeError(f"{name} is a {type(values).__name__}; to pass all it holds, put ** before")
     if isinstance(values, list | tuple):

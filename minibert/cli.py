@@ -1,4 +1,4 @@
-"""The command line: verify, inspect, and the tasks."""
+"""The command line: verify, record, inspect, and the tasks."""
 
 import argparse
 import io
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"minibert {options.name}: {error}", file=sys.stderr)
         return 2
     return status
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
     commands = parser.add_subparsers(dest="name", required=True)
     _add_checks(commands)
+    _add_record(commands)
     _add_tasks(commands)
     return parser
 
@@ -53,6 +54,25 @@ def _add_checks(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
     inspect.set_defaults(command=_inspect)
     inspect.add_argument("folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT)
+
+
+def _add_record(commands: Any) -> None:
+    record = commands.add_parser("record", help="record a checkpoint's stages, as a reference")
+    record.set_defaults(command=_record)
+    record.add_argument("model", nargs="?", default=EMBEDDED_CHECKPOINT, help="a folder or Hub id")
+    record.add_argument(
+        "--inputs",
+        nargs="+",
+        default=[],
+        metavar="TEXT_OR_FILE",
+        help="texts, a tab between the two of a pair; or one file: .txt (a text a line), .json, "
+        ".npz, .safetensors or .pt with input_ids, ...; default: three sentences",
+    )
+    record.add_argument("-o", "--output", required=True, type=Path, metavar="FILE")
+    record.add_argument(
+        "--from", dest="source", default="minibert", choices=["minibert", "transformers"]
+    )
+    record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
 
 
 def _add_tasks(commands: Any) -> None:
@@ -90,8 +110,9 @@ def _verify(options: argparse.Namespace) -> int:
     from minibert.verification.reference import Reference
     from minibert.verification.run import verify
 
-    reference = Reference.load(_reference_path(options.folder, options.reference))
+    path = _reference_path(options.folder, options.reference)
     model = BertModel.from_pretrained(options.folder, dtype=options.dtype)
+    reference = Reference.load(path, model.config.num_hidden_layers)
     given = {"atol": options.atol, "rtol": options.rtol}
     tolerance = {name: value for name, value in given.items() if value is not None}
     report = verify(model, reference, **tolerance)
@@ -112,6 +133,21 @@ def _reference_path(folder: Path, given: str | None) -> Path:
             )
         return path
     return Path(given) if Path(given).exists() else shipped.get(given, Path(given))
+
+
+def _record(options: argparse.Namespace) -> int:
+    from minibert.verification.inputs import read_inputs
+    from minibert.verification.record import record_checkpoint
+
+    require_folder(options.output.parent)  # before the work, not after it
+    inputs = read_inputs(options.inputs, options.model)
+    made = record_checkpoint(options.model, inputs, options.source, options.dtype)
+    made.save(options.output)
+    print(
+        f"{options.output}: {len(made.stages)} stages, {made.real_tokens().sum()} real tokens, "
+        f"{made.provenance['dtype']}, by {made.provenance['tools']}"
+    )
+    return 0
 
 
 def _inspect(options: argparse.Namespace) -> int:

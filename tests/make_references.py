@@ -12,18 +12,13 @@ of which the distance from float64 is kept.
 
 import json
 import sys
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference
-from minibert.checkpoint.files import sha256
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference, record_checkpoint
 from minibert.checkpoint.names import expand
 from minibert.models.bert import NAMES
-from minibert.trace import stage_axes
-from minibert.verification.compare import real_places
 
 DATA = Path(__file__).parent / "data"
 WIDE = DATA / "wide"
@@ -82,84 +77,14 @@ def wide_inputs(seed=1):
     }
 
 
-def record(folder, inputs, dtype):
-    """Run transformers on the inputs and return every stage as an array."""
-    import torch
-    from transformers import BertModel
-
-    model = BertModel.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
-    stages = {}
-    with torch.inference_mode(), watched(model, stages):
-        model(**{name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()})
-    order = stage_axes(model.config.num_hidden_layers)
-    return {name: stages[name].numpy() for name in order}
-
-
-@contextmanager
-def watched(model, stages):
-    """Hook every stage of a transformers BertModel."""
-    import torch
-
-    def keep(name, module, before=False):
-        def hook(_, arguments, output=None):
-            stages[name] = arguments[0] if before else output
-
-        add = module.register_forward_pre_hook if before else module.register_forward_hook
-        return add(hook).remove
-
-    current = []  # the layer that runs
-
-    def softmax(scores, *arguments, **options):
-        probabilities = real_softmax(scores, *arguments, **options)
-        stages[f"layer.{current[-1]}.attention.scores"] = scores
-        stages[f"layer.{current[-1]}.attention.probabilities"] = probabilities
-        return probabilities
-
-    real_softmax = torch.nn.functional.softmax
-    with ExitStack() as stack:
-        hook = stack.callback
-        hook(keep("embeddings.sum", model.embeddings.LayerNorm, before=True))
-        hook(keep("embeddings", model.embeddings))
-        hook(keep("pooler", model.pooler))
-        for i, layer in enumerate(model.encoder.layer):
-            name, attention = f"layer.{i}", layer.attention
-            hook(layer.register_forward_pre_hook(lambda *_, i=i: current.append(i)).remove)
-            hook(keep(f"{name}.attention.query", attention.self.query))
-            hook(keep(f"{name}.attention.key", attention.self.key))
-            hook(keep(f"{name}.attention.value", attention.self.value))
-            hook(keep(f"{name}.attention.context", attention.output.dense, before=True))
-            hook(keep(f"{name}.attention.output", attention.output.dense))
-            hook(keep(f"{name}.attention", attention.output))
-            hook(keep(f"{name}.feed_forward.intermediate", layer.intermediate.dense))
-            hook(keep(f"{name}.feed_forward.activation", layer.intermediate))
-            hook(keep(f"{name}.feed_forward", layer.output.dense))
-            hook(keep(name, layer))
-        stack.enter_context(mock.patch("torch.nn.functional.softmax", softmax))
-        yield
-
-
 def reference(folder, inputs, checkpoint, keep=None):
-    """Return the float64 stages, padding zeroed, with the errors of torch's float32 run."""
+    """Record transformers in float64, with the errors of its float32; all stages or some."""
     inputs = {name: np.asarray(value, np.int64) for name, value in inputs.items()}
-    exact = record(folder, inputs, "float64")
-    single = record(folder, inputs, "float32")
-    real = inputs["attention_mask"] != 0
-    errors, stages = {}, {}
-    for name, axes in stage_axes(sum(n.count(".") == 1 for n in exact) - 1).items():
-        places = np.broadcast_to(real_places(axes, real), exact[name].shape)
-        error = np.abs(exact[name] - single[name])[places]
-        errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
-        if keep is None or keep(name):
-            stages[name] = np.where(places, exact[name], 0)
-    provenance = {
-        "tools": tools(),
-        "dtype": "float64",
-        "attention": "eager",
-        "checkpoint": checkpoint,
-        "checkpoint_sha256": sha256([Path(folder) / "model.safetensors"]),
-        "float32_errors": json.dumps({name: errors[name] for name in stages}),
-    }
-    return Reference(inputs, stages, provenance)
+    made = record_checkpoint(folder, inputs, "transformers", "float64", checkpoint)
+    stages = {name: stage for name, stage in made.stages.items() if keep is None or keep(name)}
+    errors = json.loads(made.provenance["float32_errors"])
+    kept = {"float32_errors": json.dumps({name: errors[name] for name in stages})}
+    return Reference(made.inputs, stages, {**made.provenance, **kept})
 
 
 def tools():

@@ -3,7 +3,8 @@
     python tests/record_torch_files.py
 
 It writes tests/data/torch/: the same state dict in every form that torch.save knows, and
-expected.npz, which holds what torch itself says that the numbers are.
+expected.npz, which holds what torch itself says that the numbers are; and recording.pt, what
+transformers returns for tests/data/wide, as a user would save it.
 """
 
 import json
@@ -56,6 +57,23 @@ def expected(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
 
 
+def make_recording() -> dict[str, torch.Tensor]:
+    """Return inputs and outputs of transformers' BertModel under its own names, in float32."""
+    from transformers import BertModel
+
+    from minibert import Reference
+
+    wide = FOLDER.parent / "wide"
+    reference = Reference.load(wide / "reference.safetensors")
+    inputs = {name: torch.tensor(array) for name, array in reference.inputs.items()}
+    model = BertModel.from_pretrained(wide, attn_implementation="eager").eval()
+    with torch.no_grad():
+        output = model(**inputs, output_hidden_states=True)
+    states = {f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)}
+    last = {name: output[name] for name in ("last_hidden_state", "pooler_output")}
+    return {**inputs, **states, **last}
+
+
 def main() -> None:
     """Write all the files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -65,6 +83,7 @@ def main() -> None:
     torch.save(
         state, FOLDER / "legacy4.bin", pickle_protocol=4, _use_new_zipfile_serialization=False
     )
+    torch.save(make_recording(), FOLDER / "recording.pt")
     np.savez(FOLDER / "expected.npz", **{name: expected(t) for name, t in state.items()})
     versions = {"torch": torch.__version__, "numpy": np.__version__}
     (FOLDER / "versions.json").write_text(json.dumps(versions) + "\n")

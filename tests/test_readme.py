@@ -29,21 +29,24 @@ def test_the_examples_run_and_show_what_they_say(capsys, tmp_path, monkeypatch):
             assert eval(expression, names) == eval(said), line
             values += 1
     assert (shapes, values) == (4, 1)
-    assert "unused" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "unused" in out
+    assert out.endswith("OK: all 2 stages agree\n")
     assert (tmp_path / "directory_on_my_computer" / "pytorch_model.bin").exists()
 
 
-def test_the_commands_run(capsys, minilm_folder):
+def test_the_commands_run(capsys, minilm_folder, tmp_path):
     blocks = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ minibert (.*?)(?: +#.*)?$", "".join(blocks), re.MULTILINE)
     places = {"FOLDER": str(minilm_folder), "FILE": str(DATA / "minilm-course.safetensors")}
+    places["NEW"] = str(tmp_path / "new")
     codes = {}
     for command in commands:
         words = [places.get(word, word) for word in shlex.split(command)]
         codes[command] = main(words)
     of_another = "verify FOLDER --reference bert-base-uncased-cmu"  # of that model, not of this one
     assert codes.pop(of_another) == 1
-    assert len(codes) == 3
+    assert len(codes) == 4
     assert set(codes.values()) == {0}
     assert "paris" in capsys.readouterr().out
 

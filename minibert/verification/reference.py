@@ -10,9 +10,13 @@ for each recorded stage (names and axes as in trace.STAGES). Metadata, all text:
     checkpoint_sha256    of its weight files, one after the other
     float32_errors       JSON, stage -> [root mean square, maximum]: how far the recording tools'
                          own float32 run lies from their float64 run (where both were made)
+
+Recordings of other programs are read, too: .npz, safetensors without these metadata, and dicts of
+tensors that torch.save wrote. Their names are those of naming.py.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import write_whole
-from minibert.checkpoint.safetensors import read_metadata, read_safetensors
-from minibert.checkpoint.tensors import FLOATS
 from minibert.functions import Array
+from minibert.verification.arrays import check_inputs, check_stages, own_array
+from minibert.verification.naming import INPUTS, split_names, standard_stages
+from minibert.verification.recordings import read_recording
 
 FORMAT, VERSION = "minibert-reference", "1"
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 
 
 def shipped_references() -> dict[str, Path]:
@@ -44,12 +48,7 @@ class Reference:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = set(self.inputs) - set(INPUTS)
-        if unknown or not {"input_ids", "inputs_embeds"} & set(self.inputs):
-            raise ValueError(
-                f"a reference's inputs are {sorted(self.inputs)}; allowed: {', '.join(INPUTS)}, "
-                "with input_ids or inputs_embeds among them"
-            )
+        check_inputs(self.inputs)
         if not self.stages:
             raise ValueError("a reference without stages: there is nothing to compare")
         if not self.real_tokens().any():
@@ -63,28 +62,72 @@ class Reference:
         return real
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Reference":
-        """Read a reference file. OSError if it is not there, ValueError if it is none."""
-        tensors = read_safetensors(Path(path))
-        metadata = read_metadata(Path(path))
-        if metadata.pop("format", None) != FORMAT:
-            raise ValueError(f"{str(path)!r} is no reference: its metadata lacks format={FORMAT!r}")
-        if (version := metadata.pop("version", None)) != VERSION:
-            raise ValueError(f"{str(path)!r} has version {version}; this minibert reads {VERSION}")
-        inputs, stages = {}, {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "stage":
-                stages[rest] = tensor.read("float64" if tensor.dtype == "F64" else "float32")
-            elif kind == "input":
-                floats = tensor.dtype in FLOATS
-                inputs[rest] = tensor.read("float64") if floats else tensor.stored()
-            else:
-                raise ValueError(f"{str(path)!r}: tensor {name!r} is neither input.* nor stage.*")
+    def from_arrays(
+        cls,
+        stages: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        provenance: Mapping[str, str] | None = None,
+        num_hidden_layers: int | None = None,
+    ) -> "Reference":
+        """Make a recording of what any program computed.
+
+        stages: from names to arrays. Names as in trace.STAGES, ``layer.0.attention.scores``, or as
+        transformers names its outputs (naming.py); any may be absent. Arrays are lists, NumPy's,
+        torch tensors or what else has ``__array__``; they are copied, the dtype kept. B sequences
+        of T tokens: (B, T, C), scores and probabilities (B, H, T, T), the pooler (B, C).
+        inputs: the arguments of the model's call by name, input_ids (B, T) among them.
+        provenance: text by name, as in the file: tools="my engine 0.1", checkpoint=..., and so on.
+        num_hidden_layers: for ``last_hidden_state``, if nothing else says which layer is the last.
+
+        TypeError or ValueError for an unknown name, which gives the nearest, for what is no array,
+        and for a shape that does not fit the inputs or another stage.
+        """
+        # transformers has None or () in a field that it was not asked for
+        asked = {k: v for k, v in stages.items() if not isinstance(v, tuple | None) or v}
+        arrays = {name: own_array(f"stage {name}", value) for name, value in asked.items()}
+        given = {name: own_array(name, value) for name, value in inputs.items()}
+        misplaced, bare = split_names(arrays)
+        if misplaced:
+            raise ValueError(f"{', '.join(misplaced)} among the stages: they belong to the inputs")
+        for name, text in (provenance or {}).items():
+            if not isinstance(text, str):
+                raise TypeError(f"provenance[{name!r}] is a {type(text).__name__}; needed: a text")
+        return cls._checked(given, bare, dict(provenance or {}), num_hidden_layers)
+
+    @classmethod
+    def _checked(
+        cls,
+        inputs: Mapping[str, NDArray[Any]],
+        stages: Mapping[str, NDArray[Any]],
+        provenance: Mapping[str, str],
+        num_hidden_layers: int | None,
+    ) -> "Reference":
+        check_inputs(inputs)
+        standard = standard_stages(stages, num_hidden_layers)
+        check_stages(standard, inputs)
+        dtypes = {str(array.dtype) for array in standard.values()}
+        found = {"dtype": dtypes.pop()} if len(dtypes) == 1 else {}
+        return cls(dict(inputs), standard, {**found, **provenance})
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], num_hidden_layers: int | None = None
+    ) -> "Reference":
+        """Read a recording: a reference file, .npz, plain safetensors, or a dict by torch.save.
+
+        num_hidden_layers: as in ``from_arrays``. OSError if no file is there; ValueError or
+        TypeError in a sentence if it is no recording.
+        """
+        arrays, dtypes, metadata = read_recording(Path(path))
         try:
-            return cls(inputs, stages, metadata)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r}: {error}") from None
+            if metadata.pop("format", None) == FORMAT:
+                return cls(*_own_form(arrays, metadata.pop("version", None)), metadata)
+            inputs, stages = split_names(arrays)
+            kinds = {dtypes[name] for name in arrays if name.removeprefix("input.") not in INPUTS}
+            found = {"dtype": kinds.pop()} if len(kinds) == 1 else {}
+            return cls._checked(inputs, stages, {**found, **metadata}, num_hidden_layers)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{str(path)!r}: {error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, whole or not at all."""
@@ -96,3 +139,18 @@ class Reference:
         whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
         metadata = {"format": FORMAT, "version": VERSION, **self.provenance}
         write_whole(Path(path), save(whole, metadata=metadata))
+
+
+def _own_form(
+    arrays: Mapping[str, NDArray[Any]], version: str | None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Array]]:
+    """Return the inputs and the stages of a file in the form that ``save`` writes."""
+    if version != VERSION:
+        raise ValueError(f"it has version {version}; this minibert reads {VERSION}")
+    for name, array in arrays.items():
+        kind, _, _ = name.partition(".")
+        if kind not in ("input", "stage"):
+            raise ValueError(f"tensor {name!r} is neither input.* nor stage.*")
+        if kind == "stage" and array.dtype.kind != "f":
+            raise ValueError(f"tensor {name!r} holds {array.dtype}; a stage is of a floating type")
+    return split_names(arrays)

@@ -53,8 +53,8 @@ def test_without_a_mask_every_token_is_real():
 @pytest.mark.parametrize(
     ("metadata", "tensors", "says"),
     [
-        ({}, {"input.input_ids": IDS, "stage.x": IDS * 1.0}, "lacks format"),
-        (None, {"input.input_ids": IDS, "stage.x": IDS * 1.0}, "lacks format"),
+        ({}, {"input.input_ids": IDS, "stage.x": IDS * 1.0}, "there is no stage .x"),
+        (None, {"input.input_ids": IDS, "stage.x": IDS * 1.0}, "there is no stage .x"),
         ({"format": "minibert-reference", "version": "2"}, {"input.input_ids": IDS}, "version 2"),
         ({"format": "minibert-reference", "version": "1"}, {"x": IDS}, "neither input"),
         ({"format": "minibert-reference", "version": "1"}, {"stage.x": IDS * 1.0}, "input_ids"),

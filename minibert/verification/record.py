@@ -1,0 +1,212 @@
+"""Recording a model's stages: one of ours, or a BERT of transformers, watched while it runs.
+
+The only file of the package that imports torch and transformers, and only to record theirs; how
+their stages are seen is in hooks.py.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.batch import make_batch
+from minibert.checkpoint.files import sha256
+from minibert.checkpoint.loading import float_dtype
+from minibert.checkpoint.source import find_folder, open_weights
+from minibert.functions import Array
+from minibert.models.bert import BertModel
+from minibert.models.pretrained import PreTrainedModel
+from minibert.verification.arrays import check_inputs, own_array
+from minibert.verification.compare import real_places
+from minibert.verification.hooks import Stages, watch
+from minibert.verification.naming import axes_of
+from minibert.verification.reference import Reference
+
+SOURCES = ("minibert", "transformers")
+
+
+def record_checkpoint(
+    name: str | os.PathLike[str],
+    inputs: Mapping[str, Any],
+    source: str = "minibert",
+    dtype: str = "float64",
+    checkpoint: str | None = None,
+) -> Reference:
+    """Record every stage of a checkpoint's encoder, and of its pooler if it has one.
+
+    name: a folder or a Hub id. inputs: as in ``Reference.from_arrays``. source: "minibert", or
+    "transformers", eager attention, eval mode. dtype: "float64", which runs float32 too and keeps
+    how far that is away, or "float32". checkpoint: what the recording calls it; its own name.
+    ValueError or TypeError for what does not fit; ImportError without transformers and torch.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
+    folder, _ = find_folder(name, ("config", "weights"), {})
+    load = _load_ours if source == "minibert" else _load_theirs
+    made = _recorded(load, folder, inputs, float_dtype(dtype).name)
+    provenance = {
+        "checkpoint": checkpoint or (folder.resolve().name if Path(name).exists() else str(name)),
+        "checkpoint_sha256": sha256(open_weights(folder).files),
+    }
+    if made.provenance["dtype"] == "float64":
+        single = _recorded(load, folder, inputs, "float32")
+        provenance["float32_errors"] = json.dumps(_errors(made, single))
+    return Reference(made.inputs, made.stages, {**made.provenance, **provenance})
+
+
+def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") -> Reference:
+    """Record every stage of a model in memory on these inputs, zeros where there is padding.
+
+    model: one of minibert's, or a BERT of transformers with any head but that of multiple choice,
+    on any device, as it is: ValueError if it would draw at random (training mode) or compute in
+    less than float32 (half precision, autocast, TF32); a warning for stages that are not seen, as
+    scores and probabilities are not unless the attention is eager.
+    inputs: as in ``Reference.from_arrays``. checkpoint: its name, for the provenance.
+    """
+    given = {name: own_array(name, value) for name, value in inputs.items()}
+    check_inputs(given)
+    words = given["input_ids" if "input_ids" in given else "inputs_embeds"]
+    given.setdefault("attention_mask", np.ones(words.shape[:2], np.int64))
+    run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
+    stages, provenance = run(model, given)
+    real = given["attention_mask"] != 0
+    whole = {name: np.where(_places(name, a, real), a, 0) for name, a in stages.items()}
+    dtype = next(iter(whole.values())).dtype.name
+    named = {"checkpoint": checkpoint} if checkpoint else {}
+    return Reference(given, whole, {**provenance, "dtype": dtype, **named})
+
+
+def _places(name: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    axes = next(axes for axes in axes_of(name) if len(axes) == array.ndim)
+    return np.broadcast_to(real_places(axes, real), array.shape)
+
+
+def _recorded(
+    load: Callable[[Path, str], tuple[Any, bool]],
+    folder: Path,
+    inputs: Mapping[str, Any],
+    dtype: str,
+) -> Reference:
+    """Record a checkpoint in one dtype, without a pooler that was drawn at random."""
+    model, drawn = load(folder, dtype)
+    made = record_model(model, inputs)
+    if drawn:
+        made.stages.pop("pooler")
+    return made
+
+
+def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
+    """Return the root mean square and the maximum of what float32 is off, at real tokens."""
+    errors = {}
+    for name, stage in exact.stages.items():
+        error = np.abs(stage - single.stages[name])[_places(name, stage, exact.real_tokens())]
+        if error.size:  # there is no pair of real tokens, or the like
+            errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
+    return errors
+
+
+def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
+    """Return the model, and whether its pooler is drawn."""
+    model = BertModel.from_pretrained(folder, dtype=dtype)
+    return model, bool(model.loading_report and model.loading_report.newly_initialized)
+
+
+def _run_ours(model: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
+    from minibert import __version__
+
+    seen: Stages = {}
+    model(**inputs, trace=seen)
+    tools = f"minibert {__version__}, numpy {np.__version__}"
+    stages = {name: seen[name] for name in model.stage_axes() if name in seen}
+    return stages, {"tools": tools, "attention": "minibert"}
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(
+            f"recording from transformers needs {name}, which is not installed: "
+            "pip install 'minibert-numpy[live]'"
+        ) from None
+
+
+def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
+    """Return transformers' model, and whether its pooler is drawn."""
+    _library("torch")
+    kind = _library("transformers").BertModel
+    model, found = kind.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
+    )
+    missing = set(found["missing_keys"])
+    if others := sorted(name for name in missing if not name.startswith("pooler.")):
+        raise ValueError(f"transformers drew {others[0]} at random: it is not in the checkpoint")
+    return model.eval(), bool(missing)
+
+
+def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
+    torch, transformers = _library("torch"), _library("transformers")
+    if getattr(getattr(model, "config", None), "model_type", None) != "bert":
+        raise TypeError(
+            f"the model is a {type(model).__name__}; needed: a BERT of minibert or of transformers."
+            " For what another program computes there is Reference.from_arrays"
+        )
+    if type(model).__name__ == "BertForMultipleChoice":
+        raise TypeError("a multiple-choice head takes inputs of three axes; record its model.bert")
+    _refuse_inexact(torch, model)
+    make_batch(model.config, np.float64, **inputs)  # says in a sentence what torch would not
+    attention = model.config._attn_implementation
+    seen: Stages = {}
+    with torch.inference_mode(), ExitStack() as stack:
+        order = list(watch(torch, model, seen, stack))
+        model(**_tensors(torch, model, inputs))
+    if missing := [name for name in order if name not in seen]:
+        warnings.warn(
+            f"{len(missing)} stages were not seen and are not in the recording, among them "
+            f"{missing[0]}: the attention is {attention!r}. "
+            "Load the model with attn_implementation='eager'",
+            stacklevel=3,
+        )
+    version = torch.__version__.split("+")[0]
+    tools = f"transformers {transformers.__version__}, torch {version}"
+    stages = {name: seen[name] for name in order if name in seen}
+    return stages, {"tools": tools, "attention": attention}
+
+
+def _refuse_inexact(torch: Any, model: Any) -> None:
+    """Raise ValueError if the model would draw at random, or compute in less than float32."""
+    if any(module.training for module in model.modules()):
+        raise ValueError("the model is in training mode: dropout is random. Call model.eval()")
+    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in model.parameters()})
+    if dtypes not in (["float32"], ["float64"]):
+        raise ValueError(
+            f"the model's weights are {', '.join(dtypes)}; a recording is of float32 or float64: "
+            "call model.float() or model.double()"
+        )
+    if torch.is_autocast_enabled(model.device.type):
+        raise ValueError("autocast is on, which computes in half precision: leave it")
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    set_to = {getattr(backend, "fp32_precision", "none") for backend in backends}
+    exact = torch.get_float32_matmul_precision() == "highest" and not set_to & {"tf32", "bf16"}
+    if dtypes == ["float32"] and not exact:
+        raise ValueError(
+            "torch may multiply float32 in TF32 or bfloat16, three digits: "
+            "call torch.set_float32_matmul_precision('highest')"
+        )
+
+
+def _tensors(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    tensors = {}
+    for name, array in inputs.items():
+        dtype = model.dtype if name == "inputs_embeds" else torch.int64
+        tensors[name] = torch.tensor(np.array(array), dtype=dtype, device=model.device)
+        if name == "position_ids":
+            tensors[name] = tensors[name].reshape(-1, array.shape[-1])
+    return tensors
