@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         BertForSequenceClassification,
         BertForTokenClassification,
     )
+    from minibert.swapping import SwapError, swap
+    from minibert.threads import get_num_threads, set_num_threads
     from minibert.tokenizers import BertTokenizer
     from minibert.verification import Reference, verify
 
@@ -59,7 +61,11 @@ __all__ = [
     "BertModel",
     "BertTokenizer",
     "Reference",
+    "SwapError",
     "__version__",
+    "get_num_threads",
+    "set_num_threads",
+    "swap",
     "verify",
 ]
 
@@ -69,6 +75,10 @@ _HOMES = {
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
     "Reference": "minibert.verification",
+    "SwapError": "minibert.swapping",
+    "get_num_threads": "minibert.threads",
+    "set_num_threads": "minibert.threads",
+    "swap": "minibert.swapping",
     "verify": "minibert.verification",
 }
 

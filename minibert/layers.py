@@ -13,6 +13,7 @@ from minibert import functions
 from minibert.batch import Batch, Block
 from minibert.functions import Array
 from minibert.memory import empty
+from minibert.swapping import stand_in, tells_where
 from minibert.threads import spread
 from minibert.trace import Trace
 
@@ -51,6 +52,7 @@ class Embeddings:
     token_type: Array  # (type_vocab_size, C)
     norm: LayerNorm
 
+    @tells_where
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """-> (N, C)."""
         ids: Any = batch.words
@@ -85,6 +87,7 @@ class SelfAttention:
     norm: LayerNorm
     num_heads: int
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
         query, key, value = self.query(rows), self.key(rows), self.value(rows)
@@ -101,9 +104,10 @@ class SelfAttention:
         return normed
 
     def _context(self, query: Array, key: Array, value: Array, batch: Batch, trace: Trace) -> Array:
+        within = () if stand_in("attention") else ("scores", "probabilities")
         place = {
             stage: trace.pairs(f"{self.name}.{stage}", self.num_heads, query.dtype)
-            for stage in ("scores", "probabilities")
+            for stage in within
         }
         q, k, v = (functions.split_heads(x, self.num_heads) for x in (query, key, value))
         (length, size), heads = query.shape, self.num_heads
@@ -131,6 +135,7 @@ class FeedForward:
     output: Linear
     activation: str  # a key of functions.ACTIVATIONS
 
+    @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
         output = functions.feed_forward(
@@ -155,6 +160,7 @@ class Layer:
     feed_forward: FeedForward
     norm: LayerNorm
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C)."""
         attended = self.attention(rows, batch, trace)
@@ -174,6 +180,7 @@ class Pooler:
 
     dense: Linear
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (number of sequences with a real token, C)."""
         first = rows[batch.first_rows()]
@@ -192,6 +199,7 @@ class PredictionHead:
     decoder: Linear  # (V, C), as a rule the matrix of the word embeddings
     activation: str  # a key of functions.ACTIVATIONS
 
+    @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, V)."""
         dense = self.dense(rows)
