@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
         AutoTokenizer,
     )
+    from minibert.grading import Grade, grade
     from minibert.models.heads import (
         BertForMaskedLM,
         BertForMultipleChoice,
@@ -60,10 +61,12 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "Grade",
     "Reference",
     "SwapError",
     "__version__",
     "get_num_threads",
+    "grade",
     "set_num_threads",
     "swap",
     "verify",
@@ -74,9 +77,11 @@ _HOMES = {
     "Auto": "minibert.auto",
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
+    "Grade": "minibert.grading",
     "Reference": "minibert.verification",
     "SwapError": "minibert.swapping",
     "get_num_threads": "minibert.threads",
+    "grade": "minibert.grading",
     "set_num_threads": "minibert.threads",
     "swap": "minibert.swapping",
     "verify": "minibert.verification",

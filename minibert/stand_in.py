@@ -43,11 +43,22 @@ class Call:
 
         SwapError if it does not have the form of ours, or if the arguments were changed.
         """
+        found = self.run()
+        self.refuse_changes()
+        self.refuse_form(found)
+        result = np.array(found, order="K")  # the engine will add to it
+        self.refuse_nan(result)
+        return result
+
+    def run(self) -> Any:
+        """Call the function, and return whatever it returns."""
         # it gets copies, so that whatever it does, the engine's own numbers stay
-        given = [value.copy(order="K") if _is_writable(value) else value for value in self.args]
+        self.given = [
+            value.copy(order="K") if _is_writable(value) else value for value in self.args
+        ]
         token = swapped.set((*swapped.get(), {self.name: None}))  # within it, the name means ours
         try:
-            found = self.other(*given)
+            return self.other(*self.given)
         except SwapError:  # of a function within this one: said already
             raise
         except Exception as error:
@@ -57,21 +68,19 @@ class Call:
             raise noted from error
         finally:
             swapped.reset(token)
-        self._refuse_changes(given)
-        self._refuse_form(found)
-        result = np.array(found, order="K")  # the engine will add to it
-        self._refuse_nan(result)
-        return result
 
     def _noted(self, error: Exception) -> Exception:
         note = f"{self.title} raised this, {self._received()}."
         if "read-only" in str(error):
             note += " It may have tried to change an input in place; compute a new array instead."
         if not hasattr(error, "add_note"):  # Python 3.10
-            return SwapError(f"{note} {type(error).__name__}: {error}")
+            return SwapError("", f"{note} {type(error).__name__}: {error}")
         error.add_note(note)
         vars(error)["stage_of_swap"] = ""  # for locate
         return error
+
+    def _error(self, problem: str) -> SwapError:
+        return SwapError(self.title, problem)
 
     def _received(self) -> str:
         forms = [
@@ -81,26 +90,28 @@ class Call:
         pairs = zip(self.parameters, forms, strict=True)
         return "called with " + ", ".join(f"{name} {form}" for name, form in pairs)
 
-    def _refuse_changes(self, given: list[Any]) -> None:
-        for name, before, after in zip(self.parameters, self.args, given, strict=True):
+    def refuse_changes(self) -> None:
+        """Raise SwapError if an array is not what it was before the call."""
+        for name, before, after in zip(self.parameters, self.args, self.given, strict=True):
             if after is before:  # no array, or one that cannot be written
                 continue
             if after.shape != before.shape or not np.array_equal(before, after, equal_nan=True):
-                raise SwapError(
-                    f"{self.title} changes its input {name} in place, and others still need it; "
+                raise self._error(
+                    f"changes its input {name} in place, and others still need it; "
                     "compute a new array instead, or work on a copy"
                 )
 
-    def _refuse_form(self, found: Any) -> None:
+    def refuse_form(self, found: Any) -> None:
+        """Raise SwapError for a result of another type, shape or dtype than ours has."""
         if found is None:
-            raise SwapError(f"{self.title} returned nothing; is the return missing?")
+            raise self._error("returned nothing; is the return missing?")
         if not isinstance(found, np.ndarray):
             kind = type(found).__name__
-            raise SwapError(f"{self.title} returned a {kind}; needed: a NumPy array")
+            raise self._error(f"returned a {kind}; needed: a NumPy array")
         shape = _SHAPES[self.name](*self.args) if self.name in _SHAPES else self.args[0].shape
         if found.shape != shape:
-            raise SwapError(
-                f"{self.title} returned an array of shape {found.shape}; needed: {shape}. "
+            raise self._error(
+                f"returned an array of shape {found.shape}; needed: {shape}. "
                 f"It was {self._received()}"
             )
         dtype = next(
@@ -108,11 +119,10 @@ class Call:
         )
         if found.dtype != dtype:
             hint = _PROMOTED if found.dtype == np.float64 else ""
-            raise SwapError(
-                f"{self.title} returned {found.dtype}; needed: {dtype}, as it was given{hint}"
-            )
+            raise self._error(f"returned {found.dtype}; needed: {dtype}, as it was given{hint}")
 
-    def _refuse_nan(self, result: NDArray[Any]) -> None:
+    def refuse_nan(self, result: NDArray[Any]) -> None:
+        """Raise SwapError for NaN and infinity where ours has neither."""
         odd = ~np.isfinite(result)
         if not odd.any():
             return
@@ -124,15 +134,15 @@ class Call:
         if odd.any():
             place = tuple(np.argwhere(odd)[0].tolist())
             kind = "NaN" if np.isnan(result[place]) else "infinite"
-            raise SwapError(
-                f"{self.title} returned {int(odd.sum())} of {odd.size} numbers that are NaN or "
+            raise self._error(
+                f"returned {int(odd.sum())} of {odd.size} numbers that are NaN or "
                 f"infinite where there is no reason for it; the first, at {list(place)}, is {kind}"
             )
 
 
 _PROMOTED = (
-    ". A number such as np.sqrt(2) or an array such as np.ones(3) is float64 and makes the rest "
-    "so; Python's numbers, such as math.sqrt(2), do not"
+    ". NumPy's own numbers and new arrays (those of np.sqrt or np.ones) are float64 and make the "
+    "rest so; Python's numbers (those of math.sqrt) do not"
 )
 
 

@@ -54,16 +54,18 @@ OPERATIONS: dict[str, Callable[..., Any]] = {}
 class SwapError(ValueError):
     """Another's function does not do what the engine needs.
 
-    ``problem`` says what in a sentence, ``stage`` names where in the network it was, if there.
+    ``function`` says which, ``problem`` what is wrong, and ``stage`` where in the network it was
+    called (None outside of the layers).
     """
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    def __init__(self, function: str, problem: str) -> None:
+        super().__init__(function, problem)
+        self.function, self.problem = function, problem
         self.stage: str | None = None
 
     def __str__(self) -> str:
-        return self.problem + (f" (in {self.stage})" if self.stage else "")
+        place = f" (in {self.stage})" if self.stage else ""
+        return f"{self.function} {self.problem}".strip() + place
 
 
 def operation(function: Callable[P, R]) -> Callable[P, R]:
@@ -156,3 +158,8 @@ def locate(error: Exception, stage: str) -> None:
     elif vars(error).get("stage_of_swap") == "" and hasattr(error, "add_note"):
         vars(error)["stage_of_swap"] = stage
         error.add_note(f"That was in {stage}.")
+
+
+def stage_of(error: Exception) -> str | None:
+    """Return the stage at which another's function raised this."""
+    return error.stage if isinstance(error, SwapError) else vars(error).get("stage_of_swap")
