@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
+from minibert.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from minibert.auto import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         BertForTokenClassification,
     )
     from minibert.swapping import SwapError, swap
-    from minibert.threads import get_num_threads, set_num_threads
     from minibert.tokenizers import BertTokenizer
     from minibert.verification import Reference, verify
 
@@ -80,9 +80,7 @@ _HOMES = {
     "Grade": "minibert.grading",
     "Reference": "minibert.verification",
     "SwapError": "minibert.swapping",
-    "get_num_threads": "minibert.threads",
     "grade": "minibert.grading",
-    "set_num_threads": "minibert.threads",
     "swap": "minibert.swapping",
     "verify": "minibert.verification",
 }

@@ -117,7 +117,8 @@ class Batch:
             for first_row in range(start, stop, queries):
                 rows = slice(first_row, min(first_row + queries, stop))
                 for first_head in range(0, num_heads, heads):
-                    yield Block(sequence, slice(first_head, first_head + heads), rows)
+                    last = min(first_head + heads, num_heads)
+                    yield Block(sequence, slice(first_head, last), rows)
 
     def unpack(self, rows: Array) -> Array:
         """Put rows back where they stood: (N, ...) -> (B, T, ...), zeros elsewhere."""

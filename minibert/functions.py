@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.memory import by_blocks, empty
+from minibert.blocks import by_blocks
 from minibert.swapping import operation
-from minibert.threads import get_num_threads, shares, spread
+from minibert.threads import shares, spread
 
 SMALL = 1_000_000  # so many multiplications are done before another thread has woken up
 
@@ -32,14 +32,14 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
     Each thread computes a share of the outputs.
     """
     rows = x.reshape(-1, x.shape[-1])
-    out = empty((len(rows), len(weight)), x.dtype)
+    out = np.empty((len(rows), len(weight)), x.dtype)
 
     def columns(part: slice) -> None:
         _product(rows, weight[part], out[:, part])
         out[:, part] += bias[part]
 
-    worthwhile = x.size * len(weight) > SMALL
-    spread(columns, shares(len(weight), get_num_threads() if worthwhile else 1))
+    parts = shares(len(weight)) if x.size * len(weight) > SMALL else [slice(None)]
+    spread(columns, parts)
     return out.reshape(*x.shape[:-1], len(weight))
 
 

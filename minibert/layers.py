@@ -5,16 +5,16 @@ tells the trace what it computed, under its own name.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minibert import functions
-from minibert.batch import Batch, Block
+from minibert.batch import Batch
 from minibert.functions import Array
-from minibert.memory import empty
-from minibert.swapping import stand_in, tells_where
-from minibert.threads import spread
+from minibert.swapping import tells_where
+from minibert.threads import shares, spread
 from minibert.trace import Trace
 
 
@@ -28,6 +28,10 @@ class Linear:
     def __call__(self, x: Array) -> Array:
         """(..., in) -> (..., out)."""
         return functions.linear(x, self.weight, self.bias)
+
+    def columns(self, part: slice) -> "Linear":
+        """Return what computes a part of the outputs."""
+        return Linear(self.weight[part], self.bias[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +94,10 @@ class SelfAttention:
     @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
-        query, key, value = self.query(rows), self.key(rows), self.value(rows)
-        trace.rows(f"{self.name}.query", query)
-        trace.rows(f"{self.name}.key", key)
-        trace.rows(f"{self.name}.value", value)
-        context = self._context(query, key, value, batch, trace)
+        context = np.empty_like(rows)
+        # no head knows of another, so that each thread can take some from first to last
+        parts = shares(self.num_heads)
+        spread(lambda heads: self._attend(heads, rows, batch, trace, context), parts)
         trace.rows(f"{self.name}.context", context)
         output = self.output(context)
         trace.rows(f"{self.name}.output", output)
@@ -103,27 +106,30 @@ class SelfAttention:
         trace.rows(self.name, normed)
         return normed
 
-    def _context(self, query: Array, key: Array, value: Array, batch: Batch, trace: Trace) -> Array:
-        within = () if stand_in("attention") else ("scores", "probabilities")
-        place = {
-            stage: trace.pairs(f"{self.name}.{stage}", self.num_heads, query.dtype)
-            for stage in within
-        }
-        q, k, v = (functions.split_heads(x, self.num_heads) for x in (query, key, value))
-        (length, size), heads = query.shape, self.num_heads
-        context = empty(query.shape, query.dtype)
-        merged = context.reshape(length, heads, size // heads).transpose(1, 0, 2)  # a view
+    def _attend(
+        self, heads: slice, rows: Array, batch: Batch, trace: Trace, context: Array
+    ) -> None:
+        """Write the context of some heads into their columns."""
+        count, size = heads.stop - heads.start, rows.shape[1] // self.num_heads
+        columns = slice(heads.start * size, heads.stop * size)
 
-        def attend(block: Block) -> None:
+        def project(stage: str, whole: Linear) -> Array:
+            part = whole.columns(columns)(rows)
+            trace.columns(f"{self.name}.{stage}", part, columns, rows.shape[1])
+            return functions.split_heads(part, count)
+
+        query = project("query", self.query)
+        key = project("key", self.key)
+        value = project("value", self.value)
+        record = trace.pairs(self.name, heads.start, self.num_heads, rows.dtype)
+        merged = context[:, columns].reshape(len(rows), count, size).transpose(1, 0, 2)  # a view
+        for block in batch.blocks(count):
             merged[block.queries] = functions.attention(
-                q[block.queries],
-                k[block.keys],
-                v[block.keys],
-                record=lambda stage, found: place[stage](block, found),
+                query[block.queries],
+                key[block.keys],
+                value[block.keys],
+                record=partial(record, block),
             )
-
-        spread(attend, batch.blocks(self.num_heads))
-        return context
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ letters are those of functions.py, N is the number of rows at hand, and rows are
     linear(x, weight, bias)             (N, in), (out, in), (out,) -> (N, out)
     layer_norm(x, weight, bias, eps)    (N, C), (C,), (C,), a float -> (N, C)
     softmax(x)                          (h, q, k) -> (h, q, k)
-    split_heads(x, num_heads)           (N, C), an int -> (H, N, D)
+    split_heads(x, num_heads)           (N, h * D), an int h -> (h, N, D)
     attention_scores(query, key)        (h, q, D), (h, k, D) -> (h, q, k)
     attention_context(probabilities, value)    (h, q, k), (h, k, D) -> (h, q, D)
     attention(query, key, value)        (h, q, D), (h, k, D), (h, k, D) -> (h, q, D)
@@ -22,10 +22,11 @@ letters are those of functions.py, N is the number of rows at hand, and rows are
         activation)                     (N, C), (F, C), (F,), (C, F), (C,), a name -> (N, C)
     pooler(first, weight, bias)         (B, C), (C, C), (C,) -> (B, C)
 
-Attention is computed in blocks: h of the H heads, q of the queries, and all k tokens of one
-sequence, which is why h and q vary from call to call. Where our function is cut into blocks of
-rows or spread over threads by itself (linear, layer_norm, activations), another's gets the whole.
-A large batch is shared among the threads, so the function may be called in several at once.
+Each thread takes some heads of an attention from projection to context, and computes it in blocks:
+h of the H heads, q of the queries, and all k tokens of one sequence. So h and q vary from call to
+call, and the out of a linear may be h * D. Where our function is cut into blocks of rows or spread
+over threads by itself (linear, layer_norm, activations), another's gets the whole. With more than
+one thread, the function may be called in several at once.
 
 The function may call ours by its name: within it, the name means ours again. The result must have
 the shape and the dtype of ours, without NaN where ours has none. Arrays that arrive are copies

@@ -42,9 +42,13 @@ def get_num_threads() -> int:
     return _workers.count
 
 
-def shares(size: int, count: int) -> list[slice]:
-    """Cut ``range(size)`` into so many slices of about the same length, none of them empty."""
-    count = max(1, min(count, size))
+def shares(size: int, least: int = 1) -> list[slice]:
+    """Cut ``range(size)`` into at least so many slices, equal, and as many for each thread.
+
+    Within a task, that is for the task's own thread. None is empty, but for a size of 0.
+    """
+    threads = 1 if _this_thread.is_busy else get_num_threads()
+    count = max(1, min(size, threads * math.ceil(least / threads)))
     ends = [size * i // count for i in range(count + 1)]
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
@@ -196,11 +200,14 @@ def _default_count() -> int:
     return max(1, min(cores, _quota()))
 
 
+CGROUP = Path("/sys/fs/cgroup")
+
+
 def _quota() -> int:
     """Return how many cores a Linux container may keep busy; many if nothing limits it."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            text = " ".join(Path("/sys/fs/cgroup", file).read_text("ascii") for file in files)
+            text = " ".join((CGROUP / file).read_text("ascii") for file in files)
             quota, period = map(int, text.split())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert.functions import Array
+from minibert.swapping import stand_in
 
 if TYPE_CHECKING:
     from minibert.batch import Batch, Block
@@ -66,10 +67,14 @@ class Trace:
         return self.only is None or name in self.only
 
     def rows(self, name: str, value: Array) -> None:
-        """Record (N, ...) rows as (B, T, ...)."""
+        """Record (N, width) rows as (B, T, width)."""
+        self.columns(name, value, slice(None), value.shape[1])
+
+    def columns(self, name: str, value: Array, columns: slice, width: int) -> None:
+        """Record some columns of (N, width) rows as those of (B, T, width)."""
         if self.wants(name):
-            whole = self._stage(name, (*self.batch.shape, *value.shape[1:]), value.dtype)
-            whole[self.batch.mask] = value
+            whole = self._stage(name, (*self.batch.shape, width), value.dtype)
+            whole[..., columns][self.batch.mask] = value
 
     def pooled(self, name: str, value: Array) -> None:
         """Record one vector for each sequence that has a real token, as (B, ...)."""
@@ -77,20 +82,29 @@ class Trace:
             self.stages[name] = self.batch.unpack_sequences(value)
 
     def pairs(
-        self, name: str, num_heads: int, dtype: "np.dtype[Any]"
-    ) -> "Callable[[Block, Array], None]":
-        """Return what records the (heads, queries, keys) of a block into (B, H, T, T)."""
-        if not self.wants(name):
-            return lambda block, value: None
+        self, prefix: str, first_head: int, num_heads: int, dtype: "np.dtype[Any]"
+    ) -> "Callable[[Block, str, Array], None]":
+        """Return what records (heads, queries, keys) of a block into stages of (B, H, T, T).
+
+        The stages' names begin with the prefix. The block counts its heads from ``first_head`` on.
+        """
         size, length = self.batch.shape
-        whole = self._stage(name, (size, num_heads, length, length), dtype)
+        names = {stage: f"{prefix}.{stage}" for stage in ("scores", "probabilities")}
+        wholes = {
+            stage: self._stage(name, (size, num_heads, length, length), dtype)
+            for stage, name in names.items()
+            if self.wants(name) and not stand_in("attention")  # another's shows neither
+        }
 
-        def place(block: "Block", value: Array) -> None:
-            queries, keys = block.columns[:, None], block.sequence.columns
-            whole[block.sequence.index, block.heads][:, queries, keys] = value
+        def record(block: "Block", stage: str, value: Array) -> None:
+            if stage in wholes:
+                heads = wholes[stage][block.sequence.index, first_head:][block.heads]
+                heads[:, block.columns[:, None], block.sequence.columns] = value
 
-        return place
+        return record
 
     def _stage(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
-        """Return the stage's array, made by the first who asks; its order of bytes is C's."""
-        return self.stages.setdefault(name, np.zeros(shape, dtype))
+        """Return the stage's array, made by the first who asks."""
+        if name not in self.stages:
+            self.stages.setdefault(name, np.zeros(shape, dtype))
+        return self.stages[name]

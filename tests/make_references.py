@@ -186,8 +186,8 @@ def make_embedded():
     from minibert import BertTokenizer
 
     tokenizer = BertTokenizer.from_pretrained(EMBEDDED_CHECKPOINT)
-    first = ["the capital of france is paris .", "anna is in the garden ."]
-    second = ["the dogs are red .", "she is happy ."]
+    first = ["anna walks", "dogs"]  # short, for every stage of every token is kept
+    second = ["she does", "they are"]
     inputs = tokenizer(first, second, padding=True, return_tensors="np")
     made = reference(EMBEDDED_CHECKPOINT, inputs, "toy world, embedded in minibert")
     made.save(EMBEDDED_CHECKPOINT / "reference.safetensors")

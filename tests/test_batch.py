@@ -264,3 +264,58 @@ REFUSED = {
 def test_refuses(error, inputs, sentence):
     with pytest.raises(error, match=sentence):
         batch(**inputs)
+
+
+masks = st.integers(1, 9).flatmap(
+    lambda length: st.lists(
+        st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=13
+    )
+)
+
+
+@given(mask=masks, count=st.integers(1, 4))
+def test_shares_have_every_token_once_and_are_about_equal(mask, count):
+    mask = np.array(mask)
+    ids = np.arange(mask.size).reshape(mask.shape)
+    whole = batch(input_ids=ids, attention_mask=mask)
+    parts = whole.split(count)
+    assert len(parts) in (1, count)
+    assert sum(part.mask.astype(int) for part in parts).tolist() == mask.tolist()
+    for part in parts:
+        assert (
+            part.words.tolist()
+            == ids[part.mask].tolist()
+            == whole.words[whole.rows_of(part.mask)].tolist()
+        )
+        assert part.position_ids.tolist() == (ids % mask.shape[1])[part.mask].tolist()
+    if len(parts) > 1:
+        assert max(len(part.words) for part in parts) * count <= 1.1 * len(whole.words)
+
+
+def test_a_large_batch_becomes_shares_of_a_bounded_size():
+    whole = batch(input_ids=np.ones((700, 11), int))
+    lengths = [len(part.words) for part in whole.split(2)]
+    assert len(lengths) == 8
+    assert sum(lengths) == 7700
+    assert max(lengths) <= 1024
+
+
+@given(mask=masks, num_heads=st.integers(1, 13))
+def test_blocks_have_every_head_and_query_once(mask, num_heads):
+    whole = batch(input_ids=np.zeros(np.shape(mask), int), attention_mask=mask)
+    seen = np.zeros((num_heads, len(whole.words)), int)
+    for block in whole.blocks(num_heads):
+        seen[block.queries] += 1
+        assert block.heads.stop <= num_heads
+        assert block.columns.tolist() == np.nonzero(mask)[1][block.rows].tolist()
+    assert (seen == 1).all()
+
+
+def test_blocks_of_long_sequences_are_small():
+    whole = batch(input_ids=np.zeros((1, 300), int), position_ids=[[0] * 300])
+    sizes = [
+        (block.heads.stop - block.heads.start) * (block.rows.stop - block.rows.start) * 300
+        for block in whole.blocks(12)
+    ]
+    assert max(sizes) <= 50_000
+    assert len(sizes) == 12 * 3

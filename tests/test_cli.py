@@ -21,14 +21,14 @@ def copy(tmp_path):
 def test_verify_alone_uses_what_is_embedded(capsys):
     assert main(["verify"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == "OK: all 39 stages agree"
+    assert out.splitlines()[-1] == "OK: all 51 stages agree"
 
 
 def test_verify_runs_as_a_module_and_says_nothing_else():
     command = [sys.executable, "-W", "error", "-m", "minibert", "verify"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "OK: all 39 stages agree" in done.stdout
+    assert "OK: all 51 stages agree" in done.stdout
 
 
 def test_verify_in_float64(capsys):

@@ -4,7 +4,8 @@
         print(item.first, item.second, item.is_next, item.determined)
 
 An item is one sentence or two. It says which of its words the grammar determines: hidden one at a
-time, each follows from the words that stay, and no other word of the world fits.
+time, each follows from the words that stay, and no other word of the world fits. It also says what
+each pronoun refers to, and what the subject of a verb is.
 
 What "held-out" means: a hash of its words puts every sentence into one of two splits, one in
 eight into "held-out". An item has sentences of its split only, so no sentence of a held-out item
@@ -27,6 +28,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Slots = dict[str, str]
+Place = tuple[int, int]  # sentence (0 or 1), word
 
 _TEXT = (Path(__file__).parent / "data" / "toy_world.txt").read_text("utf-8")
 #: Lists of words by name.
@@ -47,6 +49,7 @@ ACROSS = {"reference", "memory", "place", "count", "comparison", "stem"}
 PLURALS = dict(FACTS["plurals"])
 PEOPLE = dict(FACTS["people"])
 PRONOUNS = {forms[0]: forms for forms in FACTS["cases"]}
+_PRONOUN_FORMS = {form for forms in FACTS["cases"] for form in forms}
 NOUNS = WORDS["things"] + WORDS["animals"] + list(PEOPLE)
 
 
@@ -58,6 +61,10 @@ class Item:
     second: str  # empty if the first stands alone
     is_next: bool | None  # does the second follow the first? None if there is no second
     determined: tuple[tuple[int, int, str], ...]  # sentence (0 or 1), word, category
+    #: A word that depends on another, and that other one: ("reference", a pronoun, the noun or
+    #: name that it refers to), ("agreement", a verb, its subject), or ("memory", a word that
+    #: follows from the sentence before, the same word there).
+    links: tuple[tuple[str, Place, Place], ...] = ()
 
 
 def items(seed: int, split: str) -> Iterator[Item]:
@@ -92,11 +99,36 @@ def _item(sentences: list[list[str]], is_next: bool | None) -> Item:
     )
     determined = tuple(mark for mark in marks if is_next or mark[2] not in ACROSS)
     first, second = [_text(sentence) for sentence in [*sentences, []][:2]]
-    return Item(first, second, is_next, determined)
+    return Item(first, second, is_next, determined, tuple(_links(sentences, is_next)))
+
+
+def _links(sentences: list[list[str]], is_next: bool | None) -> Iterator[tuple[str, Place, Place]]:
+    """Yield which word depends on which: in one sentence, or on the first of a pair."""
+    heads: dict[tuple[int, str], Place] = {}
+    for i, sentence in enumerate(sentences):
+        for j, word in enumerate(sentence):
+            if "@" in word:
+                heads.setdefault((i, word.split("@")[1]), (i, j))
+    for i, sentence in enumerate(sentences):
+        for j, word in enumerate(sentence):
+            form, _, slot = word.split(":")[-1].partition(">")
+            kind = "reference" if form in _PRONOUN_FORMS else "agreement"
+            head = heads.get((0 if is_next and kind == "reference" else i, slot))
+            if slot and head:
+                yield kind, (i, j), head
+    if is_next:
+        yield from _memories(*sentences)
+
+
+def _memories(first: list[str], second: list[str]) -> Iterator[tuple[str, Place, Place]]:
+    told = _text(first).split()
+    for j, (marked, word) in enumerate(zip(second, _text(second).split(), strict=True)):
+        if ":" in marked and marked.split(":")[0] in ACROSS:
+            yield from (("memory", (1, j), (0, i)) for i, w in enumerate(told) if w == word)
 
 
 def _text(sentence: list[str]) -> str:
-    return " ".join(word.split(":")[-1] for word in sentence)
+    return " ".join(re.split("[@>]", word.split(":")[-1])[0] for word in sentence)
 
 
 def _sentence(rng: Random, split: str) -> list[str]:
@@ -130,7 +162,7 @@ def _pair(rng: Random) -> list[list[str]]:
     slots = _slots(rng)
     for slot in ("name", "name2"):  # now and then a name of letters, of no known gender
         if rng.random() < 0.15 and f"{{{slot}." not in "".join(template):
-            slots[slot] = _unknown_name(rng)
+            slots[slot] = f"{_unknown_name(rng)}@{slot}"
     return [_fill(sentence, slots).split() for sentence in template]
 
 
@@ -139,7 +171,10 @@ def _fill(text: str, slots: Slots) -> str:
 
 
 def _slots(rng: Random) -> Slots:
-    """Draw a value for every slot."""
+    """Draw a value for every slot.
+
+    Behind a name or a noun stands "@" and its slot, behind a word that depends on it ">" and that.
+    """
     slots = {name[:-1]: _pick(rng, WORDS[name]) for name in ("days", "looks", "verbs", "jobs")}
     slots["food"] = _pick(rng, WORDS["food"])
     slots["works"] = plural(slots["job"])
@@ -161,7 +196,7 @@ def _persons(rng: Random) -> Slots:
     names.append(_pick(rng, men if names[0] in women else women))
     slots = {}
     for slot, name in zip(("name", "name2", "name3", "other"), names, strict=True):
-        slots[slot] = name
+        slots[slot] = f"{name}@{slot}"
         slots[slot + ".man"] = "woman" if name in women else "man"
         slots |= _cases(slot, "she" if name in women else "he")
     return slots
@@ -169,20 +204,21 @@ def _persons(rng: Random) -> Slots:
 
 def _cases(slot: str, pronoun: str) -> Slots:
     cases = zip(PRONOUNS["he"], PRONOUNS[pronoun], strict=True)
-    return {f"{slot}.{case}": form for case, form in cases}
+    return {f"{slot}.{case}": f"{form}>{slot}" for case, form in cases}
 
 
 def _who(rng: Random) -> Slots:
     """Draw a subject, how its verb agrees, and a modifier between them that may mislead."""
     noun = _pick(rng, WORDS["animals"] + list(PEOPLE))
     many = rng.random() < 0.5
-    head = plural(noun) if many else noun
+    head = (plural(noun) if many else noun) + "@who"
     mark = "ending:" if many and noun not in PLURALS else ""
     s = "" if many else "s"
     modifiers = [_modifier(rng, s) for _ in range(2 if rng.random() < 0.2 else 1)]
     slots = {"who": " ".join([f"the {mark}{head}", *modifiers]), "who.short": f"the {head}"}
     slots["who.s"] = s
-    slots |= {f"who.{one}": several if many else one for one, several in FACTS["agreeing"]}
+    for one, several in FACTS["agreeing"]:
+        slots[f"who.{one}"] = f"{several if many else one}>who"
     return slots | _cases("who", "they" if many else PEOPLE.get(noun, "it"))
 
 

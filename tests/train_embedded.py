@@ -3,7 +3,7 @@
     python tests/train_embedded.py             # trains, measures, writes minibert/data/toy
     python tests/train_embedded.py --measure   # measures the checkpoint that is there
 
-Needs torch and transformers; two cores take about fifteen minutes. Run by hand: neither the
+Needs torch and transformers; one core takes about half an hour. Run by hand: neither the
 package nor its tests need it. Seeds are fixed, but sums of floats, and so the weights, differ a
 little between machines and versions of torch.
 """
@@ -13,6 +13,7 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,7 @@ from transformers import BertConfig, BertForPreTraining, BertTokenizer
 FOLDER = Path(__file__).parent.parent / "minibert" / "data" / "toy"
 CONFIG = {
     "hidden_size": 96,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "intermediate_size": 320,
     "max_position_embeddings": 64,
@@ -32,16 +33,24 @@ CONFIG = {
     "hidden_dropout_prob": 0.0,  # no sentence comes twice: there is nothing to memorise
     "attention_probs_dropout_prob": 0.0,
 }
-STEPS, BATCH, RATE, WARM_UP = 8000, 96, 1.2e-3, 300
+#: Of each round: its steps, its highest rate, how many of the determined words but one are hidden
+#: too, and how many items without a hard word are kept. What is hard comes last.
+ROUNDS = ((8000, 1.2e-3, 0.4, 1.0), (2000, 6e-4, 0.4, 1.0), (2200, 1e-3, 0.1, 0.25))
+HARD = {"comparison", "count", "stem", "sum"}
+BATCH, WARM_UP = 96, 300
+WHOLE = 0.15  # share of items of which no determined word is hidden
+TAUGHT = {"reference": (1, 0), "agreement": (1, 0), "memory": (2, 0)}  # layer, head
+TAUGHT_RATE = 0.3
 PIECES = vocabulary()
 IDS = {piece: i for i, piece in enumerate(PIECES)}
 PAD, CLS, SEP, MASK = (IDS[name] for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]"))
 WORD_IDS = range(MASK + 1, len(PIECES))
 _CUT: dict[str, list[int]] = {}
+Places = list[list[list[int]]]  # sentence, word -> where its pieces are
 
 
-def encode(item: Item) -> tuple[list[int], list[int], list[list[list[int]]]]:
-    """Return ids, segments, and for each word of each sentence where its pieces are."""
+def encode(item: Item) -> tuple[list[int], list[int], Places]:
+    """Return ids, segments, and where the words are."""
     ids, segments, places = [CLS], [0], []
     for segment, sentence in enumerate(text for text in (item.first, item.second) if text):
         places.append([])
@@ -60,10 +69,10 @@ def hidden(category: str, places: list[int]) -> list[int]:
     return {"ending": places[-1:], "stem": places[:1]}.get(category, places)
 
 
-def mask(rng: Random, item: Item) -> tuple[list[int], list[int], list[int]]:
+def mask(rng: Random, item: Item, others: float) -> tuple[list[int], list[int], list[int]]:
     """Return ids with words hidden, segments, labels: -100 where nothing is to be guessed.
 
-    One determined word is hidden, and two fifths of the others; of the rest, one in twenty is to
+    One determined word is hidden, and this share of the others; of the rest, one in twenty is to
     be guessed, of which one in ten becomes another word and one in ten stays.
     """
     ids, segments, places = encode(item)
@@ -74,7 +83,7 @@ def mask(rng: Random, item: Item) -> tuple[list[int], list[int], list[int]]:
             ids[place] = rng.choices([MASK, rng.choice(WORD_IDS), ids[place]], [8, 1, 1])[0]
     sure = rng.randrange(len(item.determined)) if item.determined else None
     for i, (sentence, word, category) in enumerate(item.determined):
-        if i == sure or rng.random() < 0.4:
+        if i == sure or rng.random() < others:
             for place in hidden(category, places[sentence][word]):
                 labels[place] = ids[place] if labels[place] == -100 else labels[place]
                 ids[place] = MASK
@@ -95,9 +104,16 @@ def inputs(ids: list[list[int]], segments: list[list[int]]) -> dict[str, torch.T
     }
 
 
-def batches(rng: Random) -> Iterator[list[Item]]:
-    """Yield batches of items of about the same length, so that there is little padding."""
-    stream = items(0, "train")
+def batches(seed: int, rng: Random, easy: float) -> Iterator[list[Item]]:
+    """Yield batches of items of about the same length, so that there is little padding.
+
+    easy: the share that is kept of items without a hard word.
+    """
+    stream = (
+        item
+        for item in items(seed, "train")
+        if easy == 1 or HARD & {mark[2] for mark in item.determined} or rng.random() < easy
+    )
     while True:
         drawn = list(itertools.islice(stream, 16 * BATCH))
         drawn.sort(key=lambda item: len(encode(item)[0]))
@@ -106,29 +122,67 @@ def batches(rng: Random) -> Iterator[list[Item]]:
         yield from parts
 
 
-def batch_loss(model: BertForPreTraining, rng: Random, batch: list[Item]) -> torch.Tensor:
-    """Return the mean loss of hidden words plus that of next sentences (0 without pairs)."""
-    ids, segments, labels = zip(*(mask(rng, item) for item in batch), strict=True)
+def batch_loss(
+    model: BertForPreTraining, rng: Random, batch: list[Item], others: float
+) -> torch.Tensor:
+    """Return the mean loss of hidden words, plus those of next sentences and of taught heads.
+
+    Next sentences are asked of whole items only: which words are determined depends on whether
+    one follows, so the masks of other items would give the answer away.
+    """
+    whole = [rng.random() < WHOLE for _ in batch]
+    shown = [
+        replace(item, determined=()) if w else item for item, w in zip(batch, whole, strict=True)
+    ]
+    hid = [mask(rng, item, others) for item in shown]
+    ids, segments, labels = zip(*hid, strict=True)
     labels = padded(labels, -100)
-    follows = torch.tensor([{None: -100, True: 0, False: 1}[item.is_next] for item in batch])
-    rows, pooled = model.bert(**inputs(ids, segments))[:2]
+    output = model.bert(**inputs(ids, segments), output_attentions=True)
     asked = labels != -100
-    words = cross_entropy(model.cls.predictions(rows[asked]), labels[asked])
-    pairs = cross_entropy(model.cls.seq_relationship(pooled), follows, reduction="sum")
-    return words + pairs / BATCH
+    words = cross_entropy(model.cls.predictions(output.last_hidden_state[asked]), labels[asked])
+    answers = {None: -100, True: 0, False: 1}
+    follows = [
+        answers[item.is_next if left else None] for item, left in zip(batch, whole, strict=True)
+    ]
+    scores = model.cls.seq_relationship(output.pooler_output)
+    pairs = cross_entropy(scores, torch.tensor(follows), reduction="sum") / (WHOLE * len(batch))
+    return words + pairs + TAUGHT_RATE * taught_loss(output.attentions, batch)
 
 
-def train(model: BertForPreTraining) -> None:
+def taught_loss(attentions: tuple[torch.Tensor, ...], batch: list[Item]) -> torch.Tensor:
+    """Return -log of what the taught heads give, from each word that depends on another, to it.
+
+    So one learns to look from a pronoun, hidden or not, at what it refers to, and from a verb at
+    its subject; one to look at the same word in the sentence before. No other head is told where
+    to look.
+    """
+    wanted = {head: torch.zeros_like(attentions[0][:, 0]) for head in TAUGHT.values()}
+    for row, item in enumerate(batch):
+        _, _, places = encode(item)
+        for kind, (i, j), (k, m) in item.links:
+            pair = zip if kind == "memory" else itertools.product  # the same word: piece by piece
+            for piece, depended_on in pair(places[i][j], places[k][m]):
+                wanted[TAUGHT[kind]][row, piece, depended_on] = 1
+    losses = []
+    for (layer, head), there in wanted.items():
+        found = (attentions[layer][:, head] * there).sum(-1)[there.any(-1)]
+        losses.append(-(found + 1e-6).log().sum() / max(len(found), 1))
+    return sum(losses)
+
+
+def train(
+    model: BertForPreTraining, seed: int, steps: int, rate: float, others: float, easy: float
+) -> None:
     """Pre-train: masked words and next sentence, AdamW, a linear warm-up and decay."""
-    rng = Random(0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    rng = Random(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / WARM_UP, (STEPS - step) / (STEPS - WARM_UP))
+        optimizer, lambda step: min((step + 1) / WARM_UP, (steps - step) / (steps - WARM_UP))
     )
     model.train()
     start, losses = time.perf_counter(), []
-    for step, batch in enumerate(itertools.islice(batches(rng), STEPS)):
-        loss = batch_loss(model, rng, batch)
+    for step, batch in enumerate(itertools.islice(batches(seed, rng, easy), steps)):
+        loss = batch_loss(model, rng, batch, others)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -185,11 +239,12 @@ def next_sentence(model: BertForPreTraining, pairs: list[Item]) -> list[bool]:
 
 
 def measure(model: BertForPreTraining) -> None:
-    """Print how many held-out words are found, by category, and the share of pairs told apart.
+    """Print how many held-out words are found, the share of pairs told apart, and who looks where.
 
     The last column: the same words of facts and rules, their sentence standing alone.
     """
     model.eval()
+    model.set_attn_implementation("eager")  # the only one that tells its weights
     held_out = list(itertools.islice(items(1, "held-out"), 6000))
     in_pairs = answers(model, questions(held_out, alone=False))
     alone = answers(model, questions(held_out, alone=True))
@@ -201,6 +256,44 @@ def measure(model: BertForPreTraining) -> None:
     print(f"{'all':12}{len(right):8}{share(right):8.2%}")
     told = next_sentence(model, list({item: None for item in held_out if item.second}))
     print(f"next sentence: {share(told):.2%} of {len(told)} pairs")
+    for (kind, how), weights in looks(model, held_out).items():
+        best = weights.flatten().topk(3)
+        heads = [divmod(place, weights.shape[1]) for place in best.indices.tolist()]
+        named = zip(best.values.tolist(), heads, strict=True)
+        told = ", ".join(f"{layer}.{head} {weight:.2f}" for weight, (layer, head) in named)
+        print(f"{kind}, {how}: mean weight of heads {told}")
+
+
+def looks(model: BertForPreTraining, held_out: list[Item]) -> dict[tuple[str, str], torch.Tensor]:
+    """Return the mean weight of each head (layer, head) from a word to what it depends on.
+
+    Of the pronouns, those that refer to the sentence before. Each word is shown, or hidden if it
+    is determined.
+    """
+    found = defaultdict(list)
+    for item in held_out:
+        ids, segments, places = encode(item)
+        for (kind, (i, j)), links in itertools.groupby(item.links, lambda link: link[:2]):
+            heads = [head for _, _, head in links]
+            if kind == "reference" and i == heads[0][0]:
+                continue
+            place, there = places[i][j][0], [p for k, m in heads for p in places[k][m]]
+            rows = {"shown": ids}
+            if (i, j) in [mark[:2] for mark in item.determined]:
+                rows["hidden"] = [*ids[:place], MASK, *ids[place + 1 :]]
+            for how, row in rows.items():
+                weights = weights_from(model, row, segments, place)
+                found[kind, how].append(weights[..., there].sum(-1))
+    return {key: torch.stack(weights).mean(0) for key, weights in found.items()}
+
+
+@torch.no_grad()
+def weights_from(
+    model: BertForPreTraining, ids: list[int], segments: list[int], place: int
+) -> torch.Tensor:
+    """Return where each head looks from a place: layer, head, place."""
+    attentions = model.bert(**inputs([ids], [segments]), output_attentions=True).attentions
+    return torch.stack(attentions)[:, 0, :, place]
 
 
 def share(right: list[bool]) -> float:
@@ -224,8 +317,10 @@ def main() -> None:
     torch.set_num_threads(1)  # matrices as small as these gain nothing from more
     torch.manual_seed(0)
     model = BertForPreTraining(BertConfig(vocab_size=len(PIECES), **CONFIG))
+    model.set_attn_implementation("eager")  # the only one that tells its weights
     print(f"{len(PIECES)} pieces, {model.num_parameters():,} parameters")
-    train(model)
+    for seed, options in enumerate(ROUNDS):
+        train(model, seed, *options)
     save(model)
     measure(model)
 

@@ -29,7 +29,6 @@ from minibert.config import (
 )
 from minibert.functions import ACTIVATIONS, Array
 from minibert.layers import Pooler
-from minibert.memory import reused_arrays
 from minibert.models.building import Builder
 from minibert.models.pretrained import Forward, PreTrainedModel
 from minibert.outputs import BaseModelOutputWithPooling
@@ -208,11 +207,10 @@ class BertModel(BertPreTrainedModel):
 
         def run(share: Batch) -> None:
             recorder = trace.of(share)
-            with reused_arrays():
-                hidden = self.embeddings(share, recorder)
-                for layer in self.layers:
-                    hidden = layer(hidden, share, recorder)
-                rows[batch.rows_of(share.mask)] = hidden
+            hidden = self.embeddings(share, recorder)
+            for layer in self.layers:
+                hidden = layer(hidden, share, recorder)
+            rows[batch.rows_of(share.mask)] = hidden
 
         spread(run, batch.split(get_num_threads()))
         return rows

@@ -1,0 +1,250 @@
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, threads
+from minibert.threads import get_num_threads, one_blas_thread, set_num_threads, shares, spread
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = threads._workers.count
+    set_num_threads(3)
+    yield
+    threads._workers.count = before
+
+
+def in_a_new_process(program, **environment):
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+PRINT_COUNT = "from minibert.threads import get_num_threads; print(get_num_threads())"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("3", "3"), ("5,2", "5"), ("0", None), ("many", None), ("", None)]
+)
+def test_the_default_is_that_of_openmp_if_it_is_a_count(value, expected):
+    cores = str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
+    found = in_a_new_process(PRINT_COUNT, OMP_NUM_THREADS=value)
+    assert found == expected or (expected is None and cores in (found, None))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores"
+)
+def test_the_default_counts_the_cores_that_the_process_may_use():
+    core = min(os.sched_getaffinity(0))
+    program = f"import os; os.sched_setaffinity(0, [{core}]); {PRINT_COUNT}"
+    assert in_a_new_process(program, OMP_NUM_THREADS="") == "1"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "30000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 1 << 16),
+        ({"cpu/cpu.cfs_quota_us": "700000", "cpu/cpu.cfs_period_us": "100000"}, 7),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 1 << 16),
+        ({}, 1 << 16),
+    ],
+    ids=str,
+)
+def test_the_quota_of_a_container(tmp_path, monkeypatch, files, cores):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(threads, "CGROUP", tmp_path)
+    assert threads._quota() == cores
+
+
+@pytest.mark.parametrize(
+    ("count", "error", "message"),
+    [
+        (0, ValueError, "threads is 0; it must be 1 or above"),
+        (-2, ValueError, "threads is -2"),
+        (2.0, TypeError, "threads is 2.0; needed: a whole number"),
+        (True, TypeError, "threads is True"),
+        ("2", TypeError, "threads is '2'"),
+    ],
+)
+def test_counts_that_are_none(count, error, message):
+    with pytest.raises(error, match=message):
+        set_num_threads(count)
+    assert get_num_threads() == 3
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 11, 12])
+def test_shares_cover_all_and_are_about_equal(size):
+    parts = shares(size)
+    assert [i for part in parts for i in range(size)[part]] == list(range(size))
+    lengths = [part.stop - part.start for part in parts]
+    assert len(parts) == min(3, size)
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize(("least", "count"), [(1, 3), (3, 3), (4, 6), (7, 9), (50, 20)])
+def test_as_many_shares_for_each_thread(least, count):
+    parts = shares(20, least)
+    assert len(parts) == count
+    assert [i for part in parts for i in range(20)[part]] == list(range(20))
+
+
+def test_every_part_is_run_once():
+    seen = []
+    spread(seen.append, range(100))
+    assert sorted(seen) == list(range(100))
+    spread(seen.append, [])
+    assert len(seen) == 100
+
+
+def test_parts_run_at_the_same_time():
+    meet = threading.Barrier(3, timeout=30)
+    spread(lambda part: meet.wait(), range(3))  # would time out if one waited for another
+
+
+def test_a_spread_within_a_task_stays_in_its_thread():
+    found = []
+
+    def outer(part):
+        here = threading.get_ident()
+        assert len(shares(12)) == 1
+        spread(lambda inner: found.append(threading.get_ident() == here), range(4))
+
+    spread(outer, range(3))
+    assert found == [True] * 12
+
+
+def test_an_exception_reaches_the_caller_and_ends_the_work():
+    begun = []
+
+    def task(part):
+        begun.append(part)
+        if part == 0:
+            while len(begun) < 3:  # the others are at work, too
+                time.sleep(0.001)
+            raise LookupError("part 0")
+        time.sleep(0.05)
+
+    with pytest.raises(LookupError, match="part 0"):
+        spread(task, range(100))
+    assert len(begun) <= 6
+    spread(begun.append, [7, 8, 9])  # and the threads serve on
+    assert {7, 8, 9} <= set(begun)
+
+
+def test_an_exception_of_another_thread_reaches_the_caller():
+    caller = threading.get_ident()
+    meet = threading.Barrier(3, timeout=30)
+
+    def task(part):
+        meet.wait()
+        if threading.get_ident() != caller:
+            raise LookupError("not the caller's")
+
+    with pytest.raises(LookupError, match="not the caller's"):
+        spread(task, range(3))
+
+
+def blas_threads():
+    return {lib["num_threads"] for lib in threadpoolctl.threadpool_info() if "blas" in str(lib)}
+
+
+def test_blas_has_one_thread_while_somebody_computes_and_then_as_many_as_before():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with one_blas_thread():
+            assert blas_threads() == {1}
+            with one_blas_thread():
+                assert blas_threads() == {1}
+            assert blas_threads() == {1}
+        assert blas_threads() == before
+        with pytest.raises(LookupError), one_blas_thread():
+            raise LookupError
+        assert blas_threads() == before
+
+
+WIDE = BertConfig(
+    vocab_size=97, hidden_size=96, num_hidden_layers=2, num_attention_heads=6, intermediate_size=352
+)
+MODEL = BertModel(WIDE, seed=3)
+RANDOM = np.random.default_rng(0)
+MASK = (np.arange(61) < RANDOM.integers(20, 62, (37, 1))).astype(int)
+IDS = RANDOM.integers(0, 97, MASK.shape)
+
+
+@pytest.mark.parametrize("inputs", [(IDS, MASK), (IDS[:1], MASK[:1])], ids=["many", "one"])
+def test_the_number_of_threads_changes_no_more_than_rounding(inputs):
+    outputs = {}
+    for count in (1, 2, 3, 5):
+        set_num_threads(count)
+        first, again = (MODEL(*inputs).last_hidden_state for _ in range(2))
+        np.testing.assert_array_equal(first, again)  # from run to run, bit for bit
+        outputs[count] = first
+    for count, output in outputs.items():
+        np.testing.assert_allclose(output, outputs[1], rtol=0, atol=2e-6, err_msg=str(count))
+
+
+def test_the_number_of_threads_does_not_change_a_trace():
+    traces = []
+    for count in (1, 4):
+        set_num_threads(count)
+        traces.append({})
+        MODEL(IDS, MASK, trace=traces[-1])
+    one, four = traces
+    assert list(one) == list(four) == list(MODEL.stage_axes())
+    for stage in one:
+        np.testing.assert_allclose(four[stage], one[stage], rtol=0, atol=5e-6, err_msg=stage)
+
+
+def test_many_callers_may_share_a_model():
+    model = BertForMaskedLM.from_pretrained(EMBEDDED_CHECKPOINT)
+    batches = [RANDOM.integers(5, 300, (1 + i % 4, 5 + i)) for i in range(24)]
+    expected = [model(ids).logits for ids in batches]
+    found = [None] * len(batches)
+
+    def call(i):
+        found[i] = model(batches[i]).logits
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(len(batches))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    for output, logits in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(output, logits)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_has_threads_of_its_own():
+    program = """
+import os
+import numpy as np
+from minibert import BertConfig, BertModel
+from minibert.threads import set_num_threads
+set_num_threads(2)
+model = BertModel(BertConfig(vocab_size=97, hidden_size=24, num_attention_heads=2))
+ids = np.arange(40).reshape(4, 10)
+model(ids)  # the parent's threads are there
+if child := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    model(ids)
+    os._exit(7)
+"""
+    assert in_a_new_process(program) == "7"
