@@ -141,7 +141,7 @@ def test_the_stages_of_a_layer_further_up(model, reference):
 
     result = grade(gelu=forgetful, model=model, reference=reference)
     assert result.stage == "layer.1.feed_forward.activation"
-    assert result.cause == "its numbers are wrong in the whole model, though not by itself"
+    assert result.cause == "its numbers are wrong in the whole model, though not alone"
     assert result.wrong == ("the whole model",)
 
 
@@ -171,6 +171,22 @@ def test_what_is_said_of_it(case):
     assert len(result.cause) < 240
     assert "\n" not in repr(result)
     assert result.points == (0.88 if case == "scalars" else 0)
+
+
+def test_an_exception_without_notes_is_told_alike():
+    """As all exceptions are on Python 3.10."""
+
+    class WithoutNotes(Exception):
+        @property
+        def add_note(self):
+            raise AttributeError
+
+    def student(x):
+        raise WithoutNotes("no luck")
+
+    result = grade(gelu=student)
+    assert result.cause == "it raises WithoutNotes: no luck"
+    assert result.stage == "layer.0.feed_forward"
 
 
 def test_a_function_that_is_random_now_and_then():
