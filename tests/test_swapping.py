@@ -373,7 +373,7 @@ def test_an_exception_carries_where_it_was(model):
     ]
 
 
-class WithoutNotes(Exception):
+class NotelessError(Exception):
     """As all exceptions are on Python 3.10."""
 
     @property
@@ -382,16 +382,16 @@ class WithoutNotes(Exception):
 
 
 def raise_without_notes(x):
-    raise WithoutNotes("no luck")
+    raise NotelessError("no luck")
 
 
 def test_an_exception_without_notes_becomes_one_that_says_where_it_was(model):
     with swap(gelu=raise_without_notes), pytest.raises(SwapError) as caught:
         hidden(model)
-    assert isinstance(caught.value.__cause__, WithoutNotes)
+    assert isinstance(caught.value.__cause__, NotelessError)
     assert str(caught.value) == (
         "the function in place of gelu (raise_without_notes) raised this, called with "
-        f"x (10, 37) float32. WithoutNotes: no luck (in {STAGE})"
+        f"x (10, 37) float32. NotelessError: no luck (in {STAGE})"
     )
 
 

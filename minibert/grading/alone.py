@@ -14,6 +14,7 @@ from minibert.swapping import OPERATIONS, SwapError
 
 TWICE = "the same input twice"
 KEPT = "inputs that stay as they were"
+CLOSE = 1e-6  # so far apart are a function and the mistake that it makes
 _CHANCE = "it returns another result each time it is called"
 
 
@@ -51,10 +52,9 @@ def _mistake(name: str, student: Function, case: Case) -> str:
     right, given = _ours(name)(*case.args), _numbers(student, case)
     if given is None:
         return ""
-    close = case.tolerance / 10
     for sentence, mistake in mistakes(name):
         wrong = _numbers(mistake, case)
-        if wrong is not None and _agree(given, wrong, close) and not _agree(wrong, right, close):
+        if wrong is not None and _agree(given, wrong, CLOSE) and not _agree(wrong, right, CLOSE):
             return sentence
     return ""
 
@@ -63,8 +63,8 @@ def _numbers(function: Function, case: Case) -> NDArray[Any] | None:
     """Return what a function makes of a case, if it makes numbers of it."""
     args = [value.copy("K") if isinstance(value, np.ndarray) else value for value in case.args]
     try:
-        found = function(*args)
-        return found.astype(np.float64) if isinstance(found, np.ndarray) else None
+        found: NDArray[np.float64] = function(*args).astype(np.float64)
+        return found
     except (Exception, SystemExit):
         return None
 

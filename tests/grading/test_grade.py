@@ -145,6 +145,7 @@ def test_the_stages_of_a_layer_further_up(model, reference):
     assert result.wrong == ("the whole model",)
 
 
+UNNAMED = object()
 SAID = {
     "stub": (lambda x: (_ for _ in ()).throw(NotImplementedError), "it is not written yet"),
     "error": (lambda x: 1 // 0, "it raises ZeroDivisionError: integer division or modulo by zero"),
@@ -159,6 +160,7 @@ SAID = {
     "random": (lambda x: np.random.default_rng().random(x.shape), "it returns another result each"),
     "nan": (lambda x: x * np.nan, "it returned 35 of 35 numbers that are NaN or infinite where"),
     "numpy": (lambda x: {}[np.float64(2.5)], "it raises KeyError: 2.5"),
+    "address": (lambda x: {}[UNNAMED], "it raises KeyError: <object object>"),
     "long": (lambda x: {}["long " * 99], "it raises KeyError: 'long long"),
 }
 
@@ -176,16 +178,16 @@ def test_what_is_said_of_it(case):
 def test_an_exception_without_notes_is_told_alike():
     """As all exceptions are on Python 3.10."""
 
-    class WithoutNotes(Exception):
+    class NotelessError(Exception):
         @property
         def add_note(self):
             raise AttributeError
 
     def student(x):
-        raise WithoutNotes("no luck")
+        raise NotelessError("no luck")
 
     result = grade(gelu=student)
-    assert result.cause == "it raises WithoutNotes: no luck"
+    assert result.cause == "it raises NotelessError: no luck"
     assert result.stage == "layer.0.feed_forward"
 
 
@@ -199,6 +201,26 @@ def test_a_function_that_is_random_now_and_then():
     result = grade(gelu=dropout)
     assert result.cause == "it returns another result each time it is called"
     assert result.wrong == ("the same input twice",)
+
+
+def test_a_form_that_is_wrong_is_no_mistake_in_the_numbers():
+    """In float32, a softmax whose exp may overflow is as good as any other."""
+    result = grade(softmax=lambda x: softmax(x) * np.ones(1))
+    assert result.cause.startswith("on float32, it returned float64")
+
+
+def test_a_mistake_in_float32_alone():
+    def student(x, weight, bias, eps):
+        return layer_norm(x, weight, 0 * bias if x.dtype == np.float32 else bias, eps)
+
+    assert grade(layer_norm=student).cause == "on float32, bias is not used"
+
+
+@pytest.mark.parametrize("name", functions.ACTIVATIONS)
+def test_activations_meet_large_numbers_and_a_single_row(name):
+    assert {"large numbers", "a single row"} <= {
+        case.name for case in cases(functions.ACTIVATIONS[name].__name__)
+    }
 
 
 def test_a_function_that_changes_its_inputs_is_told_so():
@@ -236,6 +258,12 @@ def test_points_are_shares_of_what_is_given():
     count = len(result.right) + len(result.wrong)
     assert (result.out_of, result.points) == (10, round(10 * (1 - 1 / count), 2))
     assert repr(result).startswith(f"softmax: wrong, {result.points:g} of 10 points; probable")
+
+
+def test_wrong_on_ordinary_numbers_is_worth_nothing():
+    result = grade(gelu=functions.gelu_new, points=9)
+    assert "large numbers" in result.right
+    assert result.points == 0
 
 
 # what is never said
@@ -305,6 +333,25 @@ def test_in_a_doctest():
 # another model, bad calls
 
 
+class Seen:
+    """Keeps the shapes of what arrives."""
+
+    def __init__(self, function):
+        self.function, self.shapes = function, []
+
+    def __call__(self, x):
+        self.shapes.append(x.shape)
+        return self.function(x)
+
+
+def test_the_model_is_the_embedded_one_and_the_reference_what_was_recorded_of_it():
+    recorded = Reference.load(minibert.EMBEDDED_CHECKPOINT / "reference.safetensors")
+    wide = minibert.AutoConfig.from_pretrained(minibert.EMBEDDED_CHECKPOINT).intermediate_size
+    seen = Seen(gelu)
+    assert grade(gelu=seen)
+    assert seen.shapes[-1] == (int(recorded.real_tokens().sum()), wide)
+
+
 def test_another_model_is_its_own_reference():
     config = BertConfig(
         hidden_size=12,
@@ -318,6 +365,9 @@ def test_another_model_is_its_own_reference():
     small = BertModel(config, seed=0)
     assert grade(model=small, silu=functions.silu)
     assert "the whole model" not in grade(model=small, gelu=gelu).right
+    seen = Seen(functions.silu)
+    assert grade(model=small, silu=seen)
+    assert seen.shapes[-1] == (5 + 3, 7)  # two sequences, the second of them padded
     result = grade(model=small, silu=lambda x: x)
     assert result.stage == "layer.0.feed_forward.activation"
 
