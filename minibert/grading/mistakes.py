@@ -89,7 +89,7 @@ def powers_over_sum(x: Any, axis: Any = -1, top: Any = 0.0) -> Any:
 
 SOFTMAX: list[Mistake] = [
     (
-        "it sums over all numbers, not one row at a time",
+        "it sums over all numbers at once",
         lambda x: powers_over_sum(x, None, x.max()),
     ),
     ("it sums over the wrong axis, the queries", lambda x: powers_over_sum(x, -2, x.max())),
@@ -110,8 +110,8 @@ SOFTMAX: list[Mistake] = [
 ]
 
 GELU: list[Mistake] = [
-    ("it is the approximation by tanh, not the function itself", f.gelu_new),
-    ("it is the approximation by a sigmoid, not the function itself", f.quick_gelu),
+    ("it is an approximation, by tanh", f.gelu_new),
+    ("it is an approximation, by a sigmoid", f.quick_gelu),
     ("it is x times the sigmoid of x (SiLU), another function", f.silu),
     ("it is ReLU, another function", f.relu),
     ("x is not scaled before the integral is taken", lambda x: 0.5 * x * (1 + f.erf(x))),

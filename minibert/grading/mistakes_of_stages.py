@@ -28,13 +28,13 @@ def _causal(q: Any, k: Any, v: Any) -> Any:
 
 ATTENTION: list[Mistake] = [
     ("the scores are not divided by anything", lambda q, k, v: _attend(q, k, v, 1)),
-    ("the scores are divided by d, not its root", lambda q, k, v: _attend(q, k, v, 1 / q.shape[2])),
+    ("the scores are divided by d itself", lambda q, k, v: _attend(q, k, v, 1 / q.shape[2])),
     (
-        "the scores are multiplied where they should be divided",
+        "the scores are multiplied, and grow",
         lambda q, k, v: _attend(q, k, v, math.sqrt(q.shape[2])),
     ),
     (
-        "the d in the divisor counts all heads together",
+        "the d that divides counts all heads together",
         lambda q, k, v: _attend(q, k, v, _root(len(q) * q.shape[2])),
     ),
     (
@@ -68,13 +68,13 @@ ATTENTION: list[Mistake] = [
 
 SCORES: list[Mistake] = [
     ("the scores are not divided by anything", lambda q, k: q @ k.swapaxes(1, 2)),
-    ("the scores are divided by d, not its root", lambda q, k: q @ k.swapaxes(1, 2) / q.shape[2]),
+    ("the scores are divided by d itself", lambda q, k: q @ k.swapaxes(1, 2) / q.shape[2]),
     (
-        "the scores are multiplied where they should be divided",
+        "the scores are multiplied, and grow",
         lambda q, k: q @ k.swapaxes(1, 2) * math.sqrt(q.shape[2]),
     ),
     (
-        "the d in the divisor counts all heads together",
+        "the d that divides counts all heads together",
         lambda q, k: q @ k.swapaxes(1, 2) * _root(len(q) * q.shape[2]),
     ),
     (
@@ -132,7 +132,7 @@ EMBEDDINGS: list[Mistake] = [
         lambda i, t, p, w, tt, pp, *n: norm(w[i] + tt[1 - t] + pp[p], *n),
     ),
     (
-        "the positions are counted, not taken from position_ids",
+        "the positions are counted, whatever is given",
         lambda i, t, p, w, tt, pp, *n: norm(w[i] + tt[t] + pp[: len(i)], *n),
     ),
     (
