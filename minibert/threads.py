@@ -110,6 +110,7 @@ def this_thread_only() -> Iterator[None]:
 class _ThisThread(threading.local):
     is_busy = False  # with the part of a task
     is_alone = False  # see this_thread_only
+    has_turn = False
 
 
 class _Workers:
@@ -133,33 +134,9 @@ class _Workers:
             return self.pool.submit(copy_context().run, function, *arguments)
 
 
-class _BlasLimit:
-    """Holds BLAS to one thread for as long as somebody computes: its threads and ours would fight.
-
-    The limit is the library's, so it holds for all of the process.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.limiter: Any = None
-
-    def acquire(self) -> None:
-        with self.lock:
-            if self.users == 0:
-                self.limiter = _blas_libraries().limit(limits=1, user_api="blas")
-            self.users += 1
-
-    def release(self) -> None:
-        with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.limiter.restore_original_limits()
-
-
 _this_thread = _ThisThread()
 _workers = _Workers()
-_blas_limit = _BlasLimit()
+_turns = threading.Lock()
 
 
 @cache
@@ -170,19 +147,28 @@ def _blas_libraries() -> Any:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread in the block; nested and concurrent blocks are fine."""
-    _blas_limit.acquire()
-    try:
+def turn() -> Iterator[None]:
+    """Wait for a turn, and compute in the block. A block within it is part of the same turn.
+
+    Callers at once would take longer than one after the other, each with all threads: they would
+    wait for each other at every step, and empty each other's caches. Meanwhile BLAS has one thread,
+    in all of the process, for its threads and ours would fight.
+    """
+    if _this_thread.has_turn or _this_thread.is_busy:
         yield
-    finally:
-        _blas_limit.release()
+        return
+    with _turns, _blas_libraries().limit(limits=1, user_api="blas"):
+        _this_thread.has_turn = True
+        try:
+            yield
+        finally:
+            _this_thread.has_turn = False
 
 
 def _forget_threads() -> None:
     """Begin anew in a forked child: its parent's threads are not there, their locks may be."""
-    global _workers, _blas_limit
-    _workers, _blas_limit = _Workers(_workers.count), _BlasLimit()
+    global _workers, _turns
+    _workers, _turns = _Workers(_workers.count), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -193,11 +179,17 @@ def _default_count() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and int(first) > 0:
         return int(first)
+    return _cores()
+
+
+@cache
+def _cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, min(cores, _quota()))
+    return min(cores, _quota())
 
 
 CGROUP = Path("/sys/fs/cgroup")

@@ -9,7 +9,7 @@ import pytest
 import threadpoolctl
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, threads
-from minibert.threads import get_num_threads, one_blas_thread, set_num_threads, shares, spread
+from minibert.threads import get_num_threads, set_num_threads, shares, spread, turn
 
 
 @pytest.fixture(autouse=True)
@@ -168,15 +168,36 @@ def blas_threads():
 def test_blas_has_one_thread_while_somebody_computes_and_then_as_many_as_before():
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas_threads()
-        with one_blas_thread():
+        with turn():
             assert blas_threads() == {1}
-            with one_blas_thread():
+            with turn():
                 assert blas_threads() == {1}
             assert blas_threads() == {1}
         assert blas_threads() == before
-        with pytest.raises(LookupError), one_blas_thread():
+        with pytest.raises(LookupError), turn():
             raise LookupError
         assert blas_threads() == before
+
+
+def test_callers_take_turns_each_with_one_thread_of_blas():
+    here, most, blas = [], [], []
+
+    def call(i):
+        with turn(), turn():  # within a turn, no other is waited for
+            here.append(i)
+            spread(lambda part: turn().__enter__(), range(3))
+            most.append(len(here))
+            blas.append(blas_threads())
+            time.sleep(0.01)
+            here.remove(i)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(7)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert most == [1] * 7
+    assert blas == [{1}] * 7
 
 
 WIDE = BertConfig(

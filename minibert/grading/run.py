@@ -16,7 +16,7 @@ from minibert.grading.whole import try_whole
 from minibert.models.pretrained import PreTrainedModel
 from minibert.stand_in import Function
 from minibert.swapping import swap, swapped
-from minibert.threads import one_blas_thread, this_thread_only
+from minibert.threads import this_thread_only, turn
 from minibert.verification import Reference
 
 
@@ -44,7 +44,7 @@ def grade(
     ((name, student),) = function.items()
     token = swapped.set(())  # in a block of swap, too, ours is ours
     try:
-        with this_thread_only(), one_blas_thread(), np.errstate(all="ignore"):
+        with this_thread_only(), turn(), np.errstate(all="ignore"):
             alone = try_alone(name, student)
             whole = try_whole(name, student, model, reference)
     finally:

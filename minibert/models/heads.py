@@ -25,7 +25,7 @@ from minibert.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from minibert.threads import one_blas_thread
+from minibert.threads import turn
 
 _HIDDEN = ("hidden_size",)
 _SQUARE = ("hidden_size", "hidden_size")
@@ -140,7 +140,7 @@ class BertForMaskedLM(BertHeadModel):
         """
         names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
         batch = self._batch(*(inputs.get(name) for name in names))
-        with one_blas_thread():
+        with turn():
             forward = self._forward(batch)
             return self.predictions(forward.rows[where[batch.mask]], forward.trace)
 

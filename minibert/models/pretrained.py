@@ -18,7 +18,7 @@ from minibert.config import PretrainedConfig
 from minibert.functions import Array
 from minibert.models.building import initializer
 from minibert.outputs import ModelOutput
-from minibert.threads import one_blas_thread
+from minibert.threads import turn
 from minibert.trace import Trace
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -164,7 +164,7 @@ class PreTrainedModel:
         """
         config = self.config
         batch = self._batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        with one_blas_thread():
+        with turn():
             forward = self._forward(
                 batch,
                 _either(output_hidden_states, config.output_hidden_states),
