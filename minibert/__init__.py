@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
         AutoTokenizer,
     )
+    from minibert.grading import Grade, grade
     from minibert.models.heads import (
         BertForMaskedLM,
         BertForMultipleChoice,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         BertForSequenceClassification,
         BertForTokenClassification,
     )
+    from minibert.swapping import SwapError, swap
     from minibert.tokenizers import BertTokenizer
     from minibert.verification import Reference, record_checkpoint, record_model, verify
 
@@ -59,12 +61,16 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "Grade",
     "Reference",
+    "SwapError",
     "__version__",
     "get_num_threads",
+    "grade",
     "record_checkpoint",
     "record_model",
     "set_num_threads",
+    "swap",
     "verify",
 ]
 
@@ -73,8 +79,12 @@ _HOMES = {
     "Auto": "minibert.auto",
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
+    "Grade": "minibert.grading",
     "Reference": "minibert.verification",
     "record": "minibert.verification",
+    "SwapError": "minibert.swapping",
+    "grade": "minibert.grading",
+    "swap": "minibert.swapping",
     "verify": "minibert.verification",
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 from minibert import functions
 from minibert.batch import Batch
 from minibert.functions import Array
+from minibert.swapping import tells_where
 from minibert.threads import shares, spread
 from minibert.trace import Trace
 
@@ -55,6 +56,7 @@ class Embeddings:
     token_type: Array  # (type_vocab_size, C)
     norm: LayerNorm
 
+    @tells_where
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """-> (N, C)."""
         ids: Any = batch.words
@@ -89,6 +91,7 @@ class SelfAttention:
     norm: LayerNorm
     num_heads: int
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
         context = np.empty_like(rows)
@@ -138,6 +141,7 @@ class FeedForward:
     output: Linear
     activation: str  # a key of functions.ACTIVATIONS
 
+    @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
         output = functions.feed_forward(
@@ -162,6 +166,7 @@ class Layer:
     feed_forward: FeedForward
     norm: LayerNorm
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C)."""
         attended = self.attention(rows, batch, trace)
@@ -181,6 +186,7 @@ class Pooler:
 
     dense: Linear
 
+    @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (number of sequences with a real token, C)."""
         first = rows[batch.first_rows()]
@@ -199,6 +205,7 @@ class PredictionHead:
     decoder: Linear  # (V, C), as a rule the matrix of the word embeddings
     activation: str  # a key of functions.ACTIVATIONS
 
+    @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, V)."""
         dense = self.dense(rows)

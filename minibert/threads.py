@@ -35,6 +35,8 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads models use."""
+    if _this_thread.is_alone:
+        return 1
     if _workers.count is None:
         _workers.count = _default_count()
     return _workers.count
@@ -95,8 +97,19 @@ def _work_busily(task: Callable[[Part], None], remaining: "deque[Part]") -> None
         _this_thread.is_busy = False
 
 
+@contextmanager
+def this_thread_only() -> Iterator[None]:
+    """Let what this thread computes in the block use no other, whatever the number of threads."""
+    before, _this_thread.is_alone = _this_thread.is_alone, True
+    try:
+        yield
+    finally:
+        _this_thread.is_alone = before
+
+
 class _ThisThread(threading.local):
     is_busy = False  # with the part of a task
+    is_alone = False  # see this_thread_only
     has_turn = False
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference
+from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, get_num_threads, set_num_threads
 
 DATA = Path(__file__).parent / "data"
 
@@ -37,3 +37,16 @@ def recorded(request, reference):
         return EMBEDDED_CHECKPOINT, Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
     folder = request.getfixturevalue("minilm_folder")
     return folder, Reference.load(DATA / f"{request.param}.safetensors")
+
+
+@pytest.fixture
+def one_thread():
+    before = get_num_threads()
+    set_num_threads(1)
+    yield
+    set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads(one_thread):
+    set_num_threads(2)

@@ -43,6 +43,11 @@ class Forward:
     def output(self, kind: Callable[..., ModelOutput], fields: dict[str, Any]) -> ModelOutput:
         """Return the fields, with the hidden states and attentions that were asked for."""
         stages = self.trace.stages
+        if not stages.keys() >= {*self.attentions}:
+            raise ValueError(
+                "output_attentions is on, and attention is swapped for another function, which "
+                "shows no probabilities; swap softmax, or leave output_attentions off"
+            )
         return kind(
             **fields,
             hidden_states=tuple(stages[name] for name in self.hidden_states) or None,

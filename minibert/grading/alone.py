@@ -1,0 +1,97 @@
+"""Trying a function by itself, on small inputs."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.grading.cases import ORDINARY, Case, cases
+from minibert.grading.mistakes import mistakes
+from minibert.grading.result import Found
+from minibert.grading.words import in_words
+from minibert.stand_in import Call, Function
+from minibert.swapping import OPERATIONS, SwapError
+
+TWICE = "the same input twice"
+KEPT = "inputs that stay as they were"
+CLOSE = 1e-6  # so far apart are a function and the mistake that it makes
+_CHANCE = "it returns another result each time it is called"
+
+
+def try_alone(name: str, student: Function) -> list[Found]:
+    """Return how each case came out, ordinary numbers first."""
+    found = []
+    for case in cases(name):
+        cause = _cause(name, student, case)
+        odd = cause and case.name != ORDINARY
+        found.append(Found(case.name, f"on {case.name}, {cause}" if odd else cause))
+    if not found[0].cause:
+        ordinary = cases(name)[0]
+        found += [_twice(name, student, ordinary), _kept(name, student, ordinary)]
+    return found
+
+
+def _cause(name: str, student: Function, case: Case) -> str:
+    """Return what is wrong with the function on a case; nothing if it is right."""
+    call = Call(name, _ours(name), student, case.args, {})
+    try:
+        result = call.run()
+        call.refuse_form(result)
+        call.refuse_nan(result)
+    except (Exception, SystemExit) as error:
+        return _mistake(name, student, case) or in_words(error)
+    if _agree(result, _ours(name)(*case.args), case.tolerance):
+        return ""
+    if _twice(name, student, case).cause:
+        return _CHANCE
+    return _mistake(name, student, case) or "its numbers are wrong, as by no mistake that is known"
+
+
+def _mistake(name: str, student: Function, case: Case) -> str:
+    """Return the known mistake that gives what the function gives, unless it is right here."""
+    right, given = _ours(name)(*case.args), _numbers(student, case)
+    if given is None:
+        return ""
+    for sentence, mistake in mistakes(name):
+        wrong = _numbers(mistake, case)
+        if wrong is not None and _agree(given, wrong, CLOSE) and not _agree(wrong, right, CLOSE):
+            return sentence
+    return ""
+
+
+def _numbers(function: Function, case: Case) -> NDArray[Any] | None:
+    """Return what a function makes of a case, if it makes numbers of it."""
+    args = [value.copy("K") if isinstance(value, np.ndarray) else value for value in case.args]
+    try:
+        found: NDArray[np.float64] = function(*args).astype(np.float64)
+        return found
+    except (Exception, SystemExit):
+        return None
+
+
+def _agree(found: NDArray[Any], wanted: NDArray[Any], tolerance: float) -> bool:
+    return found.shape == wanted.shape and bool(
+        np.allclose(found, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+    )
+
+
+def _twice(name: str, student: Function, case: Case) -> Found:
+    """Look for chance: dropout that is left on, say."""
+    one, other = _numbers(student, case), _numbers(student, case)
+    same = one is not None and other is not None and np.array_equal(one, other, equal_nan=True)
+    return Found(TWICE, "" if same else _CHANCE)
+
+
+def _kept(name: str, student: Function, case: Case) -> Found:
+    call = Call(name, _ours(name), student, case.args, {})
+    call.run()
+    try:
+        call.refuse_changes()
+    except SwapError as error:
+        return Found(KEPT, in_words(error))
+    return Found(KEPT)
+
+
+def _ours(name: str) -> Function:
+    function: Function = OPERATIONS[name].__wrapped__  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,44 @@
+"""What grading found, in words that do not give the answer away."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Found:
+    """How one case came out; no cause: well."""
+
+    case: str
+    cause: str = ""
+    stage: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Grade:
+    """Whether a function does what the operation does, and if not, where and probably why.
+
+    It is true in an ``if`` and an ``assert`` when all is right, and shows itself as one line of
+    text that is the same on every run and with every version of NumPy.
+    """
+
+    function: str  # the operation
+    stage: str | None  # the first wrong stage of the network
+    cause: str  # what is probably wrong, in a sentence; empty if nothing is
+    points: float
+    out_of: float
+    right: tuple[str, ...]  # the cases that came out right
+    wrong: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every case came out right."""
+        return not self.wrong
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        points = f"{self.points:g} of {self.out_of:g} points"
+        if self.ok:
+            return f"{self.function}: right, {points}"
+        stage = f"; first wrong stage: {self.stage}" if self.stage else ""
+        return f"{self.function}: wrong, {points}{stage}; probable cause: {self.cause}"

@@ -1,0 +1,85 @@
+"""Trying a function in the engine, in place of ours, stage by stage."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
+from minibert.functions import Array
+from minibert.grading.result import Found
+from minibert.grading.words import in_words
+from minibert.models.bert import BertModel
+from minibert.models.pretrained import PreTrainedModel
+from minibert.stand_in import Function
+from minibert.swapping import stage_of, swap
+from minibert.verification import Reference
+from minibert.verification.compare import ATOL, RTOL, real_places
+
+MODEL = "the whole model"
+
+
+def try_whole(
+    name: str, student: Function, model: PreTrainedModel | None, reference: Reference | None
+) -> Found | None:
+    """Run the model with the function; None if the model has no use for it."""
+    calls = 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return student(*args)
+
+    if model is None:
+        model = _embedded()
+    if reference is None:
+        reference = _its_reference() if model is _embedded() else _own_reference(model)
+    inputs: dict[str, Any] = {**reference.inputs}
+    stages: dict[str, Array] = {}
+    try:
+        with swap(**{name: counted}):
+            model(**inputs, trace=stages)
+    except (Exception, SystemExit) as error:
+        if not calls:
+            raise  # the reference does not fit the model
+        stage = stage_of(error) if isinstance(error, Exception) else None
+        return Found(MODEL, f"in {MODEL}, {in_words(error)}", stage)
+    if not calls:
+        return None
+    for stage, axes in model.stage_axes().items():
+        # of an operation that is swapped whole, the stages within it are not there
+        if stage in stages and stage in reference.stages:
+            real = real_places(axes, reference.real_tokens())
+            if not _agree(stages[stage], reference.stages[stage], real):
+                return Found(MODEL, f"its numbers are wrong in {MODEL}, though not alone", stage)
+    return Found(MODEL)
+
+
+def _agree(ours: Array, theirs: Array, real: NDArray[np.bool_]) -> bool:
+    """Compare two stages where tokens are real, by the bar of ``verify``."""
+    if ours.shape != theirs.shape:
+        return False
+    real = np.broadcast_to(real, ours.shape)
+    return bool(np.allclose(ours[real], theirs[real], rtol=RTOL, atol=ATOL))
+
+
+@cache
+def _embedded() -> BertModel:
+    return BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+
+
+@cache
+def _its_reference() -> Reference:
+    return Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
+
+
+def _own_reference(model: PreTrainedModel) -> Reference:
+    """Return what the model computes itself, on ids drawn at random, of two lengths."""
+    shape = (2, min(9, model.config.max_position_embeddings))
+    ids = np.random.default_rng(0).integers(0, model.config.vocab_size, shape)
+    mask = np.ones(shape, np.int64)
+    mask[1, shape[1] // 2 + 1 :] = 0
+    stages: dict[str, Any] = {}
+    model(ids, mask, trace=stages)
+    return Reference({"input_ids": ids, "attention_mask": mask}, stages)
