@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 
 class Finding(Protocol):
-    """One stage. An error is None where there is none to tell; it may be 0, NaN or infinite."""
+    """One stage. An error is None where there is none to tell; it may be 0, NaN or infinite.
+
+    excess: how many times the floor is added. after: the last known stage before it.
+    """
 
     @property
     def stage(self) -> str: ...  # noqa: D102
@@ -21,9 +24,15 @@ class Finding(Protocol):
     @property
     def floor(self) -> float | None: ...  # noqa: D102
     @property
+    def excess(self) -> float | None: ...  # noqa: D102
+    @property
     def cause(self) -> str | None: ...  # noqa: D102
     @property
     def after(self) -> str | None: ...  # noqa: D102
+    @property
+    def detail(self) -> str: ...  # noqa: D102
+    @property
+    def is_fault(self) -> bool: ...  # noqa: D102
 
 
 class Findings(Protocol):
@@ -46,8 +55,8 @@ class Findings(Protocol):
 
 
 def faults(report: Findings) -> list[Finding]:
-    """Return the rows that are not OK, in network order."""
-    return [row for row in report.rows if row.status != "OK"]
+    """Return the rows where something is wrong, not before them, in network order."""
+    return [row for row in report.rows if row.is_fault]
 
 
 def about(report: Findings) -> Iterator[str]:
@@ -97,24 +106,27 @@ def number(value: float | None) -> str:
 
 def times(row: Finding) -> str:
     """Write how many times the floor a stage adds, in at most seven characters."""
-    if row.added is None or row.floor is None or not math.isfinite(row.added):
-        return "-"
-    if row.floor == 0 or not math.isfinite(row.floor):
-        return "0" if row.added == 0 else "-"
-    ratio = row.added / row.floor
+    ratio = row.excess
+    if ratio is None or not math.isfinite(ratio):
+        return number(ratio)
     return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.0e}"
 
 
 def reasons(row: Finding) -> Iterator[str]:
-    """Tell in short sentences why a row is not OK."""
-    if times(row) != "-":
-        yield f"It adds {number(row.added)}, {times(row)} times the floor of {number(row.floor)}."
-    elif row.added is not None:
-        yield f"It adds {number(row.added)}; the floor is {number(row.floor)}."
+    """Tell in short sentences what is wrong with a row."""
+    if row.status == "FAULT":
+        over = f"{times(row)} times the floor of {number(row.floor)}"
+        yield f"It adds {number(row.added)}, {over}."
     if row.after is not None:
         yield f"The fault lies after {visible(row.after)}."
     if row.cause is not None:
-        what = "Probable cause: " if row.status == "FAULT" else ""
-        yield f"{what}{visible(row.cause).rstrip('.')}."
-    elif row.status == "FAULT":
-        yield "The cause is not known."
+        yield f"Probable cause: {_sentence(row.cause.removeprefix(f'{row.stage}: '))}"
+        return
+    if row.detail:
+        yield _sentence(row.detail)
+    if row.status == "FAULT":
+        yield "No known variation explains it."
+
+
+def _sentence(text: str) -> str:
+    return f"{visible(text).rstrip('.')}."

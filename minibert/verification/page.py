@@ -118,7 +118,7 @@ def _line_key(name: str) -> str:
 
 def _band_key(factor: float) -> str:
     band = '<path class="band" d="M0 0H36V14H0z"/>'
-    return _key(band, f"no fault: up to {factor:g} times the floor")
+    return _key(band, f"up to {factor:g} times the floor")
 
 
 def _key(drawing: str, meaning: str) -> str:
@@ -136,7 +136,7 @@ def _table(report: Findings) -> str:
 
 def _row(row: Finding) -> str:
     cells = [_text(row.status), *(number(getattr(row, name)) for name in FIGURES), times(row)]
-    kind = "" if row.status == "OK" else ' class="bad"'
+    kind = ' class="bad"' if row.is_fault else ""
     stage = f'<th scope="row"><code>{_name(row.stage)}</code></th>'
     return f"<tr{kind}>{stage}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

@@ -113,7 +113,7 @@ def _runs(values: Sequence[float | None], frame: Frame) -> Iterator[list[Point]]
 
 
 def _band(rows: Sequence[Finding], factor: float, frame: Frame) -> Iterator[str]:
-    """Shade what is no fault: up to the factor times the floor."""
+    """Shade what rounding may do: up to the factor times the floor."""
     tops = [row.floor and row.floor * factor for row in rows]
     half = frame.step / 2
     for run in _runs(tops, frame):
@@ -133,8 +133,7 @@ def _line(name: str, rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
     marks = [
         LINES[name][0](frame.x(i), frame.y(value))
         for i, value in enumerate(values)
-        if value is not None
-        and (i % every == first or rows[i].status != "OK" or not has_height(value))
+        if value is not None and (i % every == first or rows[i].is_fault or not has_height(value))
     ]
     if marks:
         yield f'<path class="mark {name}" d="{"".join(marks)}"/>'
@@ -144,7 +143,7 @@ def _flags(rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
     """Give the faults the numbers of their list, where there is room."""
     free, count = 0.0, 0
     for i, row in enumerate(rows):
-        if row.status == "OK":
+        if not row.is_fault:
             continue
         count += 1
         x = frame.x(i)

@@ -68,7 +68,7 @@ def _line(row: Finding, name: str, width: int, colour: bool) -> Iterator[str]:
     yield from above  # a name that is too long has lines of its own
     figures = [number(getattr(row, figure)) for figure in FIGURES]
     line = f"{last:{width}}{_figures(visible(row.status)[:9], *figures, times(row))}"
-    yield line if row.status == "OK" else _paint(line, False, colour)
+    yield _paint(line, False, colour) if row.is_fault else line
 
 
 def _faults(report: Findings, colour: bool) -> Iterator[str]:

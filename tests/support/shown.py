@@ -21,6 +21,16 @@ class Row:
     floor: float | None = 1e-7
     cause: str | None = None
     after: str | None = None
+    detail: str = ""
+    excess: float | None = None
+
+    def __post_init__(self):
+        if self.added is not None and self.floor:
+            self.excess = self.added / self.floor
+
+    @property
+    def is_fault(self):
+        return self.status not in ("OK", "INHERITED")
 
 
 @dataclass
@@ -53,7 +63,7 @@ def realistic(num_hidden_layers: int = 8) -> Report:
             added = 10 ** draw.uniform(-4.2, -3.4)
         inherited = float(np.hypot(inherited * draw.uniform(0.93, 1.04), added))
         cause = CAUSES.get(stage)
-        status = "FAULT" if cause else "OK"
+        status = "FAULT" if cause else "INHERITED" if inherited > 20 * floor else "OK"
         rows.append(Row(stage, status, inherited, added, floor, cause))
     return Report(
         rows,
@@ -94,7 +104,7 @@ EVIL = "<img src=x onerror=alert(1)>&\"'</style></script>"
 
 def evil():
     """Every text that a report carries, from a stranger."""
-    rows = [Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL), Row(f"layer.0.{EVIL}", "FAULT")]
+    rows = [Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL, EVIL), Row(f"layer.0.{EVIL}", "FAULT", detail=EVIL)]
     return Report(
         rows,
         ok=False,

@@ -40,6 +40,7 @@ def test_colour_adds_nothing_but_colour(report):
 
 def test_a_terminal_obeys_nobody():
     rows = [Row("\x1b[2Ja\u202eb", "\x1b[8m", cause="\x07", after="\x1b[1m")]
+    rows += [Row("pooler", "FAULT", detail="\x1b[1m")]
     sides = {"model": "\x1b[2J", "reference": {"tools": "\x1b[2J"}, "real_tokens": "\x1b[2J"}
     shown = table(Report(rows, verdict="\x1b]0;x\x07", precision="\x1b[2J", provenance=sides))
     assert all(c.isprintable() or c == "\n" for c in shown)
@@ -50,7 +51,7 @@ def test_statuses_are_words_and_the_verdict_is_last():
     stages = [line.split() for line in lines if re.match(r"(embeddings|layer|pooler)", line)]
     assert [words[0] for words in stages] == [row.stage for row in realistic().rows]
     assert [words[1] for words in stages].count("FAULT") == 2
-    assert {words[1] for words in stages} == {"OK", "FAULT"}
+    assert {words[1] for words in stages} == {"OK", "FAULT", "INHERITED"}
     assert lines[-1] == realistic().verdict
 
 
@@ -59,10 +60,21 @@ def test_why_and_where():
     assert "It adds 1.0e-03, 10,000 times the floor of 1.0e-07." in shown
     assert "Probable cause: because because" in shown
     assert "The fault lies after" in shown
-    unknown = table(Report([Row("pooler", "FAULT")], ok=False))
-    assert "The cause is not known" in unknown
-    assert "ours is (2, 3)" in table(Report([Row("pooler", "SHAPE", None, cause="ours is (2, 3)")]))
-    assert "Probable" not in table(Report([Row("pooler", "SHAPE", None, cause="ours is (2, 3)")]))
+    unknown = table(Report([Row("pooler", "FAULT", detail="found out")], ok=False))
+    assert "found out. No known variation explains it." in " ".join(unknown.split())
+    odd = table(Report([Row("pooler", "SHAPE", None, None, None, detail="(2, 3) and (3, 2)")]))
+    assert "1. SHAPE pooler\n   (2, 3) and (3, 2).\n" in odd
+
+
+def test_a_cause_does_not_repeat_the_stage():
+    shown = table(Report([Row("pooler", "FAULT", cause="pooler: the tanh is missing")]))
+    assert "Probable cause: the tanh is missing." in shown
+
+
+def test_what_is_inherited_is_no_fault():
+    shown = table(Report([Row("pooler", "INHERITED", 1e-3)]), colour=True)
+    assert "1. INHERITED" not in shown
+    assert "\npooler  INHERITED" in shown
 
 
 def test_a_long_name_is_whole():
@@ -100,22 +112,19 @@ def test_numbers(value, text):
 
 
 @pytest.mark.parametrize(
-    ("added", "floor", "text"),
+    ("excess", "text"),
     [
-        (3e-7, 1e-7, "3.0"),
-        (4e-4, 1e-7, "4,000"),
-        (1.0, 1e-7, "1e+07"),
-        (0.0, 0.0, "0"),
-        (1e-7, 0.0, "-"),
-        (math.nan, 1e-7, "-"),
-        (math.inf, 1e-7, "-"),
-        (1e-7, math.inf, "-"),
-        (None, 1e-7, "-"),
-        (1e-7, None, "-"),
+        (None, "-"),
+        (0.0, "0.0"),
+        (3.04, "3.0"),
+        (4000, "4,000"),
+        (1e7, "1e+07"),
+        (math.inf, "inf"),
+        (math.nan, "NaN"),
     ],
 )
-def test_times_the_floor(added, floor, text):
-    assert times(Row("pooler", added=added, floor=floor)) == text
+def test_times_the_floor(excess, text):
+    assert times(Row("pooler", added=None, excess=excess)) == text
 
 
 @pytest.mark.parametrize("text", ["a b", "##été", "語", EVIL])
