@@ -114,17 +114,16 @@ def times(row: Finding) -> str:
 
 def reasons(row: Finding) -> Iterator[str]:
     """Tell in short sentences what is wrong with a row."""
-    if row.status == "FAULT":
+    if row.detail:
+        yield _sentence(row.detail[0].upper() + row.detail[1:])
+    elif row.status == "FAULT":
         over = f"{times(row)} times the floor of {number(row.floor)}"
         yield f"It adds {number(row.added)}, {over}."
     if row.after is not None:
         yield f"The fault lies after {visible(row.after)}."
     if row.cause is not None:
         yield f"Probable cause: {_sentence(row.cause.removeprefix(f'{row.stage}: '))}"
-        return
-    if row.detail:
-        yield _sentence(row.detail)
-    if row.status == "FAULT":
+    elif row.status == "FAULT":
         yield "No known variation explains it."
 
 

@@ -1,6 +1,7 @@
 """A heat map over tokens: each token in its place in the text, darker the larger its error."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
@@ -17,6 +18,20 @@ MAX_STAGES = 8
 MAX_TOKENS = 600  # of one stage; more is no longer a map
 
 Texts = Sequence[Sequence[str]]
+
+
+def token_texts(folder: str | os.PathLike[str], ids: NDArray[Any]) -> list[list[str]] | None:
+    """Return the token of each id, (B, T); None if the checkpoint's tokenizer does not know them.
+
+    A checkpoint without a tokenizer is no mistake: the columns are numbered then.
+    """
+    from minibert.tokenizers.bert import BertTokenizer  # few need it, and all would wait for it
+
+    try:
+        tokenizer = BertTokenizer.from_pretrained(folder)
+        return [list(tokenizer.convert_ids_to_tokens(row)) for row in ids]
+    except (OSError, ValueError):
+        return None
 
 
 def heat_maps(report: Findings, tokens: Texts | None, stages: Sequence[str] | None) -> str:
@@ -46,7 +61,7 @@ def _largest(errors: NDArray[Any]) -> float:
 def _block(name: str, values: NDArray[Any], tokens: Texts | None, is_open: bool) -> str:
     errors = np.asarray(values, dtype=np.float64)
     shown = _worst_sequences(errors)
-    largest = number(_largest(errors)) if shown else "-"
+    largest = f"<b>{number(_largest(errors))}</b>" if shown else "-"
     scale = _Scale(errors)
     parts = [
         f"<details{' open' if is_open else ''}>",

@@ -104,7 +104,10 @@ EVIL = "<img src=x onerror=alert(1)>&\"'</style></script>"
 
 def evil():
     """Every text that a report carries, from a stranger."""
-    rows = [Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL, EVIL), Row(f"layer.0.{EVIL}", "FAULT", detail=EVIL)]
+    rows = [
+        Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL, EVIL),
+        Row(f"layer.0.{EVIL}", "FAULT", detail=EVIL),
+    ]
     return Report(
         rows,
         ok=False,

@@ -1,10 +1,12 @@
 import re
+import shutil
 
 import numpy as np
 import pytest
 from shown import Report, Row, realistic
 
-from minibert.verification.heat import LEVELS, MAX_STAGES, MAX_TOKENS, heat_maps
+from minibert import EMBEDDED_CHECKPOINT
+from minibert.verification.heat import LEVELS, MAX_STAGES, MAX_TOKENS, heat_maps, token_texts
 
 NAN, INF = float("nan"), float("inf")
 
@@ -96,3 +98,13 @@ def test_a_long_sequence_is_cut():
     text = shown(np.ones((1, MAX_TOKENS + 7)))
     assert len(chips(text)) == MAX_TOKENS
     assert "and 7 more" in text
+
+
+def test_the_texts_of_tokens_are_those_of_the_tokenizer(tmp_path):
+    ids = np.array([[2, 5, 3], [2, 3, 0]])
+    texts = token_texts(EMBEDDED_CHECKPOINT, ids)
+    vocabulary = (EMBEDDED_CHECKPOINT / "vocab.txt").read_text().split()
+    assert texts == [[vocabulary[i] for i in row] for row in ids]
+    assert token_texts(EMBEDDED_CHECKPOINT, ids + 10**6) is None
+    shutil.copy(EMBEDDED_CHECKPOINT / "config.json", tmp_path)
+    assert token_texts(tmp_path, ids) is None

@@ -61,7 +61,8 @@ def test_why_and_where():
     assert "Probable cause: because because" in shown
     assert "The fault lies after" in shown
     unknown = table(Report([Row("pooler", "FAULT", detail="found out")], ok=False))
-    assert "found out. No known variation explains it." in " ".join(unknown.split())
+    assert "Found out. No known variation explains it." in " ".join(unknown.split())
+    assert "It adds" not in unknown
     odd = table(Report([Row("pooler", "SHAPE", None, None, None, detail="(2, 3) and (3, 2)")]))
     assert "1. SHAPE pooler\n   (2, 3) and (3, 2).\n" in odd
 
