@@ -6,6 +6,7 @@ stranger's file: each text goes through ``_text``.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -68,8 +69,8 @@ def _text(value: object) -> str:
 
 
 def _name(text: str) -> str:
-    """Write names so that a narrow screen breaks them after dots and underscores."""
-    return _text(text).replace(".", ".<wbr>").replace("_", "_<wbr>")
+    """Write names so that a narrow screen breaks them after dots and underscores, 1.5 never."""
+    return re.sub(r"([._])(?=[^\W\d])", r"\1<wbr>", _text(text))
 
 
 def _body(report: Findings, tokens: Texts | None, stages: Sequence[str] | None, level: int) -> str:

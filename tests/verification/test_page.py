@@ -128,6 +128,12 @@ def test_a_value_without_end_is_cut():
     assert "and 8000 more letters" in page(report)
 
 
+def test_names_break_and_numbers_do_not():
+    shown = page(Report([Row("layer.0.feed_forward")], verdict="OK: layer.0 adds 1.5e-07"))
+    assert "<code>layer.0.<wbr>feed_<wbr>forward</code>" in shown
+    assert "layer.0 adds 1.5e-07</h1>" in shown
+
+
 def test_a_fragment_is_a_part_of_a_page_with_its_own_style():
     shown = fragment(realistic())
     assert not {"html", "head", "body", "main", "title", "meta", "h1"} & (
