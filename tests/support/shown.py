@@ -1,0 +1,119 @@
+"""Reports that no model made, for what shows a report."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minibert.trace import stage_axes
+
+TEXT = """[CLS] the quick brown fox jump ##s over the lazy dog near the old riverbank , and no
+##body seem ##ed to notice that it had already done so twice before break ##fast . [SEP]"""
+WORDS = TEXT.split()
+
+
+@dataclass
+class Row:
+    stage: str
+    status: str = "OK"
+    accumulated: float | None = 1e-7
+    added: float | None = 1e-7
+    floor: float | None = 1e-7
+    cause: str | None = None
+    after: str | None = None
+    detail: str = ""
+    excess: float | None = None
+
+    def __post_init__(self):
+        if self.added is not None and self.floor:
+            self.excess = self.added / self.floor
+
+    @property
+    def is_fault(self):
+        return self.status not in ("OK", "INHERITED")
+
+
+@dataclass
+class Report:
+    rows: list[Row]
+    ok: bool = True
+    verdict: str = "OK: all stages agree"
+    precision: str = "float32"
+    factor: float = 8.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    token_errors: dict[str, Any] = field(default_factory=dict)
+    tokens: list[list[str]] | None = None
+
+
+CAUSES = {
+    "layer.2.feed_forward.activation": "the reference agrees with gelu_new (tanh), this model uses "
+    "gelu (erf)",
+    "layer.5.attention": "the reference agrees with layer_norm_eps 1e-05, this model uses 1e-12",
+}
+
+
+def realistic(num_hidden_layers: int = 8) -> Report:
+    """Two faults in a deep network; what they add is inherited by all that follows."""
+    draw = np.random.default_rng(0)
+    rows, inherited = [], 0.0
+    for stage in stage_axes(num_hidden_layers):
+        floor = 10 ** draw.uniform(-7.4, -6.6)
+        added = floor * draw.uniform(0.6, 1.6)
+        if stage in CAUSES:
+            added = 10 ** draw.uniform(-4.2, -3.4)
+        inherited = float(np.hypot(inherited * draw.uniform(0.93, 1.04), added))
+        cause = CAUSES.get(stage)
+        status = "FAULT" if cause else "INHERITED" if inherited > 20 * floor else "OK"
+        rows.append(Row(stage, status, inherited, added, floor, cause))
+    return Report(
+        rows,
+        ok=False,
+        verdict=f"FAULT: 2 of {len(rows)} stages, the first is layer.2.feed_forward.activation",
+        provenance=PROVENANCE,
+        token_errors={row.stage: token_errors(draw, row.accumulated) for row in rows},
+        tokens=[WORDS, WORDS[:9]],
+    )
+
+
+def token_errors(draw, size):
+    """Errors of two sequences, the second one shorter."""
+    errors = size * 10 ** draw.uniform(-1.5, 0.7, (2, len(WORDS)))
+    errors[1, 9:] = np.nan
+    return errors
+
+
+PROVENANCE = {
+    "model": "BertModel(8 layers, hidden 384, 12 heads, 22,713,216 parameters, float32)",
+    "files": ["all-MiniLM-L6-v2/model.safetensors"],
+    "checkpoint_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "real_tokens": 43,
+    "reference": {
+        "tools": "transformers 5.23.0, torch 2.13.0",
+        "dtype": "float32",
+        "attention": "eager",
+        "checkpoint": "all-MiniLM-L6-v2",
+        "checkpoint_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "training": "False",
+        "tf32": "False",
+    },
+}
+
+
+EVIL = "<img src=x onerror=alert(1)>&\"'</style></script>"
+
+
+def evil():
+    """Every text that a report carries, from a stranger."""
+    rows = [
+        Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL, EVIL),
+        Row(f"layer.0.{EVIL}", "FAULT", detail=EVIL),
+    ]
+    return Report(
+        rows,
+        ok=False,
+        verdict=EVIL,
+        precision=EVIL,
+        provenance={EVIL: EVIL, "files": [EVIL], "real_tokens": EVIL, "reference": {EVIL: EVIL}},
+        token_errors={EVIL: np.array([[1e-3, 1e-4]])},
+        tokens=[[EVIL, EVIL]],
+    )

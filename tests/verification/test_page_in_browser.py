@@ -1,0 +1,184 @@
+"""The page in a real browser: what is drawn, at the widths of a phone and of a desk."""
+
+import sys
+
+import numpy as np
+import pytest
+from browser import Browser, find_chromium
+from png import pixels
+from shown import Report, Row, evil, realistic
+
+from minibert.verification.page import fragment, page
+
+PROGRAM = find_chromium()
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None or sys.platform != "linux",
+    reason="no chromium here, so the page is not looked at: apt-get install chromium",
+)
+
+WIDTHS, SCHEMES = [360, 1280], ["light", "dark"]
+LONG = Report(
+    [Row("layer.0." + "x" * 400, "FAULT" * 9, 1e-3, 1e-3, 1e-7, "because" * 90)],
+    ok=False,
+    verdict="FAULT " + "y" * 400,
+    provenance={"k" * 200: "v" * 3000, "reference": {"k" * 200: "v" * 3000}},
+    token_errors={"layer.0." + "x" * 400: np.array([[1e-3, np.nan, 1e-4]])},
+    tokens=[["z" * 300, "", "語" * 90]],
+)
+REPORTS = {"realistic": realistic(), "200 stages": realistic(17), "evil": evil(), "long": LONG}
+
+# JavaScript, run by the debugger: the page's policy lets no script of its own run
+OVERFLOWING = """[...document.querySelectorAll('.minibert, .minibert *')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width && (box.right > innerWidth + 1 || box.left < -1);
+}).map(e => e.outerHTML.slice(0, 200))"""
+DRAWINGS = """[...document.querySelectorAll('figure > svg')].map(e => {
+    const box = e.getBoundingClientRect(), letters = parseFloat(getComputedStyle(e).fontSize);
+    return [e.getAttribute('class'), box.width, box.height,
+            letters * box.width / e.viewBox.baseVal.width];
+}).filter(drawing => drawing[1])"""
+COLOURS = """[...new Set([...document.querySelectorAll('main, main *')].filter(e =>
+    !e.closest('svg') && [...e.childNodes].some(n => n.nodeType == 3 && n.data.trim())
+).map(e => {
+    let ground = e;
+    while (getComputedStyle(ground).backgroundColor == 'rgba(0, 0, 0, 0)')
+        ground = ground.parentElement;
+    return getComputedStyle(e).color + ' on ' + getComputedStyle(ground).backgroundColor;
+}))]"""
+GROUND = "getComputedStyle(document.querySelector('%s')).backgroundColor"
+SHADES = """[...document.querySelector('.tokens').querySelectorAll('span')].map(e => {
+    const box = e.getBoundingClientRect();
+    return [box.x + scrollX + 3, box.y + scrollY + box.height / 2];
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    def show(text, width=360, scheme="light", sight="none"):
+        path = tmp_path / "page.html"
+        path.write_text(text, encoding="utf-8")
+        browser.open(path.as_uri(), width, scheme, sight)
+
+    return show
+
+
+def colour(text):
+    return np.array([int(number) for number in text.strip("rgba()").split(",")[:3]])
+
+
+def contrast(one, other):
+    linear = []
+    for rgb in (one, other):
+        share = rgb / 255
+        curve = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        linear.append(float(curve @ [0.2126, 0.7152, 0.0722]))
+    return (max(linear) + 0.05) / (min(linear) + 0.05)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", REPORTS)
+def test_nothing_is_wider_than_the_screen(browser, show, name, width):
+    show(page(REPORTS[name], REPORTS[name].tokens), width)
+    assert browser.value("innerWidth") == width
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value(OVERFLOWING) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_fragment_fits_as_well(browser, show, width):
+    host = '<!DOCTYPE html><meta name="viewport" content="width=device-width"><body>'
+    show(host + fragment(realistic(), realistic().tokens), width)
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert len(browser.value(DRAWINGS)) == 1
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_browser_loads_one_file_and_has_nothing_to_complain_of(browser, show, name):
+    show(page(REPORTS[name], REPORTS[name].tokens))
+    requests = [e for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    complaints = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    assert len(requests) == 1
+    assert [e for e in browser.events if e.get("method") in complaints] == []
+    assert browser.value("document.compatMode") == "CSS1Compat"
+
+
+def test_the_policy_stops_scripts_and_pictures(browser, show):
+    evil = "<script>document.title = 'obeyed'</script><img src='http://127.0.0.1:9/x.png'>"
+    styled = "<p id=styled style='color: rgb(1, 2, 3)'>x</p><style>#styled { top: 5px }</style>"
+    show(page(realistic()).replace("</main>", evil + styled + "</main>"))
+    assert browser.value("document.title").startswith("FAULT")
+    style = browser.value("(s => [s.color, s.top])(getComputedStyle(styled))")
+    assert style[0] != "rgb(1, 2, 3)"
+    assert style[1] != "5px"
+    blocked = [e for e in browser.events if e.get("method") == "Network.loadingFailed"]
+    sent = [e for e in browser.events if e.get("method") == "Network.responseReceived"]
+    assert {e["params"].get("blockedReason") for e in blocked} <= {"csp"}
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(("width", "kind"), [(360, "narrow"), (1280, "wide")])
+def test_one_drawing_is_shown_and_its_letters_are_large_enough(browser, show, width, kind):
+    show(page(realistic()), width)
+    ((shown, across, height, letters),) = browser.value(DRAWINGS)
+    assert shown == kind
+    assert across >= 0.7 * min(width, 960)
+    assert height > 300
+    assert letters >= 11
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_lines_are_really_drawn(browser, show, width, scheme):
+    show(page(realistic()), width, scheme)
+    kind = "narrow" if width == 360 else "wide"
+    picture = pixels(browser.picture(f"svg.{kind}")).astype(int)
+    grounds = (
+        "['body', 'main'].map(e => getComputedStyle(document.querySelector(e)).backgroundColor)"
+    )
+    desk, paper = map(colour, browser.value(grounds))
+    assert (desk == paper).all()
+    assert (paper.mean() > 200) == (scheme == "light")
+    assert 0.3 < (np.abs(picture - paper).max(-1) == 0).mean() < 0.9
+    for line, share in {"accumulated": 0.6, "added": 0.45, "floor": 0.35}.items():
+        stroke = f"getComputedStyle(document.querySelector('svg.{kind} .{line}')).stroke"
+        near = np.abs(picture - colour(browser.value(stroke))).max(-1) <= 24
+        assert near.any(0).mean() > share, line  # of the columns: dashes have gaps
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_all_text_stands_out_as_it_is_shown(browser, show, width, scheme):
+    show(page(realistic(), realistic().tokens), width, scheme)
+    pairs = [[colour(side) for side in text.split(" on ")] for text in browser.value(COLOURS)]
+    assert len(pairs) >= 9
+    assert min(contrast(*pair) for pair in pairs) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_shades_are_in_order_for_who_sees_no_colour(browser, show, scheme):
+    show(page(realistic()), 1280, scheme, "achromatopsia")
+    picture = pixels(browser.picture(".tokens")).astype(int)
+    left, top = browser.value(
+        "(b => [b.x + scrollX, b.y + scrollY])"
+        "(document.querySelector('.tokens').getBoundingClientRect())"
+    )
+    seen = [picture[round(y - top), round(x - left)] for x, y in browser.value(SHADES)]
+    greys = [int(rgb.mean()) for rgb in seen]
+    assert max(int(np.ptp(rgb)) for rgb in seen) <= 2  # they are grey
+    steps = np.diff(greys) * (-1 if scheme == "light" else 1)
+    assert len(greys) == 7
+    assert steps.min() >= 5
+
+
+def test_a_closed_block_opens_without_a_script(browser, show):
+    show(page(realistic()))
+    blocks = "[...document.querySelectorAll('details')].map(e => e.open)"
+    assert browser.value(blocks) == [True, False]
+    browser.value("document.querySelectorAll('summary')[1].click()")
+    assert browser.value(blocks) == [True, True]
