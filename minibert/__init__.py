@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         BertForTokenClassification,
     )
     from minibert.tokenizers import BertTokenizer
-    from minibert.verification import Reference, verify
+    from minibert.verification import Diagnosis, Reference, compare_recordings, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -58,8 +58,10 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "Diagnosis",
     "Reference",
     "__version__",
+    "compare_recordings",
     "verify",
 ]
 
@@ -68,7 +70,9 @@ _HOMES = {
     "Auto": "minibert.auto",
     "BertFor": "minibert.models.heads",
     "BertTokenizer": "minibert.tokenizers",
+    "Diagnosis": "minibert.verification",
     "Reference": "minibert.verification",
+    "compare_recordings": "minibert.verification",
     "verify": "minibert.verification",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: verify, inspect, and the tasks."""
+"""The command line: verify, compare, inspect, and the tasks."""
 
 import argparse
 import io
@@ -47,12 +47,24 @@ def _add_checks(commands: Any) -> None:
         help=f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}",
     )
     verify.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    verify.add_argument("--atol", type=float, help="absolute tolerance, default 1e-5")
-    verify.add_argument("--rtol", type=float, help="relative tolerance, default 1e-3")
-    verify.add_argument("--json", action="store_true", help="print data instead of a table")
+    _add_report_options(verify)
+    compare = commands.add_parser("compare", help="compare two recordings of the same inputs")
+    compare.set_defaults(command=_compare)
+    compare.add_argument("first", metavar="A", help="a reference file")
+    compare.add_argument("second", metavar="B", help="another")
+    about = "a checkpoint with their weights: it shows which side is wrong, and where"
+    compare.add_argument("--model", type=Path, metavar="FOLDER", help=about)
+    _add_report_options(compare)
     inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
     inspect.set_defaults(command=_inspect)
     inspect.add_argument("folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT)
+
+
+def _add_report_options(parser: Any) -> None:
+    about = "require |ours - theirs| <= atol + rtol * |theirs| too; default"
+    parser.add_argument("--atol", type=float, help=f"{about} 1e-5 if rtol is given")
+    parser.add_argument("--rtol", type=float, help=f"{about} 1e-3 if atol is given")
+    parser.add_argument("--json", action="store_true", help="print data instead of a table")
 
 
 def _add_tasks(commands: Any) -> None:
@@ -92,9 +104,19 @@ def _verify(options: argparse.Namespace) -> int:
 
     reference = Reference.load(_reference_path(options.folder, options.reference))
     model = BertModel.from_pretrained(options.folder, dtype=options.dtype)
-    given = {"atol": options.atol, "rtol": options.rtol}
-    tolerance = {name: value for name, value in given.items() if value is not None}
-    report = verify(model, reference, **tolerance)
+    return _report(verify(model, reference, options.atol, options.rtol), options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from minibert.models.bert import BertModel
+    from minibert.verification import Reference, compare_recordings
+
+    first, second = Reference.load(options.first), Reference.load(options.second)
+    model = BertModel.from_pretrained(options.model) if options.model else None
+    return _report(compare_recordings(first, second, model, options.atol, options.rtol), options)
+
+
+def _report(report: Any, options: argparse.Namespace) -> int:
     print(json.dumps(report.to_dict(), indent=2) if options.json else report)
     return 0 if report.ok else 1
 
