@@ -12,7 +12,7 @@ from minibert.functions import Array
 from minibert.verification.compare import real_places
 from minibert.verification.graph import Graph, Pass
 from minibert.verification.packing import Value, pack, unpack
-from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grid
+from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,15 @@ class Examination:
         Numbers with float64's digits may come from operations in float32. So do these, if hardly
         any stage is nearer to float64 than float32's rounding is.
         """
-        grids = {name: grid(self.stages[name][self.places(name)]) for name in self.measures}
+        found = grids({x: self.stages[x][self.places(x)] for x in self.measures})
         ratios = [
             measure.added.mean / measure.rounding.mean
             for name, measure in self.measures.items()
-            if grids[name] is FLOAT64 and measure.rounding.mean > 0
+            if found[name] is FLOAT64 and measure.rounding.mean > 0
         ]
         if ratios and np.quantile(ratios, 0.1) > 2.0**-14:  # halfway from float64 to float32
-            grids = {name: FLOAT32 if p is FLOAT64 else p for name, p in grids.items()}
-        return grids
+            found = {name: FLOAT32 if p is FLOAT64 else p for name, p in found.items()}
+        return found
 
     def excess(self, name: str) -> float:
         """Return how many times above its floor a stage's added error is."""

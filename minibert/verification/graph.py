@@ -40,7 +40,7 @@ class Place:
     @property
     def layer(self) -> Any:
         """The layer, with its arrays in this dtype."""
-        return self.graph.part(f"layers.{self.index}", self.dtype)
+        return Parts(self.graph.model.encoder.layers[self.index], self.dtype, self.graph)
 
     def other(self, index: int) -> "Place":
         """Return the same place with the arrays of another layer."""
@@ -147,13 +147,14 @@ class Graph:
         count = len(model.encoder.layers)
         operations = {**dict(_encoder(count)), **dict(_head(model, f"layer.{count - 1}"))}
         self.operations = {name: operations[name] for name in self.axes if name in operations}
-        self.part = lru_cache(maxsize=12)(self._part)
+        self.in_dtype = lru_cache(maxsize=24)(in_dtype)
 
-    def _part(self, name: str, dtype: Any) -> Any:
-        inside = name.startswith(("layers.", "embeddings.", "pooler"))
+    def part(self, name: str, dtype: Any) -> Any:
+        """Return a part of the model by its path, with its arrays in a dtype."""
+        inside = name.startswith(("embeddings.", "pooler"))
         part: Any = self.model.encoder if inside else self.model
         for step in name.split("."):
-            part = part[int(step)] if step.isdecimal() else getattr(part, step)
+            part = getattr(part, step)
         return in_dtype(part, dtype)
 
     def shape(self, stage: str) -> tuple[int, ...]:
@@ -175,6 +176,21 @@ class Graph:
         inputs, own = self.operations[stage]
         place = Place(self, dtype, layer_index(stage), value_of)
         return (run or own)(place, *(value_of(name) for name in inputs))
+
+
+class Parts:
+    """A layer whose matrices and norms are given out in a dtype, each when it is asked for."""
+
+    def __init__(self, owner: Any, dtype: Any, graph: Graph) -> None:
+        self.owner, self.dtype, self.graph = owner, dtype, graph
+
+    def __getattr__(self, name: str) -> Any:
+        part = getattr(self.owner, name)
+        if not is_dataclass(part):
+            return part
+        if any(is_dataclass(getattr(part, f.name)) for f in fields(part)):
+            return Parts(part, self.dtype, self.graph)
+        return self.graph.in_dtype(part, self.dtype)
 
 
 def layer_index(stage: str) -> int:

@@ -13,7 +13,7 @@ from minibert.verification.compare import Difference, Tolerance, real_places
 from minibert.verification.diagnosis import StageResult
 from minibert.verification.graph import layer_index
 from minibert.verification.packing import per_token
-from minibert.verification.precision import grid
+from minibert.verification.precision import grids
 
 Rows = tuple[StageResult, ...]
 
@@ -29,7 +29,7 @@ def plain_rows(
     axes = stage_axes(count) | PREDICTION_STAGES
     names = [x for x in axes if x in a and x in b]
     names += [x for x in a if x in b and x not in axes]
-    rows, tokens, precisions = [], {}, set()
+    rows, tokens, numbers = [], {}, {}
     for name in names:
         letters = _letters(axes.get(name), b[name])
         if a[name].shape != b[name].shape:
@@ -40,7 +40,8 @@ def plain_rows(
             found = Difference.of(a[name], b[name], places)
             rows.append(_row(name, found, a[name], b[name], places, tolerance))
             tokens[name] = per_token(letters, found.error, real)
-            precisions.add(grid(b[name][places]).name)
+            numbers[name] = b[name][places]
+    precisions = {precision.name for precision in grids(numbers).values()}
     return tuple(rows), tokens, " and ".join(sorted(precisions)) or "unknown"
 
 

@@ -1,5 +1,7 @@
 """Which precision a recording is in, told by its numbers."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,22 +29,37 @@ class Precision:
 
 BFLOAT16, FLOAT16 = Precision("bfloat16", 8), Precision("float16", 11)
 FLOAT32, FLOAT64 = Precision("float32", 24), Precision("float64", 53)
-FEW = 32  # so many numbers must be on a coarse grid before it is believed
+ENOUGH = 32  # different numbers that are on a grid are not there by chance
 
 
-def grid(values: Array) -> Precision:
-    """Return the coarsest format that holds all these numbers exactly.
+def grids(stages: Mapping[str, Array]) -> dict[str, Precision]:
+    """Return for each stage the coarsest format that holds all its numbers exactly.
 
-    A number of another origin is on the grid of float16 once in 8,192 times: a stage is not.
+    A float32 number is on the grid of float16 by chance once in 8,192 times: a stage is not. Of
+    a stage with few numbers the others decide, if it is on their grid.
     """
-    values = values[values != 0]
-    if values.dtype == np.float64 and (values != values.astype(np.float32)).any():
-        return FLOAT64
-    single = values.astype(np.float32)
-    if len(np.unique(single[:1000])) < FEW:
-        return FLOAT32
-    if not (np.ascontiguousarray(single).view(np.uint32) & 0xFFFF).any():
-        return BFLOAT16
-    if (single.astype(np.float16).astype(np.float32) == single).all():
-        return FLOAT16
-    return FLOAT32
+    fits = {name: list(_formats(values)) for name, values in stages.items()}
+    sure = [fits[name][0] for name, values in stages.items() if _is_enough(values)]
+    usual = Counter(sure).most_common(1)[0][0] if sure else FLOAT32
+    return {
+        name: found[0] if _is_enough(stages[name]) or usual not in found else usual
+        for name, found in fits.items()
+    }
+
+
+def _is_enough(values: Array) -> bool:
+    return len(np.unique(values[:1000])) >= ENOUGH
+
+
+def _formats(values: Array) -> Iterator[Precision]:
+    """Yield the formats that hold all these numbers, the coarsest first."""
+    with np.errstate(over="ignore"):  # what is too large for a format becomes infinite
+        single = values.astype(np.float32)
+        half = single.astype(np.float16)
+    if (single == values).all():
+        if not (np.ascontiguousarray(single).view(np.uint32) & 0xFFFF).any():
+            yield BFLOAT16
+        if (half == single).all():
+            yield FLOAT16
+        yield FLOAT32
+    yield FLOAT64

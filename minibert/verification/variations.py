@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from minibert import functions
+from minibert.checkpoint.source import open_weights
 from minibert.functions import Array
 from minibert.verification.graph import ENCODER, A, F, Place, Run, embedded, heads, merged
 from minibert.verification.packing import Packed
 
 Variation = tuple[str, Run]
+UNTIED = "cls.predictions.decoder.weight"
 Get = Callable[[Place], Any]  # finds a matrix or a norm
 
 
@@ -367,6 +369,16 @@ def _tied(at: Place, x: Array) -> Array:
     return functions.linear(x, at.part("embeddings.word"), bias)
 
 
+def _untied(at: Place, x: Array) -> Array:
+    """Use the matrix that the checkpoint holds, where the model uses the word embeddings."""
+    decoder, report = at.part("predictions.decoder"), at.graph.model.loading_report
+    unused = [name for name in report.unused if name.endswith(UNTIED)] if report else []
+    if report is None or not unused:
+        return decoder(x)  # type: ignore[no-any-return]
+    matrix = open_weights(report.files[0].parent).tensors[unused[0]].read(np.dtype(at.dtype).name)
+    return functions.linear(x, matrix, decoder.bias)
+
+
 def _siblings(name: str) -> tuple[Variation, ...]:
     """Return the matrices of a layer's query, key and value, one in place of another."""
     others = [other for other in ("query", "key", "value") if other != name]
@@ -453,6 +465,7 @@ VARIATIONS: dict[str, tuple[str, tuple[Variation, ...]]] = {
 DECODER = (
     *matrix_variations(lambda at: at.part("predictions.decoder")),
     ("the decoder tied to the word embeddings", _tied),
+    ("the checkpoint's own decoder matrix, not tied to the word embeddings", _untied),
 )
 
 
