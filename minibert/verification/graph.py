@@ -31,6 +31,7 @@ class Place:
     dtype: Any
     index: int  # of the layer; -1 outside of the layers
     input: Callable[[str], Any]  # any stage that comes before, by name
+    shorten: Callable[[Array], Array] | None = None  # what matrix products leave of a matrix
 
     @property
     def batch(self) -> Batch:
@@ -40,7 +41,7 @@ class Place:
     @property
     def layer(self) -> Any:
         """The layer, with its arrays in this dtype."""
-        return Parts(self.graph.model.encoder.layers[self.index], self.dtype, self.graph)
+        return Parts(self.graph.model.encoder.layers[self.index], self)
 
     def other(self, index: int) -> "Place":
         """Return the same place with the arrays of another layer."""
@@ -48,7 +49,17 @@ class Place:
 
     def part(self, name: str) -> Any:
         """Return a part of the model by its attribute, with its arrays in this dtype."""
-        return self.graph.part(name, self.dtype)
+        return self.shortened(self.graph.part(name, self.dtype))
+
+    def shortened(self, part: Any) -> Any:
+        """Return a part with what matrix products leave of its matrices."""
+        if self.shorten is None or not is_dataclass(part) or isinstance(part, type):
+            return part
+        changed = {f.name: getattr(part, f.name) for f in fields(part)}
+        for name, value in changed.items():
+            is_matrix = isinstance(value, np.ndarray) and value.ndim == 2
+            changed[name] = self.shorten(value) if is_matrix else self.shortened(value)
+        return replace(part, **changed)
 
     def sibling(self, name: str) -> Any:
         """Return another stage of this layer."""
@@ -181,16 +192,17 @@ class Graph:
 class Parts:
     """A layer whose matrices and norms are given out in a dtype, each when it is asked for."""
 
-    def __init__(self, owner: Any, dtype: Any, graph: Graph) -> None:
-        self.owner, self.dtype, self.graph = owner, dtype, graph
+    def __init__(self, owner: Any, place: Place) -> None:
+        self.owner, self.place = owner, place
 
     def __getattr__(self, name: str) -> Any:
-        part = getattr(self.owner, name)
+        part: Any = getattr(self.owner, name)
         if not is_dataclass(part):
             return part
         if any(is_dataclass(getattr(part, f.name)) for f in fields(part)):
-            return Parts(part, self.dtype, self.graph)
-        return self.graph.in_dtype(part, self.dtype)
+            return Parts(part, self.place)
+        found: Any = self.place.graph.in_dtype(part, self.place.dtype)  # type: ignore[arg-type]
+        return self.place.shortened(found)
 
 
 def layer_index(stage: str) -> int:

@@ -15,6 +15,7 @@ class Precision:
 
     name: str
     digits: int
+    arithmetic: int | None = None  # where matrix products keep fewer digits of their inputs
 
     @property
     def half_ulp(self) -> float:
@@ -24,11 +25,14 @@ class Precision:
     @property
     def scale(self) -> float:
         """How much more than float32 it rounds."""
-        return 2.0 ** (24 - self.digits)
+        return 2.0 ** (24 - (self.arithmetic or self.digits))
 
 
 BFLOAT16, FLOAT16 = Precision("bfloat16", 8), Precision("float16", 11)
 FLOAT32, FLOAT64 = Precision("float32", 24), Precision("float64", 53)
+#: float32 whose matrix products keep fewer digits of what they multiply, as GPUs may do.
+TF32 = Precision("TF32 (float32 with short matrix products)", 24, 11)
+SHORT = Precision("float32 with matrix products in bfloat16", 24, 8)
 ENOUGH = 32  # different numbers that are on a grid are not there by chance
 
 

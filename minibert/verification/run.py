@@ -18,6 +18,8 @@ from minibert.verification.diagnosis import Diagnosis, StageResult
 from minibert.verification.examine import Examination
 from minibert.verification.graph import Graph, Pass
 from minibert.verification.packing import per_token
+from minibert.verification.precision import FLOAT32
+from minibert.verification.products import products_in
 from minibert.verification.reference import INPUTS, Reference
 
 
@@ -138,6 +140,7 @@ class Comparison:
 
     def _judged(self, row: StageResult, name: str, side: Examination) -> StageResult:
         """Fill in what the operation adds on one side, and whether that is a fault."""
+        self._recognise(name, side)
         measure, precision = side.measures[name], side.precisions[name]
         excess, floor = side.excess(name), measure.floor(precision).largest
         if side is self.theirs:
@@ -165,6 +168,12 @@ class Comparison:
             side=side.who,
             detail=detail,
         )
+
+    def _recognise(self, name: str, side: Examination) -> None:
+        """See whether a float32 stage is beyond its floor for short matrix products only."""
+        if side.precisions[name] is FLOAT32 and side.excess(name) > FACTOR:
+            with np.errstate(all="ignore"):
+                side.precisions[name] = products_in(side, name, FACTOR) or FLOAT32
 
     def _is_far(self, row: StageResult) -> bool:
         """Tell whether rounding all the way cannot explain how far apart two stages are.

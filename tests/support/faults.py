@@ -139,6 +139,15 @@ def _is_hidden_state(name):
     return name in ("embeddings", "pooler") or (name.startswith("layer.") and name.count(".") == 1)
 
 
+def draw_inputs(config, random, size=3, length=LENGTH):
+    mask = np.ones((size, length), int)
+    mask[1:2, 2 * length // 3 :] = 0
+    types = np.zeros((size, length), int)
+    types[:, length // 2 :] = 1
+    ids = random.integers(5, config.vocab_size, (size, length))
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
 # the activation
 
 for name, words in {

@@ -4,21 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from faults import FAULTS, LENGTH, record
+from faults import FAULTS, draw_inputs, record
 from wide import WIDE
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, verify
 from minibert.models.heads import BertForPreTraining
 from minibert.threads import get_num_threads, set_num_threads
-
-
-def draw_inputs(config, random, size=3, length=LENGTH):
-    mask = np.ones((size, length), int)
-    mask[1:2, 2 * length // 3 :] = 0
-    types = np.zeros((size, length), int)
-    types[:, length // 2 :] = 1
-    ids = random.integers(5, config.vocab_size, (size, length))
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 @dataclass
