@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     )
     from minibert.swapping import SwapError, swap
     from minibert.tokenizers import BertTokenizer
-    from minibert.verification import Reference, record_checkpoint, record_model, verify
+    from minibert.verification import (
+        Diagnosis,
+        Reference,
+        compare_recordings,
+        record_checkpoint,
+        record_model,
+        verify,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -61,10 +68,12 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "Diagnosis",
     "Grade",
     "Reference",
     "SwapError",
     "__version__",
+    "compare_recordings",
     "get_num_threads",
     "grade",
     "record_checkpoint",
@@ -85,6 +94,8 @@ _HOMES = {
     "SwapError": "minibert.swapping",
     "grade": "minibert.grading",
     "swap": "minibert.swapping",
+    "Diagnosis": "minibert.verification",
+    "compare_recordings": "minibert.verification",
     "verify": "minibert.verification",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: verify, record, inspect, and the tasks."""
+"""The command line: verify, compare, record, inspect, and the tasks."""
 
 import argparse
 import io
@@ -48,9 +48,14 @@ def _add_checks(commands: Any) -> None:
         help=f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}",
     )
     verify.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    verify.add_argument("--atol", type=float, help="absolute tolerance, default 1e-5")
-    verify.add_argument("--rtol", type=float, help="relative tolerance, default 1e-3")
-    verify.add_argument("--json", action="store_true", help="print data instead of a table")
+    _add_report_options(verify)
+    compare = commands.add_parser("compare", help="compare two recordings of the same inputs")
+    compare.set_defaults(command=_compare)
+    compare.add_argument("first", metavar="A", help="a reference file")
+    compare.add_argument("second", metavar="B", help="another")
+    about = "a checkpoint with their weights: it shows which side is wrong, and where"
+    compare.add_argument("--model", type=Path, metavar="FOLDER", help=about)
+    _add_report_options(compare)
     inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
     inspect.set_defaults(command=_inspect)
     inspect.add_argument("folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT)
@@ -73,6 +78,15 @@ def _add_record(commands: Any) -> None:
         "--from", dest="source", default="minibert", choices=["minibert", "transformers"]
     )
     record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
+
+
+def _add_report_options(parser: Any) -> None:
+    about = "require |ours - theirs| <= atol + rtol * |theirs| too; default"
+    parser.add_argument("--atol", type=float, help=f"{about} 1e-5 if rtol is given")
+    parser.add_argument("--rtol", type=float, help=f"{about} 1e-3 if atol is given")
+    parser.add_argument("--json", action="store_true", help="print data instead of a table")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
+    parser.add_argument("--stages", nargs="+", help="show the errors of these by token on the page")
 
 
 def _add_tasks(commands: Any) -> None:
@@ -113,10 +127,34 @@ def _verify(options: argparse.Namespace) -> int:
     path = _reference_path(options.folder, options.reference)
     model = BertModel.from_pretrained(options.folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
-    given = {"atol": options.atol, "rtol": options.rtol}
-    tolerance = {name: value for name, value in given.items() if value is not None}
-    report = verify(model, reference, **tolerance)
-    print(json.dumps(report.to_dict(), indent=2) if options.json else report)
+    report = verify(model, reference, options.atol, options.rtol)
+    return _report(report, options, options.folder, reference.inputs)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from minibert.models.bert import BertModel
+    from minibert.verification import Reference, compare_recordings
+
+    first, second = Reference.load(options.first), Reference.load(options.second)
+    model = BertModel.from_pretrained(options.model) if options.model else None
+    report = compare_recordings(first, second, model, options.atol, options.rtol)
+    return _report(report, options, options.model, first.inputs)
+
+
+def _report(report: Any, options: argparse.Namespace, folder: Any, inputs: Any) -> int:
+    from minibert.verification.terminal import table, wants_colour
+
+    if options.html:
+        from minibert.verification.heat import token_texts
+        from minibert.verification.page import page
+
+        ids = inputs.get("input_ids")
+        tokens = token_texts(folder, ids) if folder and ids is not None and ids.ndim == 2 else None
+        write_whole(options.html, page(report, tokens, options.stages).encode())
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        print(table(report, wants_colour(sys.stdout)))
     return 0 if report.ok else 1
 
 

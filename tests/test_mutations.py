@@ -122,7 +122,13 @@ def no_norm_after_the_embeddings(monkeypatch, model):
 
 @mutation("layer.1.attention")
 def no_norm_after_attention_in_layer_1(monkeypatch, model):
-    change(model, 1, attention__norm=lambda x: x)
+    norm = model.layers[1].attention.norm
+    change(model, 1, attention__norm=NoNorm(norm.weight, norm.bias, norm.eps))
+
+
+class NoNorm(layers.LayerNorm):
+    def __call__(self, x):
+        return x
 
 
 @mutation("layer.0")

@@ -1,4 +1,4 @@
-"""The one comparer: for tests, notebooks, exercises and the command line."""
+"""How two arrays differ, where tokens are real; and how much they may."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,82 +25,43 @@ class Tolerance:
     def __str__(self) -> str:
         return f"|ours - theirs| <= {self.atol:g} + {self.rtol:g} * |theirs|"
 
-
-@dataclass(frozen=True)
-class Row:
-    """How one stage compares. Errors are None where there is nothing to subtract.
-
-    status: OK, DIFF (beyond the tolerance), SHAPE (another shape), MISSING (the model has no such
-    stage), NONFINITE (NaN or infinity on either side).
-    """
-
-    stage: str
-    status: str
-    max_abs: float | None = None
-    max_rel: float | None = None  # where the reference is not 0
-    mean_abs: float | None = None
-    worst: tuple[int, ...] | None = None  # where max_abs is
-    ours: float | None = None  # there
-    theirs: float | None = None  # there
-    outside: int | None = None  # how many numbers are beyond the tolerance
-    compared: int = 0  # how many numbers were compared
-    detail: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the stage agrees."""
-        return self.status == "OK"
+    def allows(self, ours: Array, theirs: Array) -> NDArray[np.bool_]:
+        """Tell of each number whether it is close enough; NaN and infinities never are."""
+        a, b = ours.astype(np.float64), theirs.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            close: NDArray[np.bool_] = np.abs(a - b) <= self.atol + self.rtol * np.abs(b)
+        return close & np.isfinite(a) & np.isfinite(b)
 
 
-def compare(
-    stage: str,
-    ours: Array | None,
-    theirs: Array,
-    real: NDArray[np.bool_],
-    tolerance: Tolerance,
-) -> Row:
-    """Compare one stage where ``real``, which broadcasts to its shape, is True."""
-    if ours is None:
-        return Row(stage, "MISSING", detail="the model has no stage of this name")
-    if ours.shape != theirs.shape:
-        return Row(stage, "SHAPE", detail=f"ours is {ours.shape}, theirs {theirs.shape}")
-    real = np.broadcast_to(real, theirs.shape)
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    finite = np.isfinite(a) & np.isfinite(b)
-    if not finite[real].all():
-        place = tuple(np.argwhere(real & ~finite)[0].tolist())
-        count = int((real & ~finite).sum())
-        return Row(
-            stage,
-            "NONFINITE",
-            worst=place,
-            ours=float(a[place]),
-            theirs=float(b[place]),
-            outside=count,
-            compared=int(real.sum()),
-            detail=f"{count} numbers are NaN or infinite",
-        )
-    return _measure(stage, a, b, real, tolerance)
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """|ours - theirs| in float64, NaN where tokens are not real; and where it is largest."""
 
+    error: Array
+    largest: float
+    worst: tuple[int, ...]
+    ours: float
+    theirs: float
 
-def _measure(stage: str, a: Any, b: Any, real: NDArray[np.bool_], tolerance: Tolerance) -> Row:
-    error = np.where(real, np.abs(a - b), 0)
-    size = np.abs(b)
-    within = error <= tolerance.atol + tolerance.rtol * size
-    relative = error[real & (size > 0)] / size[real & (size > 0)]
-    worst = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
-    return Row(
-        stage,
-        "OK" if within[real].all() else "DIFF",
-        max_abs=float(error[worst]),
-        max_rel=float(relative.max(initial=0)),
-        mean_abs=float(error[real].mean()),
-        worst=worst,
-        ours=float(a[worst]),
-        theirs=float(b[worst]),
-        outside=int((real & ~within).sum()),
-        compared=int(real.sum()),
-    )
+    @classmethod
+    def of(cls, ours: Array, theirs: Array, real: NDArray[np.bool_]) -> "Difference":
+        """Compare where ``real``, of the same shape, is True; what is not finite is worst."""
+        a, b = ours.astype(np.float64), theirs.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            error = np.where(real, np.abs(a - b), np.nan)
+        odd = real & ~(np.isfinite(a) & np.isfinite(b))
+        size = np.where(odd, np.inf, np.where(real, error, -1))
+        place = tuple(int(i) for i in np.unravel_index(size.argmax(), size.shape))
+        return cls(error, float(error[place]), place, float(a[place]), float(b[place]))
+
+    def fields(self) -> dict[str, Any]:
+        """Return what a StageResult takes of it."""
+        return {
+            "accumulated": self.largest,
+            "worst": self.worst,
+            "ours": self.ours,
+            "theirs": self.theirs,
+        }
 
 
 def real_places(axes: str, real: NDArray[np.bool_]) -> NDArray[np.bool_]:

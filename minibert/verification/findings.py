@@ -47,6 +47,8 @@ class Findings(Protocol):
     @property
     def factor(self) -> float: ...  # noqa: D102
     @property
+    def tolerance(self) -> object | None: ...  # noqa: D102
+    @property
     def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
     @property
     def rows(self) -> Sequence[Finding]: ...  # noqa: D102
@@ -67,6 +69,8 @@ def about(report: Findings) -> Iterator[str]:
         f"A stage is at fault if it adds more than {report.factor:g} times the floor, "
         "which is what rounding alone does there."
     )
+    if report.tolerance is not None:
+        yield f"Besides, {report.tolerance} is required."
     yield _same_files(report)
 
 

@@ -1,4 +1,4 @@
-"""The report as a table of at most 80 columns, in colour where a terminal shows it."""
+"""The report as a table of at most 80 columns but for the last line, the verdict."""
 
 import os
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ def table(report: Findings, colour: bool = False) -> str:
 
     Colour says nothing that the words do not say.
     """
-    verdict = wrap(visible(report.verdict), WIDTH)
+    verdict = _paint(visible(report.verdict), report.ok, colour)  # a line, for whoever reads one
     parts = [*_head(report), "", *_stages(report, colour), "", *_faults(report, colour)]
-    return "\n".join([*parts, *(_paint(line, report.ok, colour) for line in verdict)])
+    return "\n".join([*parts, verdict])
 
 
 def _head(report: Findings) -> Iterator[str]:

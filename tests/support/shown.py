@@ -40,6 +40,7 @@ class Report:
     verdict: str = "OK: all stages agree"
     precision: str = "float32"
     factor: float = 8.0
+    tolerance: Any = None
     provenance: dict[str, Any] = field(default_factory=dict)
     token_errors: dict[str, Any] = field(default_factory=dict)
     tokens: list[list[str]] | None = None

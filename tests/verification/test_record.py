@@ -29,7 +29,9 @@ from minibert.verification.hooks import ENCODER_PLACES
 def test_what_we_record_we_verify(tmp_path, model, reference):
     record_checkpoint(WIDE, reference.inputs).save(tmp_path / "r")
     found = Reference.load(tmp_path / "r")
-    assert verify(model, found).verdict == "OK: all 27 stages agree"
+    assert verify(model, found).verdict.startswith(
+        "OK: all 27 stages agree, to the rounding of float"
+    )
     exact = BertModel.from_pretrained(WIDE, dtype="float64")
     assert verify(exact, found, atol=0, rtol=0).ok
 

@@ -40,7 +40,9 @@ def test_a_recording_of_any_form_is_verified(tmp_path, model, reference, form, n
     path = tmp_path / "recording.npz"
     WRITERS[form](path, names(reference))
     found = Reference.load(path)
-    assert verify(model, found).verdict == "OK: all 27 stages agree"
+    assert verify(model, found).verdict.startswith(
+        "OK: all 27 stages agree, to the rounding of float"
+    )
     assert found.provenance == {"dtype": "float64"}
     assert set(found.inputs) == set(reference.inputs)
 

@@ -27,7 +27,9 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("report", [realistic(), evil(), LONG, Report([])])
 def test_eighty_columns(report):
-    assert max(map(len, table(report).splitlines())) <= 80
+    *lines, verdict = table(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert verdict == visible(report.verdict)  # a line of its own, however long
 
 
 @pytest.mark.parametrize("report", [realistic(), evil(), LONG])

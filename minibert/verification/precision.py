@@ -1,0 +1,69 @@
+"""Which precision a recording is in, told by its numbers."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert.functions import Array
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A format of numbers, by how many binary digits it keeps."""
+
+    name: str
+    digits: int
+    arithmetic: int | None = None  # where matrix products keep fewer digits of their inputs
+
+    @property
+    def half_ulp(self) -> float:
+        """The largest relative error of rounding one number."""
+        return 2.0**-self.digits
+
+    @property
+    def scale(self) -> float:
+        """How much more than float32 it rounds."""
+        return 2.0 ** (24 - (self.arithmetic or self.digits))
+
+
+BFLOAT16, FLOAT16 = Precision("bfloat16", 8), Precision("float16", 11)
+FLOAT32, FLOAT64 = Precision("float32", 24), Precision("float64", 53)
+#: float32 whose matrix products keep fewer digits of what they multiply, as GPUs may do.
+TF32 = Precision("TF32 (float32 with short matrix products)", 24, 11)
+SHORT = Precision("float32 with matrix products in bfloat16", 24, 8)
+ENOUGH = 32  # different numbers that are on a grid are not there by chance
+
+
+def grids(stages: Mapping[str, Array]) -> dict[str, Precision]:
+    """Return for each stage the coarsest format that holds all its numbers exactly.
+
+    A float32 number is on the grid of float16 by chance once in 8,192 times: a stage is not. Of
+    a stage with few numbers the others decide, if it is on their grid.
+    """
+    fits = {name: list(_formats(values)) for name, values in stages.items()}
+    sure = [fits[name][0] for name, values in stages.items() if _is_enough(values)]
+    usual = Counter(sure).most_common(1)[0][0] if sure else FLOAT32
+    return {
+        name: found[0] if _is_enough(stages[name]) or usual not in found else usual
+        for name, found in fits.items()
+    }
+
+
+def _is_enough(values: Array) -> bool:
+    return len(np.unique(values[:1000])) >= ENOUGH
+
+
+def _formats(values: Array) -> Iterator[Precision]:
+    """Yield the formats that hold all these numbers, the coarsest first."""
+    with np.errstate(over="ignore"):  # what is too large for a format becomes infinite
+        single = values.astype(np.float32)
+        half = single.astype(np.float16)
+    if (single == values).all():
+        if not (np.ascontiguousarray(single).view(np.uint32) & 0xFFFF).any():
+            yield BFLOAT16
+        if (half == single).all():
+            yield FLOAT16
+        yield FLOAT32
+    yield FLOAT64

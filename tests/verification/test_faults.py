@@ -1,0 +1,155 @@
+"""The catalogue of faults: each must be found where it is, and named for what it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from faults import FAULTS, draw_inputs, record
+from wide import WIDE
+
+from minibert import EMBEDDED_CHECKPOINT, BertModel, verify
+from minibert.models.heads import BertForPreTraining
+from minibert.threads import get_num_threads, set_num_threads
+
+
+@dataclass
+class Outcome:
+    name: str
+    stage: str
+    words: str
+    report: object
+
+    @property
+    def first(self):
+        return self.report.first_failure
+
+    def __repr__(self):
+        return f"{self.name}, expected {self.stage} ({self.words}): {self.report.verdict}"
+
+
+def layers_of(fault, count):
+    """Return the first and the last layer that a fault can be in."""
+    kinds = {"inner": range(count - 1), "later": range(1, count), "layer": range(count)}
+    found = kinds.get(fault.where, range(1))
+    return sorted({found[0], found[-1]})
+
+
+def diagnosed(model, faults, dtype="float64", right=None):
+    """Yield what is found of each fault that changes a number at all."""
+    count = model.config.num_hidden_layers
+    inputs = draw_inputs(model.config, np.random.default_rng(3))
+    clean = {}
+    model(**inputs, trace=clean)
+    for fault, layers in faults:
+        for i in layers:
+            reference = record([(fault, i)], model, inputs, dtype)
+            stage = fault.stage.format(i=i)
+            words = fault.words.format(i=i, before=i - 1, last=count - 1)
+            if np.abs(reference.stages[stage] - clean[stage]).max() > 0:
+                yield Outcome(fault.name, stage, words, verify(right or model, reference))
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+    count = model.config.num_hidden_layers
+    return list(diagnosed(model, [(fault, layers_of(fault, count)) for fault in FAULTS]))
+
+
+@pytest.fixture(scope="module")
+def minilm(minilm_folder):
+    """A quarter of them, in a layer within, found by a float32 model."""
+    model, single = (BertModel.from_pretrained(minilm_folder, t) for t in ("float64", "float32"))
+    faults = [f for f in FAULTS if f.where != "head"][::4]
+    within = [(f, [0] if f.where == "once" else [2]) for f in faults]
+    return list(diagnosed(model, within, right=single))
+
+
+@pytest.fixture(params=["embedded", "minilm"])
+def outcomes(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_there_are_enough_of_them(embedded):
+    assert len({outcome.name for outcome in embedded}) >= 60
+    assert len(embedded) >= 100
+
+
+def test_every_fault_is_found_where_it_is(outcomes):
+    assert [o for o in outcomes if o.first is None or o.first.stage != o.stage] == []
+
+
+def test_the_cause_is_named_and_never_a_wrong_one(outcomes):
+    wrong = [o for o in outcomes if o.first.cause and o.words not in o.first.cause]
+    assert wrong == []
+    named = [o for o in outcomes if o.first.cause]
+    assert len(named) >= 0.95 * len(outcomes), [o for o in outcomes if not o.first.cause]
+
+
+def test_hardly_any_cause_is_left_between_several(outcomes):
+    several = [o for o in outcomes if "cannot be told apart" in (o.first.cause or "")]
+    assert len(several) <= 0.05 * len(outcomes), several
+
+
+def test_faults_are_found_in_float32_too():
+    """But for a small eps where numbers are of size 1: it changes as little as rounding does."""
+    model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT)
+    small = ("eps 1e-06", "eps 1e-05 (hidden")
+    seen = [f for f in FAULTS if not f.name.startswith(small)]
+    outcomes = list(diagnosed(model, [(f, [layers_of(f, 2)[0]]) for f in seen], "float32"))
+    assert [o for o in outcomes if o.first is None or o.first.stage != o.stage] == []
+    assert [o for o in outcomes if o.first.cause and o.words not in o.first.cause] == []
+
+
+def test_two_faults_in_different_layers_are_both_found():
+    model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+    count, random = model.config.num_hidden_layers, np.random.default_rng(5)
+    inputs = draw_inputs(model.config, random)
+    single = [f for f in FAULTS if f.where == "layer" and not f.hidden]
+    found = []
+    for _ in range(60):
+        pair = random.choice(len(single), 2, replace=False)
+        layers = random.choice(count, 2, replace=False)
+        planted = [(single[k], int(i)) for k, i in zip(pair, layers, strict=True)]
+        report = verify(model, record(planted, model, inputs))
+        causes = {row.stage: row.cause or "" for row in report.faults}
+        found.append(
+            all(f.words in causes.get(f.stage.format(i=i), "") for f, i in planted),
+        )
+    assert np.mean(found) >= 0.9
+
+
+@pytest.fixture(params=["wide", "embedded", "minilm"])
+def folder(request):
+    if request.param == "minilm":
+        return request.getfixturevalue("minilm_folder")
+    return {"wide": WIDE, "embedded": EMBEDDED_CHECKPOINT}[request.param]
+
+
+def test_no_clean_run_is_a_fault(folder):
+    """Other lengths, masks, numbers of threads, and a dtype on either side."""
+    runs = 100 if "data" in str(folder) else 12
+    models = {t: BertModel.from_pretrained(folder, dtype=t) for t in ("float32", "float64")}
+    random, before = np.random.default_rng(9), get_num_threads()
+    try:
+        for _ in range(runs):
+            report = clean_run(models, random)
+            assert report.ok, str(report)
+    finally:
+        set_num_threads(before)
+
+
+def clean_run(models, random):
+    from minibert import Reference
+
+    config = models["float32"].config
+    size, length = (int(random.integers(1, n)) for n in (5, min(25, config.vocab_size)))
+    inputs = draw_inputs(config, random, size, length)
+    inputs["attention_mask"] = (random.random((size, length)) > 0.3).astype(int)
+    inputs["attention_mask"][0, 0] = 1
+    theirs, ours = random.choice(["float32", "float64"], 2)
+    set_num_threads(int(random.integers(1, 4)))
+    trace = {}
+    models[theirs](**inputs, trace=trace)
+    set_num_threads(int(random.integers(1, 4)))
+    return verify(models[ours], Reference(inputs, trace))
