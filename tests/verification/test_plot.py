@@ -105,6 +105,14 @@ def test_faults_have_the_numbers_of_their_list():
     assert [re.sub("<wbr>", "", name) for name in listed] == [row.stage for row in faults(report)]
 
 
+def test_a_fault_has_its_marks_where_others_have_none():
+    rows = rows_of([1e-7] * 500)
+    (few,) = paths(drawn(rows), "mark accumulated")
+    rows[8] = Row("layer.8", "FAULT", 1e-7)
+    (more,) = paths(drawn(rows), "mark accumulated")
+    assert more.count("M") == few.count("M") + 1
+
+
 def test_faults_side_by_side_are_all_marked_and_their_numbers_apart():
     rows = [Row(f"layer.{i}", "FAULT", 1e-3, 1e-3, 1e-7) for i in range(200)]
     svg = drawn(rows, "narrow")
