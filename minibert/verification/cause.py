@@ -107,7 +107,7 @@ def trials(examined: Examination, stage: str) -> Iterator[Trial]:
     layers = sorted({layer_index(name) for name in gap if layer_index(name) >= 0})
     groups: defaultdict[str, list[Trial]] = defaultdict(list)
     for name in gap:
-        for trial in _single(examined, name, alone=len(gap) == 1):
+        for trial in _single(examined, name, last=name == stage):
             if len(layers) < 2:
                 yield trial
             groups[trial.phrase].append(trial)
@@ -120,12 +120,12 @@ def trials(examined: Examination, stage: str) -> Iterator[Trial]:
             yield Trial(stages, phrase, runs, members[0].ours)
 
 
-def _single(examined: Examination, stage: str, alone: bool) -> Iterator[Trial]:
+def _single(examined: Examination, stage: str, last: bool) -> Iterator[Trial]:
     ours, variations = variations_of(examined.graph, stage)
     ours = _filled(ours, examined, stage)
     for phrase, run in variations:
         yield Trial((stage,), phrase, {stage: run}, ours)
-    if alone:
+    if last:
         theirs = examined.exact.known[stage]
         for phrase, signature in SIGNATURES.get(_pattern(stage), ()):
             run = partial(_with_theirs, signature, examined, stage, theirs)
