@@ -5,6 +5,7 @@ operation that takes what the stage's own takes (see graph.py). verification/cau
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,13 @@ def norm_variations(get: Get) -> tuple[Variation, ...]:
         ("the bias of the norm added twice", lambda at, *x: plain(at, *x) + get(at).bias),
         (
             "the weight and the bias of the norm swapped",
-            lambda at, *x: functions.layer_norm(
-                sum(x[1:], x[0]), get(at).bias, get(at).weight, get(at).eps
-            ),
+            lambda at, *x: _exchanged(get(at))(sum(x[1:], x[0])),
         ),
     )
+
+
+def _exchanged(norm: Any) -> Any:
+    return replace(norm, weight=norm.bias, bias=norm.weight)
 
 
 def _affine(y: Array, norm: Any, weight: bool) -> Array:
