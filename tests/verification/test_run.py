@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from minibert import BertConfig, BertModel, Reference, verify
+from minibert import BertConfig, BertModel, Reference, functions, swap, verify
 from minibert.trace import stage_axes
 
 
@@ -105,3 +105,29 @@ def test_the_same_as_data(model, reference):
     assert data["stages"][0]["status"] == "OK"
     assert next(row for row in data["stages"] if row["stage"] == "layer.0")["theirs"] == "nan"
     assert data["provenance"]["reference"]["attention"] == "eager"
+
+
+PLAIN = {name: getattr(functions, name) for name in ("attention", "embeddings", "feed_forward")}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_right_function_in_place_of_a_whole_part_is_no_fault(model, reference, name):
+    inner = {"attention": 4, "embeddings": 1, "feed_forward": 4}
+    with swap(**{name: PLAIN[name]}):
+        report = verify(model, reference)
+    assert report.ok, str(report)
+    assert len(report.rows) == len(reference.stages) - inner[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("attention", "layer.0.attention.context"),
+        ("embeddings", "embeddings"),
+        ("feed_forward", "layer.0.feed_forward"),
+    ],
+)
+def test_a_wrong_function_in_place_of_a_whole_part_is_found(model, reference, name, stage):
+    with swap(**{name: lambda *args: 1.001 * PLAIN[name](*args)}):
+        report = verify(model, reference)
+    assert report.first_failure.stage == stage
