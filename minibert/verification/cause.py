@@ -65,9 +65,14 @@ def likely_cause(examined: Examination, stage: str) -> str | None:
         return None
     sentence = fits[0].sentence(examined.who)
     if len(fits) > 1:
-        others = "; or ".join(f"{', '.join(t.stages[:2])}: {t.phrase}" for t in fits[1:4])
+        others = "; or ".join(_at_stages(trial, fits[0]) for trial in fits[1:4])
         sentence += f"; or, which cannot be told apart here, {others}"
     return sentence
+
+
+def _at_stages(trial: Trial, first: Trial) -> str:
+    same = trial.stages == first.stages
+    return trial.phrase if same else f"{', '.join(trial.stages[:2])}: {trial.phrase}"
 
 
 def _same(trial: Trial, fits: list[Trial]) -> bool:

@@ -1,67 +1,21 @@
 """What the table, the page and the plot ask of a report, and how they write numbers and names."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
-
-class Finding(Protocol):
-    """One stage. An error is None where there is none to tell; it may be 0, NaN or infinite.
-
-    excess: how many times the floor is added. after: the last known stage before it.
-    """
-
-    @property
-    def stage(self) -> str: ...  # noqa: D102
-    @property
-    def status(self) -> str: ...  # noqa: D102
-    @property
-    def accumulated(self) -> float | None: ...  # noqa: D102
-    @property
-    def added(self) -> float | None: ...  # noqa: D102
-    @property
-    def floor(self) -> float | None: ...  # noqa: D102
-    @property
-    def excess(self) -> float | None: ...  # noqa: D102
-    @property
-    def cause(self) -> str | None: ...  # noqa: D102
-    @property
-    def after(self) -> str | None: ...  # noqa: D102
-    @property
-    def detail(self) -> str: ...  # noqa: D102
-    @property
-    def is_fault(self) -> bool: ...  # noqa: D102
+if TYPE_CHECKING:
+    from minibert.verification.diagnosis import Diagnosis, StageResult
 
 
-class Findings(Protocol):
-    """A whole report. ``token_errors`` are (B, T) for each stage, NaN at padding."""
-
-    @property
-    def ok(self) -> bool: ...  # noqa: D102
-    @property
-    def verdict(self) -> str: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def factor(self) -> float: ...  # noqa: D102
-    @property
-    def tolerance(self) -> object | None: ...  # noqa: D102
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def rows(self) -> Sequence[Finding]: ...  # noqa: D102
-    @property
-    def token_errors(self) -> Mapping[str, NDArray[Any]]: ...  # noqa: D102
-
-
-def faults(report: Findings) -> list[Finding]:
+def faults(report: Diagnosis) -> list[StageResult]:
     """Return the rows where something is wrong, not before them, in network order."""
     return [row for row in report.rows if row.is_fault]
 
 
-def about(report: Findings) -> Iterator[str]:
+def about(report: Diagnosis) -> Iterator[str]:
     """Tell in short sentences what was compared, and what the figures mean."""
     tokens = report.provenance.get("real_tokens", "All")
     yield f"{tokens} real tokens were compared; the reference is in {visible(report.precision)}."
@@ -74,7 +28,7 @@ def about(report: Findings) -> Iterator[str]:
     yield _same_files(report)
 
 
-def _same_files(report: Findings) -> str:
+def _same_files(report: Diagnosis) -> str:
     theirs = (report.provenance.get("reference") or {}).get("checkpoint_sha256")
     ours = report.provenance.get("checkpoint_sha256")
     if theirs is None or ours is None:
@@ -108,7 +62,7 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else short if len(short) <= 7 else f"{value:.0e}"
 
 
-def times(row: Finding) -> str:
+def times(row: StageResult) -> str:
     """Write how many times the floor a stage adds, in at most seven characters."""
     ratio = row.excess
     if ratio is None or not math.isfinite(ratio):
@@ -116,7 +70,7 @@ def times(row: Finding) -> str:
     return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.0e}"
 
 
-def reasons(row: Finding) -> Iterator[str]:
+def reasons(row: StageResult) -> Iterator[str]:
     """Tell in short sentences what is wrong with a row."""
     if row.detail:
         yield _sentence(row.detail[0].upper() + row.detail[1:])

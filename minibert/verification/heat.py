@@ -1,17 +1,22 @@
 """A heat map over tokens: each token in its place in the text, darker the larger its error."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.functions import Array
-from minibert.verification.findings import Findings, faults, number, visible
+from minibert.verification.findings import faults, number, visible
+
+if TYPE_CHECKING:
+    from minibert.verification.diagnosis import Diagnosis
 
 LEVELS = 7  # the classes h0 to h6 of the style
 MAX_STAGES = 8
@@ -34,7 +39,7 @@ def token_texts(folder: str | os.PathLike[str], ids: NDArray[Any]) -> list[list[
         return None
 
 
-def heat_maps(report: Findings, tokens: Texts | None, stages: Sequence[str] | None) -> str:
+def heat_maps(report: Diagnosis, tokens: Texts | None, stages: Sequence[str] | None) -> str:
     """Return a block for each stage, the first one open.
 
     Without stages: the faulty ones, or that with the largest error. Without tokens, which are the
@@ -47,7 +52,7 @@ def heat_maps(report: Findings, tokens: Texts | None, stages: Sequence[str] | No
     return "\n".join(_block(name, known[name], tokens, name == names[0]) for name in names)
 
 
-def _chosen(report: Findings) -> list[str]:
+def _chosen(report: Diagnosis) -> list[str]:
     errors = report.token_errors
     faulty = [row.stage for row in faults(report) if row.stage in errors]
     largest = sorted(errors, key=lambda name: -_largest(errors[name]))

@@ -4,32 +4,31 @@ No script, no network. Everything that a report carries, names above all, may co
 stranger's file: each text goes through ``_text``.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from minibert.verification.findings import (
-    Finding,
-    Findings,
-    about,
-    faults,
-    number,
-    reasons,
-    times,
-    visible,
-)
+from minibert.verification.findings import about, faults, number, reasons, times, visible
 from minibert.verification.heat import Texts, heat_maps
 from minibert.verification.plot import LINES, SIZES, plot
+
+if TYPE_CHECKING:
+    from minibert.verification.diagnosis import Diagnosis, StageResult
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 MAX_LETTERS = 2000  # of one value of the provenance
 FIGURES = ("accumulated", "added", "floor")
 
 
-def page(report: Findings, tokens: Texts | None = None, stages: Sequence[str] | None = None) -> str:
+def page(
+    report: Diagnosis, tokens: Texts | None = None, stages: Sequence[str] | None = None
+) -> str:
     """Return a whole page; stages are those whose errors by token are shown.
 
     The policy lets the browser load and run nothing, and use this one style.
@@ -57,7 +56,7 @@ def page(report: Findings, tokens: Texts | None = None, stages: Sequence[str] | 
 
 
 def fragment(
-    report: Findings, tokens: Texts | None = None, stages: Sequence[str] | None = None
+    report: Diagnosis, tokens: Texts | None = None, stages: Sequence[str] | None = None
 ) -> str:
     """Return what a notebook shows: the same, in a box of its own style."""
     body = _body(report, tokens, stages, 3)
@@ -73,7 +72,7 @@ def _name(text: str) -> str:
     return re.sub(r"([._])(?=[^\W\d])", r"\1<wbr>", _text(text))
 
 
-def _body(report: Findings, tokens: Texts | None, stages: Sequence[str] | None, level: int) -> str:
+def _body(report: Diagnosis, tokens: Texts | None, stages: Sequence[str] | None, level: int) -> str:
     def section(title: str, content: str) -> str:
         return f"<section>\n<h{level + 1}>{title}</h{level + 1}>\n{content}\n</section>"
 
@@ -93,7 +92,7 @@ def _body(report: Findings, tokens: Texts | None, stages: Sequence[str] | None, 
     return "\n".join(parts)
 
 
-def _faults(report: Findings) -> str:
+def _faults(report: Diagnosis) -> str:
     items = (
         f"<li><code>{_name(row.stage)}</code> <b>{_text(row.status)}</b><br>"
         f"{escape(' '.join(reasons(row)))}</li>"
@@ -102,7 +101,7 @@ def _faults(report: Findings) -> str:
     return "\n".join(["<ol>", *items, "</ol>"])
 
 
-def _figure(report: Findings) -> str:
+def _figure(report: Diagnosis) -> str:
     if not report.rows:
         return "<p>No stage was compared.</p>"
     keys = " ".join([*map(_line_key, LINES), _band_key(report.factor)])
@@ -127,7 +126,7 @@ def _key(drawing: str, meaning: str) -> str:
     return f'<span class="key">{sample} {meaning}</span>'
 
 
-def _table(report: Findings) -> str:
+def _table(report: Diagnosis) -> str:
     heads = ("stage", "status", *FIGURES, "&times; floor")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     rows = map(_row, report.rows)
@@ -135,14 +134,14 @@ def _table(report: Findings) -> str:
     return "\n".join([start, *rows, "</tbody>\n</table>"])
 
 
-def _row(row: Finding) -> str:
+def _row(row: StageResult) -> str:
     cells = [_text(row.status), *(number(getattr(row, name)) for name in FIGURES), times(row)]
     kind = ' class="bad"' if row.is_fault else ""
     stage = f'<th scope="row"><code>{_name(row.stage)}</code></th>'
     return f"<tr{kind}>{stage}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _provenance(report: Findings) -> str:
+def _provenance(report: Diagnosis) -> str:
     ours = {name: value for name, value in report.provenance.items() if name != "reference"}
     theirs = report.provenance.get("reference") or {}
     return "\n".join([*_side("Model", ours), *_side("Reference", theirs)])

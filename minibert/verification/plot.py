@@ -1,12 +1,18 @@
 """Error by stage on a log scale, as inline SVG: accumulated, added, and the floor."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from minibert.verification.findings import Finding, number, visible
+from minibert.verification.findings import number, visible
 from minibert.verification.frame import BOTTOM, LEFT, RIGHT, TOP, Frame, has_height
+
+if TYPE_CHECKING:
+    from minibert.verification.diagnosis import StageResult
 
 LETTER = 6.7  # pixels, of the labels' font
 EVERY = 11  # pixels between the markers of a line, at least
@@ -41,7 +47,7 @@ LINES: dict[str, tuple[Callable[[float, float], str], str]] = {
 SIZES = {"wide": (960, 380), "narrow": (336, 340)}
 
 
-def plot(rows: Sequence[Finding], factor: float, kind: str) -> str:
+def plot(rows: Sequence[StageResult], factor: float, kind: str) -> str:
     """Draw the rows in one of the sizes."""
     if not rows:
         return ""
@@ -74,13 +80,13 @@ def _decades(frame: Frame) -> Iterator[str]:
     yield '<text x="4" y="13">error, log scale</text>'
 
 
-def _group(row: Finding) -> str:
+def _group(row: StageResult) -> str:
     first, _, rest = row.stage.partition(".")
     digits = rest.partition(".")[0]
     return f"layer {digits}" if first == "layer" and digits.isdecimal() else visible(first)
 
 
-def _groups(rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
+def _groups(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
     """Draw where layers begin, with their names, or numbers alone if there is no more room."""
     groups = [(name, len(list(members))) for name, members in groupby(rows, _group)]
     narrow = any(not _fits(name, size, frame) for name, size in groups if name[:5] == "layer")
@@ -112,7 +118,7 @@ def _runs(values: Sequence[float | None], frame: Frame) -> Iterator[list[Point]]
             yield [(frame.x(i), frame.y(value)) for i, value in run if value is not None]
 
 
-def _band(rows: Sequence[Finding], factor: float, frame: Frame) -> Iterator[str]:
+def _band(rows: Sequence[StageResult], factor: float, frame: Frame) -> Iterator[str]:
     """Shade what rounding may do: up to the factor times the floor."""
     tops = [row.floor and row.floor * factor for row in rows]
     half = frame.step / 2
@@ -122,7 +128,7 @@ def _band(rows: Sequence[Finding], factor: float, frame: Frame) -> Iterator[str]
         yield f'<path class="band" d="M{left:.1f} {frame.bottom:.1f}{steps}V{frame.bottom:.1f}z"/>'
 
 
-def _line(name: str, rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
+def _line(name: str, rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
     values: list[float | None] = [getattr(row, name) for row in rows]
     for run in _runs(values, frame):
         if len(run) > 1:
@@ -139,7 +145,7 @@ def _line(name: str, rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
         yield f'<path class="mark {name}" d="{"".join(marks)}"/>'
 
 
-def _flags(rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
+def _flags(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
     """Give the faults the numbers of their list, where there is room."""
     free, count = 0.0, 0
     for i, row in enumerate(rows):
@@ -156,7 +162,7 @@ def _flags(rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
             free = x + 19
 
 
-def _tips(rows: Sequence[Finding], frame: Frame) -> Iterator[str]:
+def _tips(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
     """Lay a transparent column over each stage, which tells its numbers to a pointer."""
     for i, row in enumerate(rows):
         told = ", ".join(f"{name} {number(getattr(row, name))}" for name in LINES)

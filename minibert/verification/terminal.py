@@ -1,20 +1,16 @@
 """The report as a table of at most 80 columns but for the last line, the verdict."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from textwrap import wrap
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from minibert.verification.findings import (
-    Finding,
-    Findings,
-    about,
-    faults,
-    number,
-    reasons,
-    times,
-    visible,
-)
+from minibert.verification.findings import about, faults, number, reasons, times, visible
+
+if TYPE_CHECKING:
+    from minibert.verification.diagnosis import Diagnosis, StageResult
 
 WIDTH = 80
 BAD, GOOD, QUIET, END = "\x1b[1;31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
@@ -28,7 +24,7 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not plain
 
 
-def table(report: Findings, colour: bool = False) -> str:
+def table(report: Diagnosis, colour: bool = False) -> str:
     """Return both sides, the stages in network order, why the faulty ones are, and the verdict.
 
     Colour says nothing that the words do not say.
@@ -38,7 +34,7 @@ def table(report: Findings, colour: bool = False) -> str:
     return "\n".join([*parts, verdict])
 
 
-def _head(report: Findings) -> Iterator[str]:
+def _head(report: Diagnosis) -> Iterator[str]:
     theirs = report.provenance.get("reference") or {}
     known = [theirs.get(name) for name in ("tools", "checkpoint", "dtype", "attention")]
     sides = {
@@ -50,7 +46,7 @@ def _head(report: Findings) -> Iterator[str]:
         yield from wrap(visible(text), WIDTH, initial_indent=f"{name:11}", subsequent_indent=INDENT)
 
 
-def _stages(report: Findings, colour: bool) -> Iterator[str]:
+def _stages(report: Diagnosis, colour: bool) -> Iterator[str]:
     names = [visible(row.stage) for row in report.rows]
     heads = _figures("status", "accum.", "added", "floor", "x floor")
     width = min(max(map(len, names), default=5), WIDTH - len(heads))
@@ -63,7 +59,7 @@ def _figures(status: str, *figures: str) -> str:
     return f"  {status:9}" + "".join(f" {figure:>7}" for figure in figures)
 
 
-def _line(row: Finding, name: str, width: int, colour: bool) -> Iterator[str]:
+def _line(row: StageResult, name: str, width: int, colour: bool) -> Iterator[str]:
     *above, last = wrap(name, width, break_on_hyphens=False) or [""]
     yield from above  # a name that is too long has lines of its own
     figures = [number(getattr(row, figure)) for figure in FIGURES]
@@ -71,7 +67,7 @@ def _line(row: Finding, name: str, width: int, colour: bool) -> Iterator[str]:
     yield _paint(line, False, colour) if row.is_fault else line
 
 
-def _faults(report: Findings, colour: bool) -> Iterator[str]:
+def _faults(report: Diagnosis, colour: bool) -> Iterator[str]:
     for count, row in enumerate(faults(report), 1):
         title = f"{count}. {visible(row.status)} {visible(row.stage)}"
         for line in wrap(title, WIDTH, break_on_hyphens=False):
