@@ -1,7 +1,7 @@
 """BERT in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
 
-Reading order: functions, layers, models/bert, batch, trace, checkpoint, verification; then
-models/heads, tokenizers, tasks.
+Reading order: functions, layers, models/bert, batch, trace, blocks, threads, checkpoint,
+verification; then models/heads, tokenizers, tasks, swapping, grading.
 """
 
 from importlib import import_module

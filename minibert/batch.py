@@ -1,19 +1,19 @@
-"""From what a caller passes to rows: input checks, packing, unpacking.
+"""From what a caller passes to rows: packing, unpacking, and shares for threads.
 
 Only this file knows about padding. Every layer but attention treats each token alone, so the
 real tokens of all sequences lie in one (N, C) array of rows; a padded position costs nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from minibert import arguments
+from minibert.arguments import Integers
 from minibert.functions import Array
-
-Integers = NDArray[np.int64]
 
 MAX_ROWS = 1024  # of a share of a batch
 MAX_QUERIES, MAX_SCORES = 128, 50_000  # of a block of attention
@@ -156,13 +156,13 @@ def make_batch(
         raise ValueError("pass either input_ids or inputs_embeds, and not both")
     words: Integers | Array
     if inputs_embeds is None:
-        words = _indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
+        words = arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
     else:
-        words = _embeddings(inputs_embeds, limits.hidden_size, dtype)
+        words = arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)
     shape = words.shape[:2]
-    mask = _mask(attention_mask, shape)
-    types = _token_types(token_type_ids, shape, limits.type_vocab_size)
-    positions = _positions(position_ids, shape, limits.max_position_embeddings)
+    mask = arguments.mask(attention_mask, shape)
+    types = arguments.token_types(token_type_ids, shape, limits.type_vocab_size)
+    positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
     return Batch(mask, words[mask], types[mask], positions[mask], _sequences(mask))
 
 
@@ -174,135 +174,3 @@ def _sequences(mask: NDArray[np.bool_]) -> tuple[Sequence, ...]:
         for index, (start, end) in enumerate(zip(starts, ends, strict=True))
         if end > start
     )
-
-
-def _mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    if values is None:
-        return np.ones(shape, bool)
-    mask = number_array("attention_mask", values)
-    _same_shape("attention_mask", mask, shape)
-    wrong = _first((mask != 0) & (mask != 1))
-    if wrong:
-        raise ValueError(
-            f"attention_mask{wrong} is {mask[tuple(wrong)]}; allowed: 1 (a real token), 0 (padding)"
-        )
-    real: NDArray[np.bool_] = mask != 0
-    return real
-
-
-def _token_types(values: Any, shape: tuple[int, ...], count: int) -> Integers:
-    if values is None:
-        return np.zeros(shape, np.int64)
-    types = _indices("token_type_ids", values, count, "type_vocab_size")
-    _same_shape("token_type_ids", types, shape)
-    return types
-
-
-def _positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
-    if values is None:
-        if shape[1] > count:
-            raise ValueError(
-                f"the sequences are {shape[1]} tokens long; this model has positions for {count} "
-                "(max_position_embeddings): cut them or split them"
-            )
-        return np.broadcast_to(np.arange(shape[1]), shape)
-    array = number_array("position_ids", values)
-    lines = array[np.newaxis] if array.ndim == 1 else array
-    positions = _indices("position_ids", lines, count, "max_position_embeddings")
-    if positions.shape != (1, shape[1]):
-        _same_shape("position_ids", array, shape)
-    return np.broadcast_to(positions, shape)
-
-
-def _embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
-    array = number_array("inputs_embeds", values)
-    if array.ndim != 3 or array.shape[2] != hidden_size or array.size == 0:
-        raise ValueError(
-            f"inputs_embeds has the shape {array.shape}; needed: (batch, tokens, {hidden_size})"
-        )
-    if array.dtype.kind != "f":
-        raise TypeError(f"inputs_embeds holds {array.dtype}; needed: floating-point numbers")
-    return array.astype(dtype, copy=False)
-
-
-def _indices(name: str, values: Any, count: int, field: str) -> Integers:
-    """Return a (batch, tokens) array of whole numbers from 0 to count - 1."""
-    array = number_array(name, values)
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}")
-    if array.ndim != 2:
-        hint = f"; for one sequence, write {name}=[[...]]" if array.ndim == 1 else ""
-        raise ValueError(
-            f"{name} has {array.ndim} dimension(s), shape {array.shape}; "
-            f"needed: 2, (batch, tokens){hint}"
-        )
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
-    wrong = _first((array < 0) | (array >= count))
-    if wrong:  # NumPy would read a negative index from the end, without a word
-        raise ValueError(
-            f"{name}{wrong} is {array[tuple(wrong)]}; "
-            f"allowed: 0 to {count - 1} ({field} is {count})"
-        )
-    return array.astype(np.int64, copy=False)
-
-
-def number_array(name: str, values: Any) -> NDArray[Any]:
-    """Return what a caller passed as an array of numbers; TypeError or ValueError if it is none."""
-    if isinstance(values, Mapping):  # what a tokenizer returns, passed whole
-        raise TypeError(f"{name} is a {type(values).__name__}; to pass all it holds, put ** before")
-    if isinstance(values, list | tuple):
-        _refuse_ragged(name, values)
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} is not an array: {error}") from None
-    if array.dtype.kind in "US":
-        _refuse_text(name)
-    if array.dtype.kind not in "iufb":
-        kinds = sorted({type(item).__name__ for item in array.flat})
-        found = f"objects ({', '.join(kinds)})" if array.dtype.kind == "O" else array.dtype
-        raise TypeError(f"{name} holds {found}; needed: numbers, in lists or an array")
-    return array
-
-
-def _refuse_text(name: str) -> NoReturn:
-    raise TypeError(f"{name} holds text; needed: the numbers that a tokenizer makes of it")
-
-
-def _refuse_ragged(name: str, rows: Any) -> None:
-    lengths = [_length(row) for row in rows]
-    longest = max(lengths, default=-1)
-    if all(length == longest for length in lengths):
-        return
-    if any(isinstance(x, str) for row in rows for x in (row if _length(row) > 0 else [row])):
-        _refuse_text(name)
-    others = [f"row {i} {_entries(n)}" for i, n in enumerate(lengths) if n != longest]
-    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    raise ValueError(
-        f"{name} is ragged: row {lengths.index(longest)} {_entries(longest)}, "
-        f"{', '.join(others[:5])}{more}. Pad the shorter rows to one length, "
-        "and set attention_mask to 0 there"
-    )
-
-
-def _length(row: Any) -> int:
-    """Return the length of a row; -1 if it is no row but a single number, say."""
-    try:
-        return len(row)
-    except TypeError:
-        return -1
-
-
-def _entries(length: int) -> str:
-    return "is not a list" if length < 0 else f"has {length} entries"
-
-
-def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has the shape {array.shape}; the input has {shape}")
-
-
-def _first(wrong: NDArray[np.bool_]) -> list[int]:
-    """Return the place of the first True; empty if there is none."""
-    return np.argwhere(wrong)[0].tolist() if wrong.any() else []

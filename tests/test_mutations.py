@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from wide import WIDE
 
-from minibert import batch, functions, layers, verify
+from minibert import arguments, batch, functions, layers, verify
 
 MUTATIONS = {}
 
@@ -168,7 +168,7 @@ def positions_counted_without_the_holes(monkeypatch, model):
     real = np.array([1, 0, 1, 1, 0, 1, 0, 1, 0])
     positions = np.tile(np.arange(9), (5, 1))
     positions[2] = np.maximum(real.cumsum() - 1, 0)
-    monkeypatch.setattr(batch, "_positions", lambda *_: positions)
+    monkeypatch.setattr(arguments, "positions", lambda *_: positions)
 
 
 @mutation("embeddings.sum")
@@ -276,12 +276,12 @@ def dropout_left_on(monkeypatch, model):
 
 @mutation("layer.0.attention.probabilities")
 def padding_attended(monkeypatch, model):
-    monkeypatch.setattr(batch, "_mask", lambda mask, shape: np.ones(shape, bool))
+    monkeypatch.setattr(arguments, "mask", lambda mask, shape: np.ones(shape, bool))
 
 
 @mutation("embeddings.sum")
 def mask_inverted(monkeypatch, model):
-    monkeypatch.setattr(batch, "_mask", lambda mask, shape: np.asarray(mask) == 0)
+    monkeypatch.setattr(arguments, "mask", lambda mask, shape: np.asarray(mask) == 0)
 
 
 @mutation("layer.0.attention.output")

@@ -45,12 +45,15 @@ def try_whole(
             raise  # the reference does not fit the model
         stage = stage_of(error) if isinstance(error, Exception) else None
         return Found(MODEL, f"in {MODEL}, {in_words(error)}", stage)
-    if not calls:
-        return None
-    for stage, axes in model.stage_axes().items():
+    return _compared(stages, model.stage_axes(), reference) if calls else None
+
+
+def _compared(stages: dict[str, Array], axes: dict[str, str], reference: Reference) -> Found:
+    """Name the first stage that is wrong, if one is."""
+    for stage in axes:
         # of an operation that is swapped whole, the stages within it are not there
         if stage in stages and stage in reference.stages:
-            real = real_places(axes, reference.real_tokens())
+            real = real_places(axes[stage], reference.real_tokens())
             if not _agree(stages[stage], reference.stages[stage], real):
                 return Found(MODEL, f"its numbers are wrong in {MODEL}, though not alone", stage)
     return Found(MODEL)

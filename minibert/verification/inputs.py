@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minibert.batch import number_array
+from minibert.arguments import number_array
 from minibert.checkpoint.files import lines_of, read_json, require_file
 from minibert.tokenizers import BertTokenizer
 from minibert.verification.naming import split_names
