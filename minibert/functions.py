@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from minibert.blocks import by_blocks
 from minibert.erf import erf as erf
 from minibert.swapping import operation
-from minibert.threads import shares, spread
-
-SMALL = 1_000_000  # so many multiplications are done before another thread has woken up
+from minibert.threads import shares_of_work, spread
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Record: TypeAlias = Callable[[str, Array], None]  # takes a stage's name and what it is
@@ -39,8 +37,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
         _product(rows, weight[part], out[:, part])
         out[:, part] += bias[part]
 
-    parts = shares(len(weight)) if x.size * len(weight) > SMALL else [slice(None)]
-    spread(columns, parts)
+    spread(columns, shares_of_work(len(weight), x.size * len(weight)))
     return out.reshape(*x.shape[:-1], len(weight))
 
 

@@ -14,7 +14,7 @@ from minibert import functions
 from minibert.batch import Batch
 from minibert.functions import Array
 from minibert.swapping import tells_where
-from minibert.threads import shares, spread
+from minibert.threads import add_up, shares_of_work
 from minibert.trace import Trace
 
 
@@ -32,6 +32,11 @@ class Linear:
     def columns(self, part: slice) -> "Linear":
         """Return what computes a part of the outputs."""
         return Linear(self.weight[part], self.bias[part])
+
+    def inputs(self, part: slice) -> "Linear":
+        """Return what a part of the inputs adds to the outputs. The first part brings the bias."""
+        bias = self.bias if part.start == 0 else np.zeros_like(self.bias)
+        return Linear(self.weight[:, part], bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +99,17 @@ class SelfAttention:
     @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
-        context = np.empty_like(rows)
-        # no head knows of another, so that each thread can take some from first to last
-        parts = shares(self.num_heads)
-        spread(lambda heads: self._attend(heads, rows, batch, trace, context), parts)
-        trace.rows(f"{self.name}.context", context)
-        output = self.output(context)
+        # no head knows of another: their outputs add up, and each thread can take some heads
+        parts = shares_of_work(self.num_heads, 4 * rows.size * rows.shape[1])
+        output = add_up(lambda heads: self._attend(heads, rows, batch, trace), parts)
         trace.rows(f"{self.name}.output", output)
         output += rows
         normed = self.norm(output)  # the norm comes after the residual: post-norm
         trace.rows(self.name, normed)
         return normed
 
-    def _attend(
-        self, heads: slice, rows: Array, batch: Batch, trace: Trace, context: Array
-    ) -> None:
-        """Write the context of some heads into their columns."""
+    def _attend(self, heads: slice, rows: Array, batch: Batch, trace: Trace) -> Array:
+        """Return what some heads add to the output."""
         count, size = heads.stop - heads.start, rows.shape[1] // self.num_heads
         columns = slice(heads.start * size, heads.stop * size)
 
@@ -122,14 +122,17 @@ class SelfAttention:
         key = project("key", self.key)
         value = project("value", self.value)
         record = trace.pairs(self.name, heads.start, self.num_heads, rows.dtype)
-        merged = context[:, columns].reshape(len(rows), count, size).transpose(1, 0, 2)  # a view
+        context = np.empty((len(rows), count * size), rows.dtype)
+        by_heads = context.reshape(len(rows), count, size).transpose(1, 0, 2)  # a view
         for block in batch.blocks(count):
-            merged[block.queries] = functions.attention(
+            by_heads[block.queries] = functions.attention(
                 query[block.queries],
                 key[block.keys],
                 value[block.keys],
                 record=partial(record, block),
             )
+        trace.columns(f"{self.name}.context", context, columns, rows.shape[1])
+        return self.output.inputs(columns)(context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,17 +147,26 @@ class FeedForward:
     @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
-        output = functions.feed_forward(
-            rows,
-            self.intermediate.weight,
-            self.intermediate.bias,
-            self.output.weight,
-            self.output.bias,
-            self.activation,
-            record=lambda stage, value: trace.rows(f"{self.name}.{stage}", value),
-        )
+        # nor does any of the wide numbers know of another
+        width = len(self.intermediate.bias)
+        parts = shares_of_work(width, 2 * rows.size * width)
+        output = add_up(lambda part: self._narrower(part, rows, trace), parts)
         trace.rows(self.name, output)
         return output
+
+    def _narrower(self, part: slice, rows: Array, trace: Trace) -> Array:
+        """Return what some of the wide numbers add to the output."""
+        intermediate, output = self.intermediate.columns(part), self.output.inputs(part)
+        width = len(self.intermediate.bias)
+        return functions.feed_forward(
+            rows,
+            intermediate.weight,
+            intermediate.bias,
+            output.weight,
+            output.bias,
+            self.activation,
+            record=lambda stage, wide: trace.columns(f"{self.name}.{stage}", wide, part, width),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,19 +14,21 @@ letters are those of functions.py, N is the number of rows at hand, and rows are
     attention_scores(query, key)        (h, q, D), (h, k, D) -> (h, q, k)
     attention_context(probabilities, value)    (h, q, k), (h, k, D) -> (h, q, D)
     attention(query, key, value)        (h, q, D), (h, k, D), (h, k, D) -> (h, q, D)
-    gelu(x) and every other activation  (N, F) -> (N, F); erf, sigmoid: any shape
+    gelu(x) and every other activation  (N, f) -> (N, f); erf, sigmoid: any shape
     tanh(x)                             (B, C) -> (B, C)
     embeddings(input_ids, token_type_ids, position_ids, word, token_type, position, weight, bias,
         eps)                            (N,) each, tables (V, C), (.., C), (.., C) -> (N, C)
     feed_forward(x, intermediate_weight, intermediate_bias, output_weight, output_bias,
-        activation)                     (N, C), (F, C), (F,), (C, F), (C,), a name -> (N, C)
+        activation)                     (N, C), (f, C), (f,), (C, f), (C,), a name -> (N, C)
     pooler(first, weight, bias)         (B, C), (C, C), (C,) -> (B, C)
 
-Each thread takes some heads of an attention from projection to context, and computes it in blocks:
-h of the H heads, q of the queries, and all k tokens of one sequence. So h and q vary from call to
-call, and the out of a linear may be h * D. Where our function is cut into blocks of rows or spread
-over threads by itself (linear, layer_norm, activations), another's gets the whole. With more than
-one thread, the function may be called in several at once.
+Each thread takes some heads of an attention, from projection to what they add to its output, and
+computes them in blocks: h of the H heads, q of the queries, and all k tokens of one sequence.
+Likewise it takes f of the F wide numbers of a feed-forward network, and what they add. So h, q and
+f vary from call to call, a linear may have h * D or f in place of C or F, and the bias of an output
+is zeros for all parts but the first. Where our function is cut into blocks of rows or spread over
+threads by itself (linear, layer_norm, activations), another's gets the whole. With more than one
+thread, the function may be called in several at once.
 
 The function may call ours by its name: within it, the name means ours again. The result must have
 the shape and the dtype of ours, without NaN where ours has none. Arrays that arrive are copies

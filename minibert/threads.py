@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Part = TypeVar("Part")
+Sum = TypeVar("Sum")
+
+SMALL = 1_000_000  # so many multiplications are done before another thread has woken up
 
 
 def set_num_threads(count: int) -> None:
@@ -53,6 +56,11 @@ def shares(size: int, least: int = 1) -> list[slice]:
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
 
+def shares_of_work(size: int, multiplications: int) -> list[slice]:
+    """Cut ``range(size)`` into a slice for each thread, or into one if there is little to do."""
+    return shares(size) if multiplications > SMALL else [slice(0, size)]
+
+
 def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
     """Run the task on every part, over the threads, and return when all are done.
 
@@ -73,6 +81,23 @@ def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
         errors = [error for other in begun if (error := other.exception())]
     if errors:
         raise errors[0]
+
+
+def add_up(task: Callable[[slice], Sum], parts: list[slice]) -> Sum:
+    """Run the task on every part, over the threads, and return the sum of what it returns.
+
+    The first part's result is what the others are added to, always in the same order.
+    """
+    results: list[Any] = [None] * len(parts)
+
+    def run(index: int) -> None:
+        results[index] = task(parts[index])
+
+    spread(run, range(len(parts)))
+    total, *others = results
+    for other in others:
+        total += other
+    return cast(Sum, total)
 
 
 def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:

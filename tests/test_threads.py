@@ -9,7 +9,17 @@ import pytest
 import threadpoolctl
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, threads
-from minibert.threads import get_num_threads, set_num_threads, shares, spread, turn
+from minibert.layers import Linear
+from minibert.threads import (
+    SMALL,
+    add_up,
+    get_num_threads,
+    set_num_threads,
+    shares,
+    shares_of_work,
+    spread,
+    turn,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +113,30 @@ def test_as_many_shares_for_each_thread(least, count):
     parts = shares(20, least)
     assert len(parts) == count
     assert [i for part in parts for i in range(20)[part]] == list(range(20))
+
+
+def test_little_work_is_left_whole():
+    assert shares_of_work(20, SMALL) == [slice(0, 20)]
+    assert shares_of_work(20, SMALL + 1) == shares(20)
+
+
+def test_results_are_added_in_the_order_of_the_parts():
+    numbers = np.array([1, 2**24, -(2**24), 0.5], np.float32)  # in another order, 1 would stay
+
+    def late(part):
+        time.sleep(0.01 * (part.start == 0))
+        return numbers[part].copy()
+
+    assert add_up(late, [slice(i, i + 1) for i in range(4)]).tolist() == [0.5]
+    np.testing.assert_array_equal(add_up(late, [slice(0, 4)]), numbers)
+    assert numbers[0] == 1
+
+
+def test_what_parts_of_the_inputs_add_is_the_whole():
+    weight, bias, x = (np.arange(n * m).reshape(n, m) % 17 for n, m in ((5, 11), (1, 5), (7, 11)))
+    whole = Linear(weight.astype(np.float32), bias[0].astype(np.float32))
+    found = add_up(lambda part: whole.inputs(part)(x[:, part].astype(np.float32)), shares(11))
+    np.testing.assert_array_equal(found, whole(x.astype(np.float32)))
 
 
 def test_every_part_is_run_once():
@@ -221,12 +255,13 @@ def test_the_number_of_threads_changes_no_more_than_rounding(inputs):
         np.testing.assert_allclose(output, outputs[1], rtol=0, atol=2e-6, err_msg=str(count))
 
 
-def test_the_number_of_threads_does_not_change_a_trace():
+@pytest.mark.parametrize("inputs", [(IDS, MASK), (IDS[:1], MASK[:1])], ids=["many", "one"])
+def test_the_number_of_threads_does_not_change_a_trace(inputs):
     traces = []
     for count in (1, 4):
         set_num_threads(count)
         traces.append({})
-        MODEL(IDS, MASK, trace=traces[-1])
+        MODEL(*inputs, trace=traces[-1])
     one, four = traces
     assert list(one) == list(four) == list(MODEL.stage_axes())
     for stage in one:

@@ -38,8 +38,7 @@ def diagnosed(model, faults, dtype="float64", right=None):
     """Yield what is found of each fault that changes a number at all."""
     count = model.config.num_hidden_layers
     inputs = draw_inputs(model.config, np.random.default_rng(3))
-    clean = {}
-    model(**inputs, trace=clean)
+    clean = record([], model, inputs, dtype).stages
     for fault, layers in faults:
         for i in layers:
             reference = record([(fault, i)], model, inputs, dtype)
