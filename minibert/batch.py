@@ -15,7 +15,7 @@ from minibert import arguments
 from minibert.arguments import Integers
 from minibert.functions import Array
 
-MAX_ROWS = 1024  # of a share of a batch
+MIN_ROWS, MAX_ROWS = 200, 1024  # of a share of a batch
 MAX_QUERIES, MAX_SCORES = 128, 50_000  # of a block of attention
 
 
@@ -82,8 +82,11 @@ class Batch:
         """Deal the sequences out to so many batches of about as many rows: one for each thread.
 
         A batch larger than MAX_ROWS becomes more of them, so that what is computed on the way
-        stays small. Where the shares would be too unequal, the batch stays whole.
+        stays small. Where the shares would be too small (weights are read for many rows as fast as
+        for few) or too unequal, the batch stays whole, and threads share the work within a layer.
         """
+        if len(self.words) < count * MIN_ROWS:
+            return [self]
         count *= max(1, round(len(self.words) / (count * MAX_ROWS)))
         dealt: list[list[Sequence]] = [[] for _ in range(count)]
         loads = [0] * count

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from minibert import BertConfig
-from minibert.batch import make_batch
+from minibert import batch as batch_module
+from minibert.batch import MIN_ROWS, make_batch
 
 CONFIG = BertConfig(
     vocab_size=70_001,  # more than int16, uint16 and all narrower ones can hold
@@ -278,7 +279,9 @@ def test_shares_have_every_token_once_and_are_about_equal(mask, count):
     mask = np.array(mask)
     ids = np.arange(mask.size).reshape(mask.shape)
     whole = batch(input_ids=ids, attention_mask=mask)
-    parts = whole.split(count)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_module, "MIN_ROWS", 1)
+        parts = whole.split(count)
     assert len(parts) in (1, count)
     assert sum(part.mask.astype(int) for part in parts).tolist() == mask.tolist()
     for part in parts:
@@ -290,6 +293,13 @@ def test_shares_have_every_token_once_and_are_about_equal(mask, count):
         assert part.position_ids.tolist() == (ids % mask.shape[1])[part.mask].tolist()
     if len(parts) > 1:
         assert max(len(part.words) for part in parts) * count <= 1.1 * len(whole.words)
+
+
+def test_a_small_batch_stays_whole():
+    ids = np.ones((2 * MIN_ROWS // 8, 8), int)
+    assert len(batch(input_ids=ids).split(2)) == 2
+    small = batch(input_ids=ids[1:])
+    assert small.split(2) == [small]
 
 
 def test_a_large_batch_becomes_shares_of_a_bounded_size():
