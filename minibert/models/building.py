@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,10 @@ class Builder:
 
 def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Parameter], Array]:
     """Return what draws a parameter as transformers does, one after the other."""
-    random = np.random.default_rng(seed)
+
+    @cache
+    def random() -> "np.random.Generator":  # numpy.random is slow to import, and seldom needed
+        return np.random.default_rng(seed)
 
     def initialize(parameter: Parameter) -> Array:
         if parameter.field.endswith("norm.weight"):
@@ -96,7 +100,7 @@ def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Par
         elif parameter.field.endswith(".bias"):
             array = np.zeros(parameter.shape, dtype)
         else:
-            array = random.standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
+            array = random().standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
             array *= config.initializer_range
         if parameter.field == "embeddings.word" and config.pad_token_id is not None:
             array[config.pad_token_id] = 0
