@@ -16,7 +16,7 @@ from minibert.arguments import Integers
 from minibert.functions import Array
 
 MIN_ROWS, MAX_ROWS = 200, 1024  # of a share of a batch
-MAX_QUERIES, MAX_SCORES = 128, 50_000  # of a block of attention
+MAX_QUERIES, MAX_SCORES = 256, 130_000  # of a block of attention
 
 
 class Limits(Protocol):

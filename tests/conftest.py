@@ -4,7 +4,15 @@ import pytest
 from hypothesis import settings
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, get_num_threads, set_num_threads
+from minibert import (
+    EMBEDDED_CHECKPOINT,
+    BertModel,
+    Reference,
+    batch,
+    get_num_threads,
+    set_num_threads,
+    threads,
+)
 
 DATA = Path(__file__).parent / "data"
 
@@ -48,5 +56,8 @@ def one_thread():
 
 
 @pytest.fixture
-def two_threads(one_thread):
+def two_threads(one_thread, monkeypatch):
+    """Two threads, that share what little there is to do: a batch, or else the work in a layer."""
+    monkeypatch.setattr(batch, "MIN_ROWS", 1)
+    monkeypatch.setattr(threads, "SMALL", 0)
     set_num_threads(2)

@@ -327,5 +327,5 @@ def test_blocks_of_long_sequences_are_small():
         (block.heads.stop - block.heads.start) * (block.rows.stop - block.rows.start) * 300
         for block in whole.blocks(12)
     ]
-    assert max(sizes) <= 50_000
-    assert len(sizes) == 12 * 3
+    assert max(sizes) <= 130_000
+    assert len(sizes) == 12 * 2  # of each head 256 queries, and the 44 that are left

@@ -87,10 +87,11 @@ def test_a_bad_function_is_named_with_the_place(case, model):
         ("pooler", "pooler"),
     ],
 )
+@pytest.mark.parametrize("ids", [IDS, IDS[:1]], ids=["many", "one"])
 @pytest.mark.usefixtures("two_threads")
-def test_the_place_is_right_in_every_thread(name, stage, model):
+def test_the_place_is_right_in_every_thread(ids, name, stage, model):
     with swap(**{name: lambda *args: None}), pytest.raises(SwapError) as caught:
-        hidden(model)
+        hidden(model, ids)
     assert caught.value.stage == stage
 
 

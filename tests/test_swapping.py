@@ -64,7 +64,7 @@ def test_attention_with_fewer_queries_than_keys():
     with swap(attention=again):
         np.testing.assert_array_equal(hidden(long, ids), expected)
     shapes = {(query.shape, key.shape) for query, key, _ in again.arrived}
-    assert ((1, 128, 4), (1, 300, 4)) in shapes
+    assert ((1, 256, 4), (1, 300, 4)) in shapes
     assert ((1, 44, 4), (1, 300, 4)) in shapes
 
 
@@ -163,18 +163,21 @@ def test_a_new_thread_knows_nothing_of_it():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_the_threads_that_share_the_work_see_it(model):
+@pytest.mark.parametrize(
+    ("name", "ids"), [("embeddings", IDS), ("feed_forward", IDS[:1])], ids=["a batch", "a layer"]
+)
+def test_the_threads_that_share_the_work_see_it(name, ids, model):
     names, both = set(), threading.Barrier(2, timeout=60)
 
     def other(*args):
-        name = threading.current_thread().name
-        if name not in names:
-            names.add(name)
+        thread = threading.current_thread().name
+        if thread not in names:
+            names.add(thread)
             both.wait()  # until the other thread is here, too
-        return OPERATIONS["embeddings"](*args)
+        return OPERATIONS[name](*args)
 
-    with swap(embeddings=other):
-        hidden(model)
+    with swap(**{name: other}):
+        hidden(model, ids)
     assert len(names) == 2
 
 

@@ -102,6 +102,7 @@ def test_within_a_swap_ours_is_ours():
         assert functions.gelu(np.array([2.0])) == 2
 
 
+@pytest.mark.usefixtures("two_threads")  # which share what little there is to do
 def test_the_number_of_threads_does_not_show():
     """What arrives, in which order, and where print writes: all as with one thread."""
     seen, before = [], minibert.get_num_threads()
