@@ -180,7 +180,8 @@ class TestSettings:
         words = [*tokenizer.get_vocab()]
         BertTokenizer({word: i for i, word in enumerate(words)}, False).save_pretrained(folder)
         (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
-        np.testing.assert_array_equal(*embed(["The CAT sat", "the cat sat"], model=folder))
+        same = embed(["The CAT sat", "the cat sat"], model=folder)
+        np.testing.assert_allclose(*same, rtol=0, atol=1e-6)  # BLAS rounds by where a row stands
         (folder / "sentence_bert_config.json").write_text('{"do_lower_case": false}')
         kept, small = embed(["The CAT sat", "the cat sat"], model=folder)
         assert np.abs(kept - small).max() > 0.1
