@@ -99,7 +99,7 @@ class SelfAttention:
     @tells_where
     def __call__(self, rows: Array, batch: Batch, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm included."""
-        # no head knows of another: their outputs add up, and each thread can take some heads
+        # no head knows of another, and what they add to the output adds up: each thread takes some
         parts = shares_of_work(self.num_heads, 4 * rows.size * rows.shape[1])
         output = add_up(lambda heads: self._attend(heads, rows, batch, trace), parts)
         trace.rows(f"{self.name}.output", output)
@@ -147,7 +147,7 @@ class FeedForward:
     @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
-        # nor does any of the wide numbers know of another
+        # no wide number knows of another, as no head does: each thread takes some
         width = len(self.intermediate.bias)
         parts = shares_of_work(width, 2 * rows.size * width)
         output = add_up(lambda part: self._narrower(part, rows, trace), parts)
