@@ -144,20 +144,27 @@ class FeedForward:
     output: Linear
     activation: str  # a key of functions.ACTIVATIONS
 
+    @property
+    def width(self) -> int:
+        """F, the size of the intermediate."""
+        return len(self.intermediate.bias)
+
     @tells_where
     def __call__(self, rows: Array, trace: Trace) -> Array:
         """(N, C) -> (N, C), residual and norm not included."""
         # no wide number knows of another, as no head does: each thread takes some
-        width = len(self.intermediate.bias)
-        parts = shares_of_work(width, 2 * rows.size * width)
-        output = add_up(lambda part: self._narrower(part, rows, trace), parts)
+        parts = shares_of_work(self.width, 2 * rows.size * self.width)
+        output = add_up(lambda wide: self._feed(wide, rows, trace), parts)
         trace.rows(self.name, output)
         return output
 
-    def _narrower(self, part: slice, rows: Array, trace: Trace) -> Array:
+    def _feed(self, wide: slice, rows: Array, trace: Trace) -> Array:
         """Return what some of the wide numbers add to the output."""
-        intermediate, output = self.intermediate.columns(part), self.output.inputs(part)
-        width = len(self.intermediate.bias)
+        intermediate, output = self.intermediate.columns(wide), self.output.inputs(wide)
+
+        def record(stage: str, value: Array) -> None:
+            trace.columns(f"{self.name}.{stage}", value, wide, self.width)
+
         return functions.feed_forward(
             rows,
             intermediate.weight,
@@ -165,7 +172,7 @@ class FeedForward:
             output.weight,
             output.bias,
             self.activation,
-            record=lambda stage, wide: trace.columns(f"{self.name}.{stage}", wide, part, width),
+            record=record,
         )
 
 

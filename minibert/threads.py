@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Part = TypeVar("Part")
-Sum = TypeVar("Sum")
 
 SMALL = 1_000_000  # so many multiplications are done before another thread has woken up
 
@@ -83,21 +84,21 @@ def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
         raise errors[0]
 
 
-def add_up(task: Callable[[slice], Sum], parts: list[slice]) -> Sum:
+def add_up(task: Callable[[slice], NDArray[Any]], parts: list[slice]) -> NDArray[Any]:
     """Run the task on every part, over the threads, and return the sum of what it returns.
 
     The first part's result is what the others are added to, always in the same order.
     """
-    results: list[Any] = [None] * len(parts)
+    results: dict[int, NDArray[Any]] = {}
 
     def run(index: int) -> None:
         results[index] = task(parts[index])
 
     spread(run, range(len(parts)))
-    total, *others = results
-    for other in others:
-        total += other
-    return cast(Sum, total)
+    total = results[0]
+    for index in range(1, len(parts)):
+        total += results[index]
+    return total
 
 
 def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
