@@ -27,37 +27,28 @@ from minibert.outputs import (
 )
 from minibert.threads import turn
 
-_HIDDEN = ("hidden_size",)
-_SQUARE = ("hidden_size", "hidden_size")
-_WORDS = ("vocab_size", "hidden_size")
+
+def _linear(name: str, field: str, size: int | str) -> tuple[Entry, Entry]:
+    """Return the names of a matrix that reads hidden states, and of its bias."""
+    return (
+        Entry(f"{name}.weight", f"{field}.weight", (size, "hidden_size")),
+        Entry(f"{name}.bias", f"{field}.bias", (size,)),
+    )
+
 
 PREDICTIONS = (
-    Entry("cls.predictions.transform.dense.weight", "predictions.dense.weight", _SQUARE),
-    Entry("cls.predictions.transform.dense.bias", "predictions.dense.bias", _HIDDEN),
-    Entry("cls.predictions.transform.LayerNorm.weight", "predictions.norm.weight", _HIDDEN),
-    Entry("cls.predictions.transform.LayerNorm.bias", "predictions.norm.bias", _HIDDEN),
+    *_linear("cls.predictions.transform.dense", "predictions.dense", "hidden_size"),
+    Entry(
+        "cls.predictions.transform.LayerNorm.weight", "predictions.norm.weight", ("hidden_size",)
+    ),
+    Entry("cls.predictions.transform.LayerNorm.bias", "predictions.norm.bias", ("hidden_size",)),
 )
 TIED = (Entry("cls.predictions.bias", "predictions.decoder.bias", ("vocab_size",)),)
-UNTIED = (
-    Entry("cls.predictions.decoder.weight", "predictions.decoder.weight", _WORDS),
-    Entry("cls.predictions.decoder.bias", "predictions.decoder.bias", ("vocab_size",)),
-)
-NEXT_SENTENCE = (
-    Entry("cls.seq_relationship.weight", "seq_relationship.weight", (2, "hidden_size")),
-    Entry("cls.seq_relationship.bias", "seq_relationship.bias", (2,)),
-)
-LABELS = (
-    Entry("classifier.weight", "classifier.weight", ("num_labels", "hidden_size")),
-    Entry("classifier.bias", "classifier.bias", ("num_labels",)),
-)
-CHOICE = (
-    Entry("classifier.weight", "classifier.weight", (1, "hidden_size")),
-    Entry("classifier.bias", "classifier.bias", (1,)),
-)
-SPAN = (
-    Entry("qa_outputs.weight", "qa_outputs.weight", (2, "hidden_size")),
-    Entry("qa_outputs.bias", "qa_outputs.bias", (2,)),
-)
+UNTIED = _linear("cls.predictions.decoder", "predictions.decoder", "vocab_size")
+NEXT_SENTENCE = _linear("cls.seq_relationship", "seq_relationship", 2)
+LABELS = _linear("classifier", "classifier", "num_labels")
+CHOICE = _linear("classifier", "classifier", 1)
+SPAN = _linear("qa_outputs", "qa_outputs", 2)
 
 # the stages that heads add, with their axes: L is labels
 PREDICTION_STAGES = {
