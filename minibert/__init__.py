@@ -7,12 +7,14 @@ verification; then models/heads, tokenizers, tasks, swapping, grading.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
+from minibert._version import __version__
+from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
-from minibert.threads import get_num_threads, set_num_threads
+from minibert.runtime.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from minibert.auto import (
+    from minibert.grading import Grade, grade
+    from minibert.models.auto import (
         AutoConfig,
         AutoModel,
         AutoModelForMaskedLM,
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
         AutoModelForTokenClassification,
         AutoTokenizer,
     )
-    from minibert.grading import Grade, grade
-    from minibert.models.heads import (
+    from minibert.models.bert_heads import (
         BertForMaskedLM,
         BertForMultipleChoice,
         BertForNextSentencePrediction,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         BertForSequenceClassification,
         BertForTokenClassification,
     )
-    from minibert.swapping import SwapError, swap
+    from minibert.runtime.swap import SwapError, swap
     from minibert.tokenizers import BertTokenizer
     from minibert.verification import (
         Diagnosis,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
         verify,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "EMBEDDED_CHECKPOINT",
     "AutoConfig",
@@ -85,15 +85,15 @@ __all__ = [
 
 #: What not every program needs is imported when it is first asked for, by how its name begins.
 _HOMES = {
-    "Auto": "minibert.auto",
-    "BertFor": "minibert.models.heads",
+    "Auto": "minibert.models.auto",
+    "BertFor": "minibert.models.bert_heads",
     "BertTokenizer": "minibert.tokenizers",
     "Grade": "minibert.grading",
     "Reference": "minibert.verification",
     "record": "minibert.verification",
-    "SwapError": "minibert.swapping",
+    "SwapError": "minibert.runtime.swap",
     "grade": "minibert.grading",
-    "swap": "minibert.swapping",
+    "swap": "minibert.runtime.swap",
     "Diagnosis": "minibert.verification",
     "compare_recordings": "minibert.verification",
     "verify": "minibert.verification",

@@ -1,14 +1,11 @@
 """The arguments of a call, checked: TypeError or ValueError with name, found and allowed."""
 
-from collections.abc import Mapping
-from typing import Any, NoReturn, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minibert.functions import Array
-
-Integers: TypeAlias = NDArray[np.int64]
+from minibert.runtime.arrays import Array, Integers, number_array
 
 
 def mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -84,57 +81,6 @@ def indices(name: str, values: Any, count: int, field: str) -> Integers:
             f"allowed: 0 to {count - 1} ({field} is {count})"
         )
     return array.astype(np.int64, copy=False)
-
-
-def number_array(name: str, values: Any) -> NDArray[Any]:
-    """Return what a caller passed as an array of numbers; TypeError or ValueError if it is none."""
-    if isinstance(values, Mapping):  # what a tokenizer returns, passed whole
-        raise TypeError(f"{name} is a {type(values).__name__}; to pass all it holds, put ** before")
-    if isinstance(values, list | tuple):
-        _refuse_ragged(name, values)
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} is not an array: {error}") from None
-    if array.dtype.kind in "US":
-        _refuse_text(name)
-    if array.dtype.kind not in "iufb":
-        kinds = sorted({type(item).__name__ for item in array.flat})
-        found = f"objects ({', '.join(kinds)})" if array.dtype.kind == "O" else array.dtype
-        raise TypeError(f"{name} holds {found}; needed: numbers, in lists or an array")
-    return array
-
-
-def _refuse_text(name: str) -> NoReturn:
-    raise TypeError(f"{name} holds text; needed: the numbers that a tokenizer makes of it")
-
-
-def _refuse_ragged(name: str, rows: Any) -> None:
-    lengths = [_length(row) for row in rows]
-    longest = max(lengths, default=-1)
-    if all(length == longest for length in lengths):
-        return
-    if any(isinstance(x, str) for row in rows for x in (row if _length(row) > 0 else [row])):
-        _refuse_text(name)
-    others = [f"row {i} {_entries(n)}" for i, n in enumerate(lengths) if n != longest]
-    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    raise ValueError(
-        f"{name} is ragged: row {lengths.index(longest)} {_entries(longest)}, "
-        f"{', '.join(others[:5])}{more}. Pad the shorter rows to one length, "
-        "and set attention_mask to 0 there"
-    )
-
-
-def _length(row: Any) -> int:
-    """Return the length of a row; -1 if it is no row but a single number, say."""
-    try:
-        return len(row)
-    except TypeError:
-        return -1
-
-
-def _entries(length: int) -> str:
-    return "is not a list" if length < 0 else f"has {length} entries"
 
 
 def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minibert import arguments
-from minibert.arguments import Integers
-from minibert.functions import Array
+from minibert.runtime.arrays import Array, Integers
 
 MIN_ROWS, MAX_ROWS = 200, 1024  # of a share of a batch
 MAX_QUERIES, MAX_SCORES = 256, 130_000  # of a block of attention

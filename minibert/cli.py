@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.files import lines_of, require_folder, write_whole
-from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
-
-REFERENCE_NAME = "reference.safetensors"
+from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,8 +157,6 @@ def _report(report: Any, options: argparse.Namespace, folder: Any, inputs: Any) 
 
 
 def _reference_path(folder: Path, given: str | None) -> Path:
-    from minibert.verification.reference import shipped_references
-
     shipped = shipped_references()
     if given is None:
         path = require_folder(folder) / REFERENCE_NAME
@@ -189,7 +185,7 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from minibert.inspection import inspect
+    from minibert.models.inspect import inspect
 
     inspection = inspect(options.folder)
     print(inspection)

@@ -1,13 +1,9 @@
 """The error function, which NumPy lacks: in float32 and in float64."""
 
-from typing import Any, TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
-from minibert.swapping import operation
-
-Array: TypeAlias = NDArray[np.floating[Any]]
+from minibert.runtime.arrays import Array
+from minibert.runtime.swap import operation
 
 
 @operation

@@ -10,17 +10,17 @@ float64 scalar would promote float32 arrays.
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.blocks import by_blocks
 from minibert.erf import erf as erf
-from minibert.swapping import operation
-from minibert.threads import shares_of_work, spread
+from minibert.runtime.arrays import Array
+from minibert.runtime.blocks import by_blocks
+from minibert.runtime.swap import operation
+from minibert.runtime.threads import shares_of_work, spread
 
-Array: TypeAlias = NDArray[np.floating[Any]]
 Record: TypeAlias = Callable[[str, Array], None]  # takes a stage's name and what it is
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from minibert import functions
 from minibert.batch import Batch
-from minibert.functions import Array
-from minibert.swapping import tells_where
-from minibert.threads import add_up, shares_of_work
+from minibert.runtime.arrays import Array
+from minibert.runtime.swap import tells_where
+from minibert.runtime.threads import add_up, shares_of_work
 from minibert.trace import Trace
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert.functions import Array
-from minibert.swapping import stand_in
+from minibert.runtime.arrays import Array
+from minibert.runtime.swap import stand_in
 
 if TYPE_CHECKING:
     from minibert.batch import Batch, Block

@@ -11,8 +11,8 @@ from minibert import (
     batch,
     get_num_threads,
     set_num_threads,
-    threads,
 )
+from minibert.runtime import threads
 
 DATA = Path(__file__).parent / "data"
 

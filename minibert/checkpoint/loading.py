@@ -14,7 +14,7 @@ from minibert.checkpoint.files import sha256
 from minibert.checkpoint.names import Match, Parameter, match, standard_name
 from minibert.checkpoint.source import open_weights
 from minibert.checkpoint.tensors import StoredTensor
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 
 @dataclass(frozen=True)

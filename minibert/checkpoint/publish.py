@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import beside, new_file, read_json, why_not_saved
 from minibert.checkpoint.source import FORMS
-from minibert.config import CONFIG_NAME
+from minibert.models.config import CONFIG_NAME
 
 Arrays = Mapping[str, NDArray[Any]]
 Move = tuple[Path, Path]  # from beside, to its place

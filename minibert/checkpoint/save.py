@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import make_folder, new_file
 from minibert.checkpoint.publish import Arrays, publish
 from minibert.checkpoint.safetensors import read_safetensors
-from minibert.config import PretrainedConfig
+from minibert.models.config import PretrainedConfig
 
 DTYPES = {"float32": "F32", "float64": "F64"}  # as NumPy and as the safetensors format calls them
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

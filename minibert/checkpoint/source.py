@@ -10,9 +10,6 @@ from minibert.checkpoint.files import read_json, require_file, require_folder
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.checkpoint.tensors import StoredTensor
 
-#: The checkpoint that comes with the package: small, trained on a toy world, works offline.
-EMBEDDED_CHECKPOINT = Path(__file__).parent.parent / "data" / "toy"
-
 #: The first of these that is there is taken: safetensors before pickles, single before sharded.
 FORMS = (
     "model.safetensors",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 #: The dtypes of the safetensors format that NumPy can hold. BF16 is read as its bits.
 NUMPY_DTYPES: dict[str, np.dtype[Any]] = {

@@ -9,8 +9,8 @@ from minibert.grading.cases import ORDINARY, Case, cases
 from minibert.grading.mistakes import mistakes
 from minibert.grading.result import Found
 from minibert.grading.words import in_words
-from minibert.stand_in import Call, Function
-from minibert.swapping import OPERATIONS, SwapError
+from minibert.runtime.stand_in import Call, Function
+from minibert.runtime.swap import OPERATIONS, SwapError
 
 TWICE = "the same input twice"
 KEPT = "inputs that stay as they were"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minibert import functions as f
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 Mistake = tuple[str, Callable[..., Any]]
 

@@ -13,10 +13,10 @@ from minibert.grading.alone import try_alone
 from minibert.grading.cases import ORDINARY
 from minibert.grading.result import Found, Grade
 from minibert.grading.whole import try_whole
-from minibert.models.pretrained import PreTrainedModel
-from minibert.stand_in import Function
-from minibert.swapping import swap, swapped
-from minibert.threads import this_thread_only, turn
+from minibert.models.base import PreTrainedModel
+from minibert.runtime.stand_in import Function
+from minibert.runtime.swap import swap, swapped
+from minibert.runtime.threads import this_thread_only, turn
 from minibert.verification import Reference
 
 

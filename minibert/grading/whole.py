@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.source import EMBEDDED_CHECKPOINT
-from minibert.functions import Array
+from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME
 from minibert.grading.result import Found
 from minibert.grading.words import in_words
+from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
-from minibert.models.pretrained import PreTrainedModel
-from minibert.stand_in import Function
-from minibert.swapping import stage_of, swap
+from minibert.runtime.arrays import Array
+from minibert.runtime.stand_in import Function
+from minibert.runtime.swap import stage_of, swap
 from minibert.verification import Reference
 from minibert.verification.compare import ATOL, RTOL, real_places
 
@@ -74,7 +74,7 @@ def _embedded() -> BertModel:
 
 @cache
 def _its_reference() -> Reference:
-    return Reference.load(EMBEDDED_CHECKPOINT / "reference.safetensors")
+    return Reference.load(EMBEDDED_CHECKPOINT / REFERENCE_NAME)
 
 
 def _own_reference(model: PreTrainedModel) -> Reference:

@@ -2,7 +2,7 @@
 
 import re
 
-from minibert.swapping import SwapError
+from minibert.runtime.swap import SwapError
 
 
 def in_words(error: BaseException) -> str:

@@ -13,7 +13,11 @@ import numpy as np
 
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry, standard_name
-from minibert.config import (
+from minibert.functions import ACTIVATIONS
+from minibert.layers import Pooler
+from minibert.models.base import Forward, PreTrainedModel
+from minibert.models.building import Builder
+from minibert.models.config import (
     COUNT,
     FLAG,
     LAYERS,
@@ -27,12 +31,9 @@ from minibert.config import (
     or_null,
     setting,
 )
-from minibert.functions import ACTIVATIONS, Array
-from minibert.layers import Pooler
-from minibert.models.building import Builder
-from minibert.models.pretrained import Forward, PreTrainedModel
-from minibert.outputs import BaseModelOutputWithPooling
-from minibert.threads import get_num_threads, spread
+from minibert.models.outputs import BaseModelOutputWithPooling
+from minibert.runtime.arrays import Array
+from minibert.runtime.threads import get_num_threads, spread
 from minibert.trace import Trace, stage_axes
 
 MAX_PARAMETERS = 2**38  # a terabyte in float32

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.names import Parameter
-from minibert.functions import Array
 from minibert.layers import (
     Embeddings,
     FeedForward,
@@ -18,6 +17,7 @@ from minibert.layers import (
     PredictionHead,
     SelfAttention,
 )
+from minibert.runtime.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import Array, softmax
-from minibert.models.heads import BertForQuestionAnswering
+from minibert.functions import softmax
+from minibert.models.bert_heads import BertForQuestionAnswering
+from minibert.runtime.arrays import Array
 from minibert.tasks.common import Source, load, require_count, require_text, room
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.source import EMBEDDED_CHECKPOINT, find_folder
-from minibert.models.pretrained import PreTrainedModel
+from minibert.checkpoint.source import find_folder
+from minibert.data import EMBEDDED_CHECKPOINT
+from minibert.models.base import PreTrainedModel
 from minibert.tokenizers import BertTokenizer
 
 Pair = tuple[PreTrainedModel, BertTokenizer]

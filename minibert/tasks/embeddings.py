@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import read_json, read_json_list
-from minibert.functions import Array
 from minibert.models.bert import BertModel
+from minibert.runtime.arrays import Array
 from minibert.tasks.common import Source, by_length, folder_of, load, require_texts, room
 from minibert.tokenizers.characters import lower
 

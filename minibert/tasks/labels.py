@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from minibert.functions import Array, sigmoid, softmax
-from minibert.models.heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.functions import sigmoid, softmax
+from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.runtime.arrays import Array
 from minibert.tasks.common import Source, load, require_text, room
 
 

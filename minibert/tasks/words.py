@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minibert.functions import Array, softmax
-from minibert.models.heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.functions import softmax
+from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.runtime.arrays import Array
 from minibert.tasks.common import Source, load, require_count, require_text
 from minibert.tokenizers import BertTokenizer
 

@@ -3,7 +3,8 @@
 Python's unicodedata knows a newer Unicode in every version of Python, and the tables of the
 tokenizers library are older than all of them: punctuation and marks are those of Unicode 8. A
 checkpoint was trained on what the library did, so the classes stand here in full, and a text gives
-the same tokens on every Python. Numbers are hexadecimal; tests/record_tokenizer.py prints them.
+the same tokens on every Python. Numbers are hexadecimal; tests/tools/record_tokenizer.py
+prints them.
 """
 
 import re

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.arguments import number_array
+from minibert.runtime.arrays import number_array
 from minibert.verification.naming import INPUTS, axes_of
 
 _LEGEND = {

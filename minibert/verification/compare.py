@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 ATOL, RTOL = 1e-5, 1e-3  # the bar of the courses that have students write a BERT
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.compare import Tolerance
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.compare import real_places
 from minibert.verification.graph import Graph, Pass
 from minibert.verification.packing import Value, pack, unpack

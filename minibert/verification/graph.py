@@ -13,8 +13,8 @@ import numpy as np
 
 from minibert import functions
 from minibert.batch import Batch
-from minibert.functions import Array
-from minibert.models.pretrained import PreTrainedModel
+from minibert.models.base import PreTrainedModel
+from minibert.runtime.arrays import Array
 from minibert.verification.packing import Packed, Value
 
 Run: TypeAlias = Callable[..., Value]  # takes a Place and the stages it is computed from

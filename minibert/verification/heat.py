@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.findings import faults, number, visible
 
 if TYPE_CHECKING:

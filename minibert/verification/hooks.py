@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 Stages = dict[str, Array]
 

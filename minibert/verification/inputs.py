@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minibert.arguments import number_array
 from minibert.checkpoint.files import lines_of, read_json, require_file
+from minibert.runtime.arrays import number_array
 from minibert.tokenizers import BertTokenizer
 from minibert.verification.naming import split_names
 from minibert.verification.recordings import read_recording

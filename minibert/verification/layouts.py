@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.graph import ENCODER, A, F, Place, Run
 from minibert.verification.packing import Value
 from minibert.verification.variations import before

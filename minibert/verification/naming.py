@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.models.heads import PREDICTION_STAGES
+from minibert.models.bert_heads import PREDICTION_STAGES
 from minibert.trace import STAGES
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.batch import Batch
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 Packed: TypeAlias = list[Array]  # (H, T, T) for each sequence, real tokens only
 Value: TypeAlias = Array | Packed

@@ -6,8 +6,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import Array
-from minibert.models.heads import PREDICTION_STAGES
+from minibert.models.bert_heads import PREDICTION_STAGES
+from minibert.runtime.arrays import Array
 from minibert.trace import stage_axes
 from minibert.verification.compare import Difference, Tolerance, real_places
 from minibert.verification.diagnosis import StageResult

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 
 @dataclass(frozen=True)

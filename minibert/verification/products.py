@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.examine import Examination
 from minibert.verification.graph import Place, Run
 from minibert.verification.precision import SHORT, TF32, Precision

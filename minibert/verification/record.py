@@ -20,9 +20,9 @@ from minibert.batch import make_batch
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.loading import float_dtype
 from minibert.checkpoint.source import find_folder, open_weights
-from minibert.functions import Array
+from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
-from minibert.models.pretrained import PreTrainedModel
+from minibert.runtime.arrays import Array
 from minibert.verification.arrays import check_inputs, own_array
 from minibert.verification.compare import real_places
 from minibert.verification.hooks import Stages, watch
@@ -119,7 +119,7 @@ def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
 
 
 def _run_ours(model: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
-    from minibert import __version__
+    from minibert._version import __version__
 
     seen: Stages = {}
     model(**inputs, trace=seen)

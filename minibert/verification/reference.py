@@ -25,18 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import write_whole
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.arrays import check_inputs, check_stages, own_array
 from minibert.verification.naming import INPUTS, split_names, standard_stages
 from minibert.verification.recordings import read_recording
 
 FORMAT, VERSION = "minibert-reference", "1"
-
-
-def shipped_references() -> dict[str, Path]:
-    """Return the references that come with the package, for checkpoints that do not, by name."""
-    folder = Path(__file__).parent.parent / "data" / "references"
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from minibert.batch import Batch
 from minibert.checkpoint.loading import LoadingReport
-from minibert.functions import Array
-from minibert.models.pretrained import PreTrainedModel
-from minibert.swapping import stand_in
-from minibert.threads import turn
+from minibert.models.base import PreTrainedModel
+from minibert.runtime.arrays import Array
+from minibert.runtime.swap import stand_in
+from minibert.runtime.threads import turn
 from minibert.verification.cause import FACTOR, likely_cause
 from minibert.verification.compare import ATOL, RTOL, Difference, Tolerance, real_places
 from minibert.verification.diagnosis import Diagnosis, StageResult

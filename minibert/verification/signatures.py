@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.graph import A, F, Place
 from minibert.verification.packing import Packed
 

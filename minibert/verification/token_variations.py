@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minibert import functions
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.graph import ENCODER, A, Place, Run, embedded, heads, merged
 from minibert.verification.packing import Packed
 

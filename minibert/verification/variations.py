@@ -12,7 +12,7 @@ import numpy as np
 
 from minibert import functions
 from minibert.checkpoint.source import open_weights
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 from minibert.verification.graph import A, F, Place, Run
 from minibert.verification.token_variations import CONTEXT, PROBABILITIES, SCORES, SUM, sequences
 

@@ -1,29 +1,21 @@
 """Which requests are made, and what comes of them, with the Hub there and well."""
 
 import hashlib
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
+import hub_client as hub
+import hub_server
 import pytest
 from wide import WIDE
 
 from minibert import BertConfig, BertModel
 from minibert.checkpoint.source import FORMS, open_weights
 
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hub = load(Path(__file__).parents[1] / "hub_client.py")
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
 cache, ask, get = hub.cache, hub.ask, hub.get
-Fault, Repository, contents = hub.Fault, hub.Repository, hub.contents
+Fault, Repository, contents = hub_server.Fault, hub_server.Repository, hub.contents
 CONFIG, WEIGHTS, FILES, NEWER, MAIN = hub.CONFIG, hub.WEIGHTS, hub.FILES, hub.NEWER, hub.MAIN
 VOCABULARY = {"vocab.txt": b"[PAD]\n", "tokenizer_config.json": b"{}"}
 

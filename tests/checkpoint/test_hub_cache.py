@@ -1,24 +1,21 @@
 """What is in the cache is used: where it is, without any request, and under either name."""
 
 import functools
-import importlib.util
 import shutil
 from pathlib import Path
 
+import hub_client as hub
+import hub_server
 import pytest
 
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hub = load(Path(__file__).parents[1] / "hub_client.py")
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
 cache, ask, get, filled = hub.cache, hub.ask, hub.get, hub.filled
-Client, Fault, Repository, contents = hub.Client, hub.Fault, hub.Repository, hub.contents
+Client, Fault, Repository, contents = (
+    hub.Client,
+    hub_server.Fault,
+    hub_server.Repository,
+    hub.contents,
+)
 FILES = hub.FILES
 OLD, NEW = "bert-base-cased", "google-bert/bert-base-cased"
 

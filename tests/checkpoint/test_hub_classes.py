@@ -1,18 +1,16 @@
 """Every class opens a Hub id: config, model, tokenizer, the Auto classes and the tasks."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import hub_client as hub
+
 from minibert import EMBEDDED_CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("hub_client", ROOT / "tests" / "hub_client.py")
-hub = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(hub)
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
 
 NAMES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json")

@@ -1,25 +1,16 @@
 """What cannot be had is said in one sentence, by an exception of Python's own."""
 
-import importlib.util
 import re
-from pathlib import Path
 
+import hub_client as hub
+import hub_server
 import pytest
 
 from minibert.checkpoint.hub import HubOptions
 
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hub = load(Path(__file__).parents[1] / "hub_client.py")
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
 cache, ask, get = hub.cache, hub.ask, hub.get
-Fault, Repository, contents = hub.Fault, hub.Repository, hub.contents
+Fault, Repository, contents = hub_server.Fault, hub_server.Repository, hub.contents
 WEIGHTS, FILES, MAIN = hub.WEIGHTS, hub.FILES, hub.MAIN
 
 

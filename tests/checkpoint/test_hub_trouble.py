@@ -1,24 +1,21 @@
 """The network is down, the Hub is not well, the cache cannot be written, two come at once."""
 
 import functools
-import importlib.util
 import threading
 from pathlib import Path
 
+import hub_client as hub
+import hub_server
 import pytest
 
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hub = load(Path(__file__).parents[1] / "hub_client.py")
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
 cache, ask, get, filled = hub.cache, hub.ask, hub.get, hub.filled
-Client, Fault, Repository, contents = hub.Client, hub.Fault, hub.Repository, hub.contents
+Client, Fault, Repository, contents = (
+    hub.Client,
+    hub_server.Fault,
+    hub_server.Repository,
+    hub.contents,
+)
 WEIGHTS, FILES, NEWER, MAIN = hub.WEIGHTS, hub.FILES, hub.NEWER, hub.MAIN
 
 

@@ -21,7 +21,7 @@ from minibert.checkpoint.source import open_weights
 from minibert.models.bert import NAMES
 
 ROOT = Path(minibert.__file__).parents[1]
-SCRIPT = Path(__file__).parent / "save_and_kill.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "save_and_kill.py"
 SINGLE = ["config.json", "model.safetensors"]
 BIN = ["config.json", "pytorch_model.bin"]
 THREE = ["config.json", *(f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3))]

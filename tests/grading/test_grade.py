@@ -11,7 +11,7 @@ from students import RIGHT, gelu, gelu_by_a_handbook, ours, softmax
 import minibert
 from minibert import functions, grade
 from minibert.grading.cases import cases
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 ALL = pytest.mark.parametrize("name", sorted(OPERATIONS))
 

@@ -10,7 +10,7 @@ from students import as_given, ours
 from minibert import functions, grade
 from minibert.grading.cases import cases
 from minibert.grading.mistakes import mistakes
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 MISTAKES = [(name, *mistake) for name in sorted(OPERATIONS) for mistake in mistakes(name)]
 

@@ -176,15 +176,10 @@ def test_checkpoints_with_a_head(tmp_path, head):
 
 def test_a_recording_of_ours_is_not_needed_to_make_one(tmp_path, reference):
     """The script that makes references, run on the embedded checkpoint, gives the committed one."""
-    import importlib.util
-    from pathlib import Path
+    import make_references
 
-    path = Path(__file__).parent.parent / "make_references.py"
-    spec = importlib.util.spec_from_file_location("make_references", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     inputs = {name: np.array(value) for name, value in reference.inputs.items()}
-    made = script.reference(WIDE, inputs, "again")
+    made = make_references.reference(WIDE, inputs, "again")
     made.save(tmp_path / "again.safetensors")
     again = Reference.load(tmp_path / "again.safetensors")
     assert set(again.stages) == set(reference.stages)

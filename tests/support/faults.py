@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from minibert import Reference, functions
-from minibert.swapping import swap
-from minibert.threads import get_num_threads, set_num_threads
+from minibert.runtime.swap import swap
+from minibert.runtime.threads import get_num_threads, set_num_threads
 
 A, F, LAYER = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
 PLAIN = {

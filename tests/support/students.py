@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 
 def ours(name):

@@ -1,6 +1,6 @@
 """Functions to swap for ours."""
 
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 IDS = [[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]
 

@@ -1,4 +1,4 @@
-"""A checkpoint that knows nothing and shows everything: tests/make_references.py draws it.
+"""A checkpoint that knows nothing and shows everything: tests/tools/make_references.py draws it.
 
 Every size is odd and there is no other like it; the weights are wide, so that each operation shows.
 """

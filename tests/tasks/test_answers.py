@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minibert.models.heads import BertForQuestionAnswering
+from minibert.models.bert_heads import BertForQuestionAnswering
 from minibert.tasks import answer
 
 QUESTION = "where is the cat ?"

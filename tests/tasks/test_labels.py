@@ -3,7 +3,7 @@ import pytest
 
 from minibert import BertConfig
 from minibert.functions import softmax
-from minibert.models.heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.tasks import classify, tag
 from minibert.tokenizers import BertTokenizer
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from minibert.functions import softmax
-from minibert.models.heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
 from minibert.tasks import fill_mask, next_sentence
 
 

@@ -11,7 +11,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "tokenizer.json.gz"
 
 @pytest.fixture(scope="session")
 def said():
-    """Return what the tokenizers library and transformers said; see tests/record_tokenizer.py."""
+    """What the tokenizers library and transformers said (tests/tools/record_tokenizer.py)."""
     return json.loads(gzip.decompress(RECORDED.read_bytes()))
 
 

@@ -6,7 +6,7 @@ from faults import draw_inputs
 from safetensors.numpy import load_file, save_file
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference, verify
-from minibert.models.heads import BertForMaskedLM
+from minibert.models.bert_heads import BertForMaskedLM
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from faults import FAULTS, draw_inputs, record
 import minibert
 from minibert import BertModel, Reference, compare_recordings, functions, verify
 from minibert.cli import main
-from minibert.swapping import swap
+from minibert.runtime.swap import swap
 
 
 @pytest.fixture

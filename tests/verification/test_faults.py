@@ -8,8 +8,8 @@ from faults import FAULTS, draw_inputs, record
 from wide import WIDE
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, verify
-from minibert.models.heads import BertForPreTraining
-from minibert.threads import get_num_threads, set_num_threads
+from minibert.models.bert_heads import BertForPreTraining
+from minibert.runtime.threads import get_num_threads, set_num_threads
 
 
 @dataclass

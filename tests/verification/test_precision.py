@@ -5,7 +5,7 @@ import pytest
 from faults import FAULTS, PLAIN, draw_inputs, record
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, verify
-from minibert.swapping import swap
+from minibert.runtime.swap import swap
 from minibert.verification.precision import grids
 from minibert.verification.products import shortened
 

@@ -3,7 +3,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from minibert import EMBEDDED_CHECKPOINT, Reference
-from minibert.verification.reference import shipped_references
+from minibert.data import shipped_references
 
 IDS = np.array([[5, 3, 8], [9, 1, 0]])
 INPUTS = {"input_ids": IDS, "attention_mask": np.array([[1, 1, 1], [1, 1, 0]])}

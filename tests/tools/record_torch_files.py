@@ -1,6 +1,6 @@
 """Record what torch.save writes, for tests/checkpoint/test_torchfile.py. Run by hand, with torch.
 
-    python tests/record_torch_files.py
+    python tests/tools/record_torch_files.py
 
 It writes tests/data/torch/: the same state dict in every form that torch.save knows, and
 expected.npz, which holds what torch itself says that the numbers are; and recording.pt, what
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-FOLDER = Path(__file__).parent / "data" / "torch"
+FOLDER = Path(__file__).parents[1] / "data" / "torch"
 
 # signs, zeros, the largest, the smallest normal, denormals, infinities, and a NaN with a payload;
 # none for float16, because torch widens all of them to one and NumPy keeps the payload

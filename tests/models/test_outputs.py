@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minibert.outputs import BaseModelOutputWithPooling
+from minibert.models.outputs import BaseModelOutputWithPooling
 
 LAST, POOLED, LAYERS = np.ones((3, 5, 7)), np.zeros((3, 7)), (np.ones((3, 5, 7)),) * 2
 BARE = BaseModelOutputWithPooling(LAST, POOLED)

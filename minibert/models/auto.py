@@ -8,9 +8,9 @@ from numpy.typing import DTypeLike
 from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.names import standard_name
 from minibert.checkpoint.source import find_folder, open_weights
-from minibert.config import CONFIG_NAME, PretrainedConfig
+from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
-from minibert.models.heads import (
+from minibert.models.bert_heads import (
     BertForMaskedLM,
     BertForMultipleChoice,
     BertForNextSentencePrediction,
@@ -19,7 +19,7 @@ from minibert.models.heads import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minibert.models.pretrained import PreTrainedModel
+from minibert.models.config import CONFIG_NAME, PretrainedConfig
 from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.

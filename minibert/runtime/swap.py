@@ -79,7 +79,7 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if not active() or (other := stand_in(name)) is None:
             return function(*args, **kwargs)
-        from minibert.stand_in import Call
+        from minibert.runtime.stand_in import Call
 
         kwargs.pop("record", None)  # of what lies within an operation, only ours tells the trace
         result: Any = Call(name, function, other, args, kwargs).result()
@@ -99,7 +99,7 @@ class swap(ContextDecorator):  # noqa: N801
 
     ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, the
     inner one wins, and each undoes no more than itself. What arrives at each operation and what it
-    must return is said above, in ``minibert.swapping``.
+    must return is said above, in ``minibert.runtime.swap``.
 
     ValueError for a name that is no operation, TypeError for a value that cannot be called. Within
     the block: SwapError, a ValueError, for a result of another type, shape or dtype, for NaN where

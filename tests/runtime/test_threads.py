@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, threads
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel
 from minibert.layers import Linear
-from minibert.threads import (
+from minibert.runtime import threads
+from minibert.runtime.threads import (
     SMALL,
     add_up,
     get_num_threads,
@@ -42,7 +43,7 @@ def in_a_new_process(program, **environment):
     return found.stdout.strip()
 
 
-PRINT_COUNT = "from minibert.threads import get_num_threads; print(get_num_threads())"
+PRINT_COUNT = "from minibert.runtime.threads import get_num_threads; print(get_num_threads())"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_a_forked_child_has_threads_of_its_own():
 import os
 import numpy as np
 from minibert import BertConfig, BertModel
-from minibert.threads import set_num_threads
+from minibert.runtime.threads import set_num_threads
 set_num_threads(2)
 model = BertModel(BertConfig(vocab_size=97, hidden_size=24, num_attention_heads=2))
 ids = np.arange(40).reshape(4, 10)

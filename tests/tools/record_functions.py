@@ -1,6 +1,6 @@
 """Record what torch and transformers say about the functions of minibert/functions.py.
 
-Run by hand where torch and transformers are installed: python tests/record_functions.py
+Run by hand where torch and transformers are installed: python tests/tools/record_functions.py
 It writes tests/data/functions.npz, which test_functions.py reads.
 """
 
@@ -24,7 +24,7 @@ def main() -> None:
     for dtype in (np.float32, np.float64):
         arrays = {**activations(dtype), **row_functions(dtype)}
         recorded |= {f"{name}.{np.dtype(dtype)}": array for name, array in arrays.items()}
-    path = Path(__file__).parent / "data" / "functions.npz"
+    path = Path(__file__).parents[1] / "data" / "functions.npz"
     np.savez_compressed(path, **recorded)
     print(f"{path}: {path.stat().st_size} bytes, {recorded['versions']}")
 

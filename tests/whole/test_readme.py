@@ -8,8 +8,8 @@ import pytest
 
 from minibert.cli import main
 
-README = Path(__file__).parent.parent / "README.md"
-DATA = Path(__file__).parent / "data"
+README = Path(__file__).parents[2] / "README.md"
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.usefixtures("minilm_folder")
@@ -52,5 +52,7 @@ def test_the_commands_run(capsys, minilm_folder, tmp_path):
 
 
 def test_the_number_of_planted_bugs_is_right():
-    planted = (README.parent / "tests" / "test_mutations.py").read_text().count("\n@mutation(")
+    planted = (
+        (README.parent / "tests" / "whole" / "test_mutations.py").read_text().count("\n@mutation(")
+    )
     assert f"{planted} known bugs" in README.read_text()

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
 from minibert import BertConfig
-from minibert.models import heads
-from minibert.models.heads import (
+from minibert.models import bert_heads as heads
+from minibert.models.bert_heads import (
     BertForMaskedLM,
     BertForMultipleChoice,
     BertForNextSentencePrediction,

@@ -5,7 +5,6 @@ the fixtures that the tests of the Hub share.
 """
 
 import functools
-import importlib.util
 import inspect
 import json
 import os
@@ -13,10 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hub_server import HubServer, Repository
 from wide import WIDE
 
 CHILD = """
@@ -84,7 +84,7 @@ class Client:
         }
         short = {"HF_HUB_ETAG_TIMEOUT": "2", "HF_HUB_DOWNLOAD_TIMEOUT": "2"}
         fixed = {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         self._stderr = (home / "stderr").open("w")
         self._process = subprocess.Popen(
             [*prefix, sys.executable, "-c", CHILD, root, *(words or ["sleepless"])],
@@ -146,18 +146,6 @@ def mounted(kind: str, folder: Path) -> tuple[str, ...] | None:
     return prefix
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_server = _load("hub_server")
-Fault, Repository = hub_server.Fault, hub_server.Repository
-
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = {name: (WIDE / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 NEWER = {CONFIG: FILES[CONFIG] + b"\n", WEIGHTS: FILES[WEIGHTS][:-1] + b"\x3c"}
@@ -182,7 +170,7 @@ def contents(folder: str | Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Client]]:
     """A server and a client, for all tests of a module."""
-    with hub_server.HubServer() as server:
+    with HubServer() as server:
         home = tmp_path_factory.mktemp("home")
         with Client(home, HF_ENDPOINT=server.url, TQDM_POSITION="-1") as client:
             yield server, client

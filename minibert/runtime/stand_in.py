@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.swapping import SwapError, swapped
+from minibert.runtime.swap import SwapError, swapped
 
 Function = Callable[..., Any]
 

@@ -7,9 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minibert import BertConfig, BertModel, blocks
-from minibert.blocks import by_blocks
-from minibert.threads import get_num_threads, set_num_threads
+from minibert import BertConfig, BertModel
+from minibert.runtime import blocks
+from minibert.runtime.blocks import by_blocks
+from minibert.runtime.threads import get_num_threads, set_num_threads
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (3, 5), (11, 3, 5), (29, 2), (0, 5), ()])

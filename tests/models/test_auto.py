@@ -5,7 +5,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer, auto
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer
+from minibert.models import auto
 
 
 @pytest.fixture

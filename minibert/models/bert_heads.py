@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.names import Entry, expand
-from minibert.functions import Array
+from minibert.models.base import Forward
 from minibert.models.bert import ENCODER, POOLER, BertConfig, BertModel, BertPreTrainedModel
 from minibert.models.building import Builder
-from minibert.models.pretrained import Forward
-from minibert.outputs import (
+from minibert.models.outputs import (
     BertForPreTrainingOutput,
     MaskedLMOutput,
     ModelOutput,
@@ -25,7 +24,8 @@ from minibert.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from minibert.threads import turn
+from minibert.runtime.arrays import Array
+from minibert.runtime.threads import turn
 
 
 def _linear(name: str, field: str, size: int | str) -> tuple[Entry, Entry]:

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.threads import shares, spread
+from minibert.runtime.threads import shares, spread
 
 P = ParamSpec("P")
 Numbers: TypeAlias = NDArray[np.floating[Any]]
