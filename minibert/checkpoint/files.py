@@ -1,13 +1,13 @@
-"""Files from strangers: opened only if regular, told for what they are, written whole or not."""
+"""Files: opened only if regular, described by their first bytes, written whole or not at all."""
 
 import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
@@ -16,6 +16,31 @@ MAX_JSON_DEPTH = 64
 SAFETENSORS = "a safetensors file"
 ZIP = "a zip archive, as torch.save writes it"
 PICKLE = "a Python pickle, as old versions of torch.save wrote it"
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def visible(text: object, limit: int | None = None) -> str:
+    r"""Write what does not print as ``\x1b`` or ``\u202e``, and cut the text at a limit.
+
+    Names come from strangers' files, a terminal obeys some characters, and others reverse the
+    direction of a line.
+    """
+    whole = str(text)
+    cut = whole if limit is None or len(whole) <= limit else f"{whole[:limit]}..."
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut
+    )
+
+
+# Reading
 
 
 def require_folder(folder: str | os.PathLike[str]) -> Path:
@@ -58,34 +83,20 @@ def _mode(path: Path) -> int | None:
 
 
 def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_IFREG: "a file",
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "not a regular file")
+    return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ValueError with a sentence if it holds anything else."""
-    value = _load_json(path)
-    if not isinstance(value, dict):
-        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not an object")
-    return value
+    return cast(dict[str, Any], _load_json(path, dict, "an object"))
 
 
 def read_json_list(path: Path) -> list[Any]:
     """Return the list in a JSON file; ValueError with a sentence if it holds anything else."""
-    value = _load_json(path)
-    if not isinstance(value, list):
-        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not a list")
-    return value
+    return cast(list[Any], _load_json(path, list, "a list"))
 
 
-def _load_json(path: Path) -> Any:
+def _load_json(path: Path, kind: type, needed: str) -> Any:
     require_file(path)
     if path.stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
@@ -98,25 +109,24 @@ def _load_json(path: Path) -> Any:
         found = describe(path)
         hint = f"it looks like {found}" if found else str(error)
         raise ValueError(f"{str(path)!r} is not JSON: {hint}") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not {needed}")
     return value
 
 
 def _limit_depth(value: Any) -> None:
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
-        level = [
-            item
-            for inner in level
-            if isinstance(inner, dict | list)
-            for item in (inner.values() if isinstance(inner, dict) else inner)
+        groups = [
+            x.values() if isinstance(x, dict) else x for x in level if type(x) in (dict, list)
         ]
-        if not level:
-            return
-    raise RecursionError
+        level = [item for group in groups for item in group]
+    if level:
+        raise RecursionError
 
 
 def describe(path: Path) -> str | None:
-    """Say what a file is by its first bytes; None if they are not telling."""
+    """Say what a file is, by its first bytes; None if they do not tell."""
     with path.open("rb") as file:
         head = file.read(512)
     text = head.lstrip().lower()
@@ -146,17 +156,6 @@ def lines_of(content: bytes, name: str) -> list[str]:
         raise ValueError(f"{name} is not UTF-8: see line {line}") from None
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder if it is not there; OSError with a sentence if that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        require_folder(folder)  # which says what is there instead
-        raise
-    except OSError as error:
-        raise why_not_saved(folder, error, "Nothing was written") from error
-
-
 def sha256(paths: Iterable[Path]) -> str:
     """Return the SHA-256 of files, one after the other, in hexadecimal digits."""
     import hashlib  # few need it, and all would wait for it
@@ -169,18 +168,53 @@ def sha256(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that the old file or the new one is there.
+# Writing
 
-    OSError with a sentence if that cannot be done.
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is not there; OSError with a sentence if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        require_folder(folder)  # which says what is there instead
+        raise
+    except OSError as error:
+        raise why_not_saved(folder, error, "Nothing was written") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write an output to the place that a person named.
+
+    A file, or the file that a link leads to, is replaced whole or not at all; a terminal, another
+    character device or a FIFO is written to. OSError with a sentence if it cannot be written.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:  # a loop of links, say
+        raise why_not_saved(path, error, "Nothing was written") from error
+    if stat.S_ISREG(mode):
+        replace_file(Path(os.path.realpath(path)), content)
+    elif stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+        with path.open("wb") as file:
+            file.write(content)
+    else:
+        raise OSError(f"{str(path)!r} is {_kind(mode)}; give the name of a file to write")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace what is at the path, a link itself: the old file or the new one is there.
+
+    This is for the files of a checkpoint, which in the Hub's cache are links to files that others
+    share. OSError with a sentence if it cannot be written.
     """
     temporary = beside(path)
     try:
-        with new_file(temporary) as file:
-            file.write(content)
+        write_new(temporary, path, lambda file: file.write_bytes(content))
         temporary.replace(path)
     except BaseException as error:
-        with suppress(OSError):  # there is none if it could not be made
+        with suppress(OSError):  # it may not have been made
             temporary.unlink()
         if isinstance(error, OSError):
             raise why_not_saved(path, error, "What was there is unchanged") from error
@@ -188,24 +222,41 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Return a hidden name in the same folder, for a file that will be renamed to the path."""
+    """Return a hidden name in the same folder, for what will be renamed to the path."""
     return path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
 
 
-@contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is not there yet; what was written is on the disk at the end."""
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+def write_new(path: Path, old: Path, write: Callable[[Path], object]) -> None:
+    """Make a file and let ``write`` fill it; then all of it is on the disk.
+
+    Its permissions are those of the old file that it will replace, or of any new file.
+    """
+    kept = stat.S_IMODE(old.stat().st_mode) if old.is_file() else None
+    path.touch(0o666 if kept is None else kept | stat.S_IWUSR, exist_ok=False)
+    mode = stat.S_IMODE(path.stat().st_mode) if kept is None else kept
+    write(path)
+    path.chmod(mode)
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt" and path.is_dir():  # a folder cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some systems sync no folders
+            raise
+    finally:
+        os.close(handle)
 
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space, or save elsewhere",
     errno.EDQUOT: "your share of the disk is used up; free some space, or save elsewhere",
-    errno.EFBIG: "a file would be larger than is allowed here (ulimit -f, or the file system); "
-    "save in smaller shards, or elsewhere",
+    errno.EFBIG: "a file would be too large for here (ulimit -f, the file system); save elsewhere",
     errno.EACCES: "you have no permission to write there; change it, or save elsewhere",
     errno.EPERM: "you have no permission to write there; change it, or save elsewhere",
     errno.EROFS: "it can only be read; save elsewhere",

@@ -1,54 +1,72 @@
-"""From a Hub id to a local folder: what is wanted and not in the cache is downloaded.
+"""From the name of a model to its folder: a folder as it is, a Hub id from the Hub or the cache.
 
-All files of one call come from one commit. The cache is that of huggingface_hub, which does the
-downloading; it is imported only when a Hub id is really used.
+huggingface_hub does the downloading and keeps the cache. It is imported only when a Hub id is used.
+All files of a call come from one commit.
 """
 
+import errno
+import glob
 import os
 import re
-import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from minibert.checkpoint.files import require_folder
-from minibert.checkpoint.hub_errors import Asked, not_cached
-from minibert.checkpoint.hub_snapshot import (
-    COMMIT,
-    WANTS,
-    HubOptions,
-    Missing,
-    Snapshot,
-    current_commit,
-    gather,
-    last_commit,
-    remember,
-    storage,
+from minibert.checkpoint.hub_errors import explain, lacks, not_cached
+from minibert.checkpoint.layout import (
+    CONFIG_NAME,
+    FORMS,
+    INDEX_SUFFIX,
+    weight_map,
+    weights_in_force,
 )
+from minibert.runtime.warn import warn
 
-__all__ = ["HubOptions", "local_folder"]
+#: What may be wanted, and the files that belong to it. Of the weights, one form is taken.
+WANTS: dict[str, tuple[str, ...]] = {
+    "config": (CONFIG_NAME,),
+    "weights": FORMS,
+    "tokenizer": (
+        *("vocab.txt", "tokenizer.json"),
+        *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    ),
+    "sentence": ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
+}
+#: At least one of these must be there.
+_NEEDED: dict[str, Collection[str]] = {
+    **{"config": (CONFIG_NAME,), "weights": FORMS},
+    "tokenizer": ("vocab.txt", "tokenizer.json"),
+}
+#: What git allows as a name, or nearly; above all, no way out of the folder of refs.
+_REVISION = re.compile(r"\w[\w.@#+=-]*(/\w[\w.@#+=-]*)*")
 
-# these were renamed from "name" to "google-bert/name"; a cache may hold them under either
-_OWNER = "google-bert/"
-_RENAMED = frozenset(
-    {
-        "bert-base-cased",
-        "bert-base-cased-finetuned-mrpc",
-        "bert-base-chinese",
-        "bert-base-german-cased",
-        "bert-base-german-dbmdz-cased",
-        "bert-base-german-dbmdz-uncased",
-        "bert-base-multilingual-cased",
-        "bert-base-multilingual-uncased",
-        "bert-base-uncased",
-        "bert-large-cased",
-        "bert-large-cased-whole-word-masking",
-        "bert-large-cased-whole-word-masking-finetuned-squad",
-        "bert-large-uncased",
-        "bert-large-uncased-whole-word-masking",
-        "bert-large-uncased-whole-word-masking-finetuned-squad",
-    }
-)
+
+@dataclass(frozen=True)
+class HubOptions:
+    """How to get a model from the Hub; the names are those of transformers."""
+
+    revision: str | None = None  # a branch, a tag or a commit hash; None: main
+    token: str | bool | None = field(default=None, repr=False)  # None: the stored one, if any
+    cache_dir: str | os.PathLike[str] | None = None  # None: as HF_HUB_CACHE or HF_HOME say
+    local_files_only: bool = False
+    force_download: bool = False
+
+
+def find_folder(
+    name: str | os.PathLike[str], wants: Collection[str], options: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of that name, or of that Hub id in the cache, and the other options.
+
+    Options of the Hub are revision, token, cache_dir, local_files_only and force_download. Errors
+    are those of local_folder.
+    """
+    fields = HubOptions.__dataclass_fields__
+    hub = {key: value for key, value in options.items() if key in fields}
+    others = {key: value for key, value in options.items() if key not in fields}
+    return local_folder(name, wants, HubOptions(**hub)), others
 
 
 def local_folder(
@@ -56,28 +74,29 @@ def local_folder(
 ) -> Path:
     """Return the folder of that name, or that of the cache with what is wanted of a Hub id.
 
-    ``wants``: any of "config", "weights", "tokenizer", "sentence". A path object, or a text that
-    can only be a path, is never looked for on the Hub. ValueError for what cannot be asked for;
-    FileNotFoundError for a file or a revision that is not there; other OSErrors, with a sentence,
-    if the Hub, the network or the disk does not let us have it.
+    ``wants``: any of WANTS. A path object, or a text that can only be a path, is never looked for
+    on the Hub. ValueError for what cannot be asked for; FileNotFoundError for a file or a revision
+    that is not there; other OSErrors, with a sentence, if the Hub, the network or the disk does
+    not let us have it.
     """
     if _is_path(name):
         return require_folder(name)
-    options = options or HubOptions()
-    asked = _check(str(name), wants, options)
-    why = _no_requests(options)
-    if why:
-        return _from_cache(asked, wants, options, why)
+    name, options, folder = str(name), options or HubOptions(), None
+    if offline := _check(name, wants, options):
+        return _from_cache(name, wants, options, offline)
     try:
-        return _from_hub(asked, wants, options)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        folder = None if options.force_download else _in_cache(asked, wants, options)
-        if folder is None:
-            raise
-        warnings.warn(f"{error}; commit {folder.name} in the cache is used instead", stacklevel=3)
-        return folder
+        return _from_hub(name, wants, options)
+    except Exception as error:  # ours, or of the client, of what it stands on, or of the disk
+        if type(error) in (ValueError, FileNotFoundError):
+            raise error from None
+        explained = explain(error, name, options.revision, _cache(options))
+    if not isinstance(explained, FileNotFoundError) and not options.force_download:
+        with suppress(OSError, ValueError):  # an index may be spoilt
+            folder = _from_cache(name, wants, options, "")
+    if folder is None:
+        raise explained
+    warn(f"{explained}; commit {folder.name} in the cache is used instead")
+    return folder
 
 
 def _is_path(name: object) -> bool:
@@ -93,13 +112,13 @@ def _is_path(name: object) -> bool:
     )
 
 
-def _check(name: str, wants: Collection[str], options: HubOptions) -> Asked:
-    """Return what is asked for; ValueError if it cannot be."""
+def _check(name: str, wants: Collection[str], options: HubOptions) -> str:
+    """Raise ValueError for what cannot be asked; return why no request may be made, if none may."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.errors import HFValidationError
 
     try:
-        hf_hub_url(name, "config.json")  # checks the id
+        hf_hub_url(name, CONFIG_NAME)  # checks the id
     except HFValidationError:
         raise ValueError(
             f"{name!r:.200} is no folder here and cannot be a Hub id: an id is 'name' or "
@@ -107,87 +126,101 @@ def _check(name: str, wants: Collection[str], options: HubOptions) -> Asked:
         ) from None
     if unknown := set(wants) - set(WANTS):
         raise ValueError(f"cannot want {sorted(unknown)}; allowed: {', '.join(WANTS)}")
-    if options.revision is not None and not _is_revision(options.revision):
+    revision, token = options.revision, options.token
+    named = revision is None or (isinstance(revision, str) and _REVISION.fullmatch(revision))
+    if not named:
         raise ValueError(
-            f"revision is {options.revision!r:.200}; allowed: a branch, a tag or a commit hash"
+            f"revision is {revision!r:.200}; allowed: a branch, a tag or a commit hash"
         )
-    if isinstance(options.token, str) and not re.fullmatch(r"[!-~]+", options.token):
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
         raise ValueError("token is empty, or has a space or another character that no token has")
-    why = _no_requests(options)
-    if options.force_download and why:
-        raise ValueError(f"force_download=True needs the network, but {why}")
-    return Asked(name, options.revision or "main", constants.ENDPOINT, options.cache)
+    offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
+    offline = "local_files_only=True" if options.local_files_only else offline
+    if options.force_download and offline:
+        raise ValueError(f"force_download=True needs the network, but {offline}")
+    return offline
 
 
-def _is_revision(revision: object) -> bool:
-    """Tell what git allows as a name; above all, no way out of the folder of refs."""
-    if not isinstance(revision, str) or not revision.isprintable():
-        return False
-    steps = {"", "."} & set(revision.split("/"))
-    return not steps and not re.search(r"[\s~^:?*\[\\]|\.\.", revision)
+def _from_cache(name: str, wants: Collection[str], options: HubOptions, why: str) -> Path:
+    """Return the folder in the cache, by no request; FileNotFoundError if a file is not there."""
+    files = [file for want in wants if want != "weights" for file in WANTS[want]]
+    try:
+        folder = _download(name, options, options.revision, files, local_files_only=True)
+        lacking = _lacking(wants, folder)
+    except (OSError, ValueError):  # there is nothing, or the client knows of more that is wanted
+        lacking = next((_NEEDED[want] for want in _NEEDED if want in wants), WANTS["sentence"])
+    if lacking:
+        raise not_cached(lacking, name, options.revision, _cache(options), why)
+    return folder
 
 
-def _no_requests(options: HubOptions) -> str:
-    """Say why no request may be made; nothing if it may."""
+def _from_hub(name: str, wants: Collection[str], options: HubOptions) -> Path:
+    """Return the folder in the cache, of the commit that the revision is now."""
+    from huggingface_hub import HfApi, constants
+
+    api, timeout = HfApi(token=options.token), constants.HF_HUB_ETAG_TIMEOUT
+    info = api.model_info(name, revision=options.revision or "main", timeout=timeout)
+    there = [file.rfilename for file in info.siblings or ()]
+    files = [file for want in wants for file in _chosen(want, there)]
+    for want in wants:
+        if want in _NEEDED and not set(_NEEDED[want]) & set(files):
+            raise lacks(_NEEDED[want], there, name, options.revision)
+    with suppress(FileNotFoundError):
+        folder = _from_cache(name, wants, options, "")
+        whole = folder.name == info.sha and all((folder / file).exists() for file in files)
+        if whole and not options.force_download:
+            return folder
+    folder = _download(name, options, info.sha, files)
+    shards = [shard for file in files for shard in _shards(folder / file)]
+    if missing := sorted(set(shards) - set(there)):
+        raise lacks(missing, there, name, options.revision)
+    if shards:
+        _download(name, options, info.sha, shards)
+    # the branch moves only now: an interrupted download leaves the commit that is complete
+    _download(name, options, options.revision, [*files, *shards], force_download=False)
+    return folder
+
+
+def _chosen(want: str, there: Collection[str]) -> list[str]:
+    found = [file for file in WANTS[want] if file in there]
+    return found[:1] if want == "weights" else found
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted({*weight_map(path).values()}) if path.name.endswith(INDEX_SUFFIX) else []
+
+
+def _lacking(wants: Collection[str], folder: Path) -> Collection[str]:
+    """Return what is needed and not in a folder; of several names that would do, all."""
+    for want in wants:
+        names = _NEEDED.get(want, ())
+        if names and not any((folder / name).exists() for name in names):
+            return names
+    form = weights_in_force(folder) if "weights" in wants else None
+    shards = _shards(folder / form) if form else []
+    return [shard for shard in shards if not (folder / shard).exists()]
+
+
+def _cache(options: HubOptions) -> Path:
     from huggingface_hub import constants
 
-    if options.local_files_only:
-        return "local_files_only=True"
-    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
+    return Path(options.cache_dir or constants.HF_HUB_CACHE).expanduser()
 
 
-def _names(repo_id: str) -> list[str]:
-    """Return the names under which the cache may hold it, the one asked for first."""
-    short = repo_id.removeprefix(_OWNER)
-    if short not in _RENAMED:
-        return [repo_id]
-    return [repo_id, _OWNER + short if repo_id == short else short]
+def _download(
+    name: str, options: HubOptions, revision: str | None, files: Collection[str], **more: Any
+) -> Path:
+    """Have the client download files to the cache; return the folder of their commit."""
+    from huggingface_hub import snapshot_download
 
-
-def _from_cache(asked: Asked, wants: Collection[str], options: HubOptions, why: str) -> Path:
-    """Return the folder in the cache, by no request; FileNotFoundError if a file is not there."""
-    missing: list[Missing] = []
-    for repo_id in _names(asked.repo_id):
-        snapshot = Snapshot(repo_id, last_commit(repo_id, asked, options), asked, options)
-        try:
-            gather(wants, snapshot.cached)
-            return snapshot.folder
-        except Missing as error:
-            missing.append(error)
-    place = storage(asked.repo_id, options).name
-    raise not_cached(missing[0].files, why, place, asked)
-
-
-def _in_cache(asked: Asked, wants: Collection[str], options: HubOptions) -> Path | None:
-    with suppress(OSError, ValueError):  # an index may be spoilt
-        return _from_cache(asked, wants, options, "")
-    return None
-
-
-def _from_hub(asked: Asked, wants: Collection[str], options: HubOptions) -> Path:
-    """Return the folder in the cache, of the commit that the revision is now."""
-    commit = asked.revision
-    if not COMMIT.fullmatch(commit):
-        patient = options.force_download or _in_cache(asked, wants, options) is None
-        commit = current_commit(asked, options, patient)
-    snapshot = _whole(asked, commit, wants, options)
-    if snapshot is None:
-        snapshot = Snapshot(asked.repo_id, commit, asked, options)
-        try:
-            gather(wants, snapshot.fetched)
-        except Missing as error:
-            raise snapshot.missing(error.files) from None
-    remember(snapshot)
-    return snapshot.folder
-
-
-def _whole(
-    asked: Asked, commit: str, wants: Collection[str], options: HubOptions
-) -> Snapshot | None:
-    """Return the snapshot that needs no more requests, under whichever name the cache holds it."""
-    for repo_id in [] if options.force_download else _names(asked.repo_id):
-        snapshot = Snapshot(repo_id, commit, asked, options)
-        with suppress(Missing):
-            gather(wants, snapshot.known)
-            return snapshot
-    return None
+    how = {"token": options.token, "force_download": options.force_download, **more}
+    patterns = [glob.escape(file) for file in files]
+    folder = Path(
+        snapshot_download(
+            name, revision=revision, cache_dir=_cache(options), allow_patterns=patterns, **how
+        )
+    )
+    # a client that cannot list the files of a commit returns without them
+    if not more and not all((folder / file).exists() for file in files):
+        raise ConnectionError(errno.ECONNABORTED, "not all of it arrived")
+    return folder

@@ -13,11 +13,11 @@ import io
 import pickletools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partialmethod
 from typing import Any
 
+from minibert.checkpoint.tensors import MAX_DIMENSIONS, TYPES
+
 MAX_PICKLE_BYTES = 4 * 2**20  # twenty thousand tensors, and little enough to be read at once
-MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
 CUT_SHORT = "the pickle is cut short: it ends before its STOP"
 
 
@@ -25,7 +25,7 @@ CUT_SHORT = "the pickle is cut short: it ends before its STOP"
 class Storage:
     """A run of numbers of one type, somewhere in the file."""
 
-    dtype: str  # as safetensors names it
+    dtype: str  # its code in tensors.TYPES
     key: str
     size: int  # how many numbers
 
@@ -48,18 +48,8 @@ class Global:
     name: str
 
 
-STORAGES = {
-    Global("torch", "DoubleStorage"): "F64",
-    Global("torch", "FloatStorage"): "F32",
-    Global("torch", "HalfStorage"): "F16",
-    Global("torch", "BFloat16Storage"): "BF16",
-    Global("torch", "LongStorage"): "I64",
-    Global("torch", "IntStorage"): "I32",
-    Global("torch", "ShortStorage"): "I16",
-    Global("torch", "CharStorage"): "I8",
-    Global("torch", "ByteStorage"): "U8",
-    Global("torch", "BoolStorage"): "BOOL",
-}
+#: The classes of storages that a pickle may name, and the codes of their numbers.
+STORAGES = {Global("torch", t.storage): t.code for t in TYPES.values() if t.storage}
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
@@ -84,15 +74,11 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
     return View(storage, offset, shape, strides)
 
 
-def _rebuild_parameter(view: Any, *_: Any) -> Any:
-    return view
-
-
 CONSTRUCTORS: dict[Global, Callable[..., Any]] = {
     Global("collections", "OrderedDict"): _ordered_dict,
     Global("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     Global("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    Global("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    Global("torch._utils", "_rebuild_parameter"): lambda view, *_: view,
 }
 
 
@@ -106,7 +92,9 @@ def read_pickle(data: bytes) -> tuple[Any, int]:
     try:
         for opcode, argument in _instructions(stream):
             machine.step(opcode, argument)
-        return machine.result(), stream.tell()
+        if len(machine.stack) != 1:
+            raise ValueError(f"the pickle is broken: it leaves {len(machine.stack)} values")
+        return machine.stack[0], stream.tell()
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"the pickle is broken: {type(error).__name__}, {error}") from None
 
@@ -159,104 +147,85 @@ class _Machine:
         self.marked: list[list[Any]] = []  # the stacks below each MARK
         self.memo: dict[int, Any] = {}
 
-    def result(self) -> Any:
-        if len(self.stack) != 1:
-            raise ValueError(f"the pickle is broken: it leaves {len(self.stack)} values")
-        return self.stack[0]
-
     def step(self, opcode: str, argument: Any) -> None:
         if opcode in _LITERALS:
             self.stack.append(argument)
         elif opcode in _CONSTANTS:
             self.stack.append(_CONSTANTS[opcode]())
-        elif opcode not in ("FRAME", "STOP"):
-            handler = getattr(self, f"op_{opcode.lower()}", None)
-            if handler is None:
+        elif opcode in ("APPEND", "APPENDS", "SETITEM", "SETITEMS"):
+            self.fill(opcode)
+        elif opcode in ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"):
+            self.build(opcode, argument)
+        else:
+            self.move(opcode, argument)
+
+    def move(self, opcode: str, argument: Any) -> None:
+        """Do what only moves values about, or nothing; refuse what is not known."""
+        match opcode:
+            case "PROTO" if argument > 5:
+                raise ValueError(f"refused: pickle protocol {argument}; known: 2 to 5")
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "MARK":
+                self.marked.append(self.stack)
+                self.stack = []
+            case "TUPLE":
+                items = tuple(self.pop_to_mark())
+                self.stack.append(items)
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                items = tuple(self.stack.pop() for _ in range(int(opcode[-1])))
+                self.stack.append(items[::-1])
+            case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                self.stack.append(self.memo[argument])
+            case _:
                 met = [argument.replace("\n", " ")[:80]] if isinstance(argument, str) else []
                 found = " ".join([opcode, *map(repr, met)])
                 raise ValueError(f"refused: the pickle uses opcode {found}")
-            handler(argument)
-
-    def op_proto(self, version: int) -> None:
-        if version > 5:
-            raise ValueError(f"refused: pickle protocol {version}; known: 2 to 5")
-
-    def op_mark(self, _: None) -> None:
-        self.marked.append(self.stack)
-        self.stack = []
 
     def pop_to_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marked.pop()
         return items
 
-    def op_tuple(self, _: None) -> None:
-        items = tuple(self.pop_to_mark())
-        self.stack.append(items)
+    def fill(self, opcode: str) -> None:
+        """Put values from the top of the stack into the list or the dict below them."""
+        if opcode.endswith("S"):
+            items = self.pop_to_mark()
+        else:
+            items = [self.stack.pop() for _ in range(1 if opcode == "APPEND" else 2)][::-1]
+        if opcode.startswith("APPEND"):
+            _as(list, self.stack[-1]).extend(items)
+        else:
+            _with_items(self.stack[-1], items)
 
-    def tuple_of(self, size: int, _: None) -> None:
-        items = tuple(self.stack.pop() for _ in range(size))
-        self.stack.append(items[::-1])
+    def build(self, opcode: str, argument: Any) -> None:
+        """Do what may name or call something, by the closed list."""
+        top = None if opcode == "GLOBAL" else self.stack.pop()
+        match opcode:
+            case "GLOBAL":
+                self.stack.append(_listed(*argument.split("\n")))
+            case "STACK_GLOBAL":
+                self.stack.append(_listed(_as(str, self.stack.pop()), _as(str, top)))
+            case "REDUCE":
+                self.stack.append(_call(self.stack.pop(), _as(tuple, top)))
+            case "BINPERSID":
+                self.stack.append(_storage(top))
+            case "BUILD":  # torch hangs version numbers on a state_dict: dropped, never set
+                target = self.stack[-1]
+                dicts = isinstance(target, dict) and isinstance(top, dict)
+                if not dicts or list(top or ()) != ["_metadata"]:
+                    raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
 
-    op_tuple1 = partialmethod(tuple_of, 1)
-    op_tuple2 = partialmethod(tuple_of, 2)
-    op_tuple3 = partialmethod(tuple_of, 3)
 
-    def op_append(self, _: None) -> None:
-        item = self.stack.pop()
-        _as(list, self.stack[-1]).append(item)
-
-    def op_appends(self, _: None) -> None:
-        items = self.pop_to_mark()
-        _as(list, self.stack[-1]).extend(items)
-
-    def op_setitem(self, _: None) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        _with_items(self.stack[-1], [key, value])
-
-    def op_setitems(self, _: None) -> None:
-        items = self.pop_to_mark()
-        _with_items(self.stack[-1], items)
-
-    def op_binput(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    op_long_binput = op_binput
-
-    def op_memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def op_binget(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    op_long_binget = op_binget
-
-    def op_global(self, argument: str) -> None:
-        self.stack.append(_listed(*argument.split("\n")))
-
-    def op_stack_global(self, _: None) -> None:
-        name, module = _as(str, self.stack.pop()), _as(str, self.stack.pop())
-        self.stack.append(_listed(module, name))
-
-    def op_reduce(self, _: None) -> None:
-        arguments, called = _as(tuple, self.stack.pop()), self.stack.pop()
-        named = isinstance(called, Global)
-        what = f"{called.module}.{called.name}" if named else f"a {type(called).__name__}"
-        if not named or called not in CONSTRUCTORS:
-            raise ValueError(f"refused: the pickle calls {what}")
-        if len(arguments) > 8:
-            raise ValueError(f"refused: the pickle calls {what} with {len(arguments)} arguments")
-        self.stack.append(CONSTRUCTORS[called](*arguments))
-
-    def op_build(self, _: None) -> None:
-        # torch hangs version numbers on a state_dict, as an attribute: dropped, never set
-        state = self.stack.pop()
-        target = self.stack[-1]
-        dicts = isinstance(target, dict) and isinstance(state, dict)
-        if not dicts or list(state) != ["_metadata"]:
-            raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
-
-    def op_binpersid(self, _: None) -> None:
-        self.stack.append(_storage(self.stack.pop()))
+def _call(called: Any, arguments: tuple[Any, ...]) -> Any:
+    named = isinstance(called, Global)
+    what = f"{called.module}.{called.name}" if named else f"a {type(called).__name__}"
+    if not named or called not in CONSTRUCTORS:
+        raise ValueError(f"refused: the pickle calls {what}")
+    if len(arguments) > 8:
+        raise ValueError(f"refused: the pickle calls {what} with {len(arguments)} arguments")
+    return CONSTRUCTORS[called](*arguments)
 
 
 def _listed(module: str, name: str) -> Global:

@@ -1,4 +1,4 @@
-"""Reading safetensors files: validated by the safetensors library, then memory-mapped.
+"""Safetensors files: validated and written by the safetensors library, and memory-mapped here.
 
 The format: 8 bytes with the length of the header, the header (JSON: name -> dtype, shape,
 data_offsets), then the numbers of all tensors, without holes.
@@ -6,17 +6,17 @@ data_offsets), then the numbers of all tensors, without holes.
 
 import json
 import math
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import SAFETENSORS, describe, require_file
-from minibert.checkpoint.tensors import NUMPY_DTYPES, StoredTensor
-
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
-MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
+from minibert.checkpoint.files import SAFETENSORS, describe, require_file, visible
+from minibert.checkpoint.tensors import MAX_DIMENSIONS, TYPES, StoredTensor, in_order
 
 
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
@@ -24,130 +24,49 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
 
     OSError if no regular file is there, ValueError with a sentence if it breaks the format's rules.
     """
-    header, start = read_header(path)
+    header, start = _read_header(path)
     header.pop("__metadata__", None)
     data = np.asarray(np.memmap(path, np.uint8, mode="r"))[start:]
     return {name: _tensor(name, entry, path, data) for name, entry in header.items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the ``__metadata__`` of a file, a map from text to text."""
-    metadata: dict[str, str] | None = read_header(path)[0].get("__metadata__")
+    """Return the ``__metadata__`` of a file, a map from text to text; errors as above."""
+    metadata: dict[str, str] | None = _read_header(path)[0].get("__metadata__")
     return metadata or {}
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], int]:
+def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write a file as transformers asks for it; OSError if the disk does not take it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    # the library writes an array as it lies in memory: garbage, if that is not C order
+    arrays = {name: in_order(array) for name, array in tensors.items()}
+    try:
+        save_file(arrays, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        found = re.search(r"(?:os error|code:) (\d+)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from None
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Return the header of a valid file and the byte at which the data starts."""
-    require_file(path)
-    error = _refusal(path)
-    length, text = _header_text(path)
-    rule = _broken_rule(path, length, text)
-    if error or rule:
-        why = rule or _unknown_dtype(text) or error
-        raise ValueError(f"{str(path)!r} is not a valid safetensors file: {why}")
-    return json.loads(text), 8 + length
-
-
-def _refusal(path: Path) -> str | None:
-    """Return what the safetensors library has against the file, if anything."""
     from safetensors import SafetensorError, safe_open
 
+    require_file(path)
     try:
-        with safe_open(path, framework="numpy"):
-            return None
-    except (SafetensorError, OSError, ValueError) as error:
-        return str(error)
-
-
-def _header_text(path: Path) -> tuple[int, bytes]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return length, file.read(min(length, MAX_HEADER_BYTES))
-
-
-def _broken_rule(path: Path, length: int, text: bytes) -> str | None:
-    """Say in a sentence which rule of the format is broken; None if no rule is."""
-    size = path.stat().st_size
-    if size < 8 or length > min(size - 8, MAX_HEADER_BYTES) or not text.startswith(b"{"):
-        return _no_header(path, size, length)
-    try:
-        header = json.loads(text.decode(), object_pairs_hook=_distinct)
-        _check_metadata(header.pop("__metadata__", None))
-        return _broken_span(header, size - 8 - length)
-    except RecursionError:
-        return "the header is nested too deeply"
-    except ValueError as error:
-        return f"the header is wrong: {error}"
-
-
-def _no_header(path: Path, size: int, length: int) -> str:
-    found = describe(path)
-    if found and found != SAFETENSORS:
-        return f"it looks like {found}"
-    if size < 8:
-        return f"it has {size} bytes, and the length of the header alone takes 8"
-    if length > size - 8:
-        return (
-            f"the header should be {length} bytes long, and {size - 8} follow: "
-            "the file is cut short, or it is something else"
-        )
-    if length > MAX_HEADER_BYTES:
-        return f"the header is {length} bytes long; allowed: {MAX_HEADER_BYTES}"
-    return "the header does not begin with '{'"
-
-
-def _check_metadata(metadata: Any) -> None:
-    if not isinstance(metadata, dict | None):
-        raise ValueError(f"its __metadata__ is a {type(metadata).__name__}, not an object")
-    for name, value in (metadata or {}).items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name!r} in its __metadata__ is {value!r:.80}; allowed: text")
-
-
-def _unknown_dtype(text: bytes) -> str | None:
-    """Say what the library means with an 'unknown variant', and name the tensor."""
-    header = json.loads(text)
-    header.pop("__metadata__", None)
-    for name, entry in header.items():
-        if entry["dtype"] not in NUMPY_DTYPES:
-            return f"tensor {name!r} is of the unknown dtype {entry['dtype']!r:.80}"
-    return None
-
-
-def _broken_span(header: dict[str, Any], size: int) -> str | None:
-    """Check that the tensors fill the data in turn, each with just the bytes of its shape."""
-    spans = sorted((_span(name, entry), name) for name, entry in header.items())
-    filled = 0
-    for (begin, end), name in spans:
-        if begin != filled:
-            word = "a hole before" if begin > filled else "an overlap at"
-            return f"there is {word} tensor {name!r}: it begins at {begin}, not at {filled}"
-        filled = end
-    if filled != size:
-        return f"the tensors take {filled} bytes, and the file has {size} for them"
-    return None
-
-
-def _span(name: str, entry: Any) -> tuple[int, int]:
-    try:
-        shape, (begin, end) = entry["shape"], entry["data_offsets"]
-        dtype = NUMPY_DTYPES.get(entry["dtype"])
-        whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
-    except (TypeError, ValueError, KeyError):
-        raise ValueError(f"tensor {name!r} lacks a dtype, a shape or two data_offsets") from None
-    if not whole or end < begin:
-        raise ValueError(
-            f"tensor {name!r} has the shape {shape!r:.200} and the offsets {begin!r:.40}, "
-            f"{end!r:.40}; allowed: whole numbers from 0 on, the second offset not below the first"
-        )
-    if len(shape) > MAX_DIMENSIONS or math.prod(size or 1 for size in shape) >= 2**60:
-        raise ValueError(f"tensor {name!r} has the shape {shape!s:.200}, which no machine can hold")
-    if dtype is not None and math.prod(shape) * dtype.itemsize != end - begin:
-        raise ValueError(
-            f"tensor {name!r} is {entry['dtype']} of shape {shape}, "
-            f"which does not take the {end - begin} bytes that its offsets give it"
-        )
-    return begin, end
+        with safe_open(path, framework="numpy"), path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return json.loads(file.read(length), object_pairs_hook=_distinct), 8 + length
+    except (SafetensorError, ValueError) as error:
+        found = describe(path)
+        other = found is not None and found != SAFETENSORS
+        why = f"it looks like {found}" if other else visible(error, 300)
+        raise ValueError(f"{str(path)!r} is not a valid safetensors file: {why}") from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,22 +74,23 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     built: dict[str, Any] = {}
     for name, value in pairs:
         if name in built:
-            raise ValueError(f"it names {name!r} twice")
+            raise ValueError(f"it names {name!r:.80} twice")
         built[name] = value
     return built
 
 
 def _tensor(name: str, entry: dict[str, Any], path: Path, data: NDArray[np.uint8]) -> StoredTensor:
-    shape = tuple(entry["shape"])
-    begin, end = entry["data_offsets"]
+    shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
+    if len(shape) > MAX_DIMENSIONS or math.prod(size or 1 for size in shape) >= 2**60:
+        found = f"tensor {name!r:.80} has the shape {shape!s:.200}, which no machine can hold"
+        raise ValueError(f"{str(path)!r} is not a valid safetensors file: {found}")
 
     def stored() -> NDArray[Any]:
-        dtype = NUMPY_DTYPES.get(entry["dtype"])
-        if dtype is None:
-            raise ValueError(
-                f"tensor {name!r} in {str(path)!r} is {entry['dtype']}: NumPy has none"
-            )
-        array: NDArray[Any] = data[begin:end].view(dtype).reshape(shape)
+        kind = TYPES.get(entry["dtype"])
+        if kind is None:
+            where = f"tensor {name!r:.80} in {str(path)!r}"
+            raise ValueError(f"{where} is {entry['dtype']}: NumPy has none")
+        array: NDArray[Any] = data[begin:end].view(kind.dtype).reshape(shape)
         return array
 
     return StoredTensor(name, entry["dtype"], shape, path, stored)

@@ -1,55 +1,60 @@
-"""From arrays to a folder that transformers and this package open."""
+"""From arrays to a folder that transformers and this package open, whole or not at all.
 
-import json
-import operator
+A save writes both files into a hidden folder beside their places, the weights first, and then moves
+them:
+
+1. The weights move to their place. Other weights that readers would prefer are removed, the ones in
+   force last. So a single operation, a rename or a removal, brings the new weights into force.
+2. config.json follows.
+
+A save killed between the two leaves, in the hidden folder, a config without weights: its weights
+have gone ahead and are in force, and so is this config. ``read_config`` in load.py goes by that
+rule, and so does the next save. Hence a reader finds the old pair or the new one at every moment.
+"""
+
+import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import make_folder, new_file
-from minibert.checkpoint.publish import Arrays, publish
-from minibert.checkpoint.safetensors import read_safetensors
-from minibert.models.config import PretrainedConfig
+from minibert.checkpoint.files import beside, make_folder, sync, why_not_saved, write_new
+from minibert.checkpoint.layout import CONFIG_NAME, FORMS, SHARD, weights_in_force
+from minibert.checkpoint.safetensors import write_safetensors
+from minibert.checkpoint.tensors import COMPUTED
 
-DTYPES = {"float32": "F32", "float64": "F64"}  # as NumPy and as the safetensors format calls them
-UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+Arrays = Mapping[str, NDArray[Any]]
+SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def save_checkpoint(
     folder: str | os.PathLike[str],
-    config: PretrainedConfig,
+    config: bytes,
     tensors: Arrays,
     *,
     safe_serialization: bool = True,
-    max_shard_size: int | str = "50GB",
 ) -> None:
     """Write config.json and model.safetensors into a folder, made if need be; whole or not at all.
 
-    tensors: float32 or float64, by standard name; they may lie in the files that are replaced.
-    safe_serialization: False writes pytorch_model.bin instead.
-    max_shard_size: in bytes, or as text such as "5GB"; what is larger becomes shards and an index.
+    config: the content of config.json. tensors: float32 or float64, by the names that they get;
+    they may lie in the files that are replaced. safe_serialization: False writes
+    pytorch_model.bin instead.
 
     Other weights in the folder are removed: it holds one checkpoint. ValueError or TypeError for
     what cannot be saved; OSError if the folder cannot be written, which says what is there now.
     """
     _check(tensors)
-    shards = split(tensors, shard_limit(max_shard_size))
-    weights = "model.safetensors" if safe_serialization else "pytorch_model.bin"
-    write = _write_safetensors if safe_serialization else _write_torch
-    head = weights if len(shards) == 1 else f"{weights}.index.json"
-    content = config.to_json_string().encode()
-    path = Path(folder)
+    path, name = Path(folder), SINGLE[0 if safe_serialization else 1]
     missing = [above for above in (path, *path.parents) if not os.path.lexists(above)]
     try:
         make_folder(path)
-        publish(path, head, _named(weights, shards), write, content)
+        _save(path, name, lambda file: _write(file, tensors), config)
     except BaseException:
         for made in missing:
             with suppress(OSError):  # not there, or somebody else uses it
@@ -57,100 +62,107 @@ def save_checkpoint(
         raise
 
 
-def shard_limit(size: int | str) -> int:
-    """Return a size in bytes; ValueError if it is none."""
-    limit = 0
-    if isinstance(size, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?B)\s*", size.upper(), re.ASCII)
-        limit = int(float(found[1]) * UNITS[found[2]]) if found else 0
-    elif not isinstance(size, bool):
-        with suppress(TypeError):
-            limit = operator.index(size)
-    if limit < 1:
-        raise ValueError(
-            f"max_shard_size is {size!r:.80}; allowed: a whole number of bytes above 0, or text "
-            "such as '200MB', '5GB' or '1GiB'"
-        )
-    return limit
-
-
 def _check(tensors: Arrays) -> None:
     for name, array in tensors.items():
-        if not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
+        if not isinstance(array, np.ndarray) or array.dtype.name not in COMPUTED:
             found = getattr(array, "dtype", type(array).__name__)
-            raise TypeError(f"tensor {name!r:.80} is {found}; can be saved: {', '.join(DTYPES)}")
-        try:
-            possible = name not in ("", "__metadata__") and bool(name.encode())
-        except UnicodeEncodeError:  # half of a pair of surrogates
-            possible = False
-        if not possible:
+            raise TypeError(f"tensor {name!r:.80} is {found}; can be saved: {', '.join(COMPUTED)}")
+        if name in ("", "__metadata__") or re.search("[\ud800-\udfff]", name):
             raise ValueError(f"a tensor cannot be saved under the name {name!r:.80}")
 
 
-def split(tensors: Arrays, limit: int) -> list[dict[str, NDArray[Any]]]:
-    """Fill one shard after the other, as transformers does; what is too large has its own."""
-    shards: list[dict[str, NDArray[Any]]] = []
-    current: dict[str, NDArray[Any]] = {}
-    size = 0
-    for name, array in tensors.items():
-        if array.nbytes > limit:
-            shards.append({name: array})
-            continue
-        if size + array.nbytes > limit:
-            shards.append(current)
-            current, size = {}, 0
-        current[name] = array
-        size += array.nbytes
-    return [*shards, current] if current or not shards else shards
+def _write(path: Path, tensors: Arrays) -> None:
+    if path.name == SINGLE[0]:
+        write_safetensors(path, tensors)
+    else:
+        from minibert.checkpoint.torchwriter import write_torch  # few need it, and all would wait
+
+        write_torch(path, tensors)
 
 
-def _named(weights: str, shards: list[dict[str, NDArray[Any]]]) -> dict[str, Arrays]:
-    """Return what is in each file, by the names that transformers gives to files."""
-    stem, suffix = weights.split(".")
-    count = len(shards)
-    if count == 1:
-        return {weights: shards[0]}
-    return {f"{stem}-{i:05}-of-{count:05}.{suffix}": part for i, part in enumerate(shards, 1)}
+def _save(folder: Path, name: str, write: Callable[[Path], None], config: bytes) -> None:
+    """Put weights and a config into a folder; OSError, which says what is there now."""
+    prepared, written = beside(folder / name), False
+    state = "What was there is unchanged"
+    try:
+        _refuse_folders(folder)
+        with _locked(folder):
+            try:
+                _settle(folder)  # what a killed save has left
+                prepared.mkdir()
+                # the weights first: a config without weights beside it would count as in force
+                write_new(prepared / name, folder / name, write)
+                config_file = prepared / CONFIG_NAME
+                write_new(config_file, folder / CONFIG_NAME, lambda file: file.write_bytes(config))
+                sync(prepared)
+                written = True
+                _bring_into_force(prepared / name, folder)
+                _settle(folder)
+                _remove_others(folder, name)
+            except BaseException:
+                moved = written and not os.path.lexists(prepared / name)
+                if moved and weights_in_force(folder) == name:
+                    state = "The new checkpoint is in force all the same; to tidy up, save again"
+                with suppress(OSError):
+                    _settle(folder)
+                raise
+    except OSError as error:
+        raise why_not_saved(folder, error, state) from error
 
 
-def _write_safetensors(path: Path, tensors: Arrays) -> None:
-    with new_file(path) as file:
-        for block in safetensors_blocks(tensors):
-            file.write(block)
-    read_safetensors(path)  # reads the header only, and has the library check it
+def _refuse_folders(folder: Path) -> None:
+    for name in (*FORMS, CONFIG_NAME):
+        if (folder / name).is_dir():
+            text = f"{name!r} is a folder, where a checkpoint has a file; move it away"
+            raise IsADirectoryError(errno.EISDIR, text)
 
 
-def _write_torch(path: Path, tensors: Arrays) -> None:
-    from minibert.checkpoint.torchfile import read_torch  # few need it, and all would wait
-    from minibert.checkpoint.torchwriter import torch_blocks
-
-    with new_file(path) as file:
-        for block in torch_blocks(tensors):
-            file.write(block)
-    read_torch(path)
+def _bring_into_force(weights: Path, folder: Path) -> None:
+    weights.replace(folder / weights.name)
+    sync(folder)
+    for rival in reversed(FORMS[: FORMS.index(weights.name)]):
+        (folder / rival).unlink(missing_ok=True)
+        sync(folder)
 
 
-def safetensors_blocks(tensors: Arrays) -> Iterator[bytes | memoryview]:
-    """Yield a safetensors file piece by piece, in the library's order: wide dtypes, then by name.
-
-    The library itself writes an array as it lies in memory: garbage, if that is not C order.
-    """
-    names = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    end = 0
-    for name in names:
-        array = tensors[name]
-        begin, end = end, end + array.nbytes
-        kind = {"dtype": DTYPES[array.dtype.name], "shape": array.shape}
-        header[name] = kind | {"data_offsets": (begin, end)}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
-    for name in names:
-        yield raw(tensors[name])
+def _settle(folder: Path) -> None:
+    """Let a config follow its weights if they are in force; remove all hidden folders."""
+    hexadecimal = "[0-9a-f]" * 16
+    for name in SINGLE:
+        for prepared in folder.glob(f".{name}.{hexadecimal}.tmp"):
+            config = prepared / CONFIG_NAME
+            if config.exists() and not os.path.lexists(prepared / name):
+                if weights_in_force(folder) == name:
+                    config.replace(folder / CONFIG_NAME)
+                    sync(folder)
+                else:  # not all of the others were removed: the old weights are still in force
+                    (folder / name).unlink(missing_ok=True)
+            config.unlink(missing_ok=True)  # before its weights, for the same reason
+            shutil.rmtree(prepared)
 
 
-def raw(array: NDArray[Any]) -> memoryview:
-    """Return an array's bytes, little-endian and in C order; a view if they lie so already."""
-    plain = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
-    return plain.reshape(-1).view(np.uint8).data
+def _remove_others(folder: Path, name: str) -> None:
+    for path in sorted(folder.iterdir()):
+        other = path.name in FORMS and path.name != name
+        if (other or SHARD.fullmatch(path.name)) and not path.is_dir():
+            path.unlink()
+    sync(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other saves waiting."""
+    if os.name == "nt":  # there, a folder cannot be opened
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a forked child has this handle too
+        os.close(handle)

@@ -1,41 +1,78 @@
-"""A tensor in a file: known by name, dtype and shape before any of its numbers is read."""
+"""The types of numbers in files, and a tensor of which only name, type and shape are known yet."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minibert.runtime.arrays import Array
 
-#: The dtypes of the safetensors format that NumPy can hold. BF16 is read as its bits.
-NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I16": np.dtype("<i2"),
-    "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"),
-    "U32": np.dtype("<u4"),
-    "U16": np.dtype("<u2"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
+MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
+
+
+class NumberType(NamedTuple):
+    """A type of numbers, by the names that the formats give it."""
+
+    code: str  # in a safetensors file
+    name: str  # in NumPy, PyTorch and configs
+    dtype: np.dtype[Any]  # in which NumPy holds it: for bfloat16, which it lacks, the bits
+    storage: str | None  # the class in a pickle of torch.save; None if no such file is read
+
+
+#: Every type that is read, by its code in safetensors files.
+TYPES: dict[str, NumberType] = {
+    code: NumberType(code, name, np.dtype(dtype), storage)
+    for code, name, dtype, storage in (
+        ("F64", "float64", "<f8", "DoubleStorage"),
+        ("F32", "float32", "<f4", "FloatStorage"),
+        ("F16", "float16", "<f2", "HalfStorage"),
+        ("BF16", "bfloat16", "<u2", "BFloat16Storage"),
+        ("I64", "int64", "<i8", "LongStorage"),
+        ("I32", "int32", "<i4", "IntStorage"),
+        ("I16", "int16", "<i2", "ShortStorage"),
+        ("I8", "int8", "i1", "CharStorage"),
+        ("U64", "uint64", "<u8", None),
+        ("U32", "uint32", "<u4", None),
+        ("U16", "uint16", "<u2", None),
+        ("U8", "uint8", "u1", "ByteStorage"),
+        ("BOOL", "bool", "?", "BoolStorage"),
+    )
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
+#: The types that models compute in and that are saved, by name: BLAS multiplies no others.
+COMPUTED = {TYPES[code].name: TYPES[code] for code in ("F32", "F64")}
+
+
+def float_dtype(dtype: DTypeLike) -> "np.dtype[np.floating[Any]]":
+    """Return float32 or float64; ValueError for any other."""
+    for name in COMPUTED:
+        known: np.dtype[np.floating[Any]] = np.dtype(name)
+        # NumPy takes None for float64
+        if dtype is not None and dtype in (known, known.name, known.type):
+            return known
+    raise ValueError(f"dtype is {dtype!r}; allowed: 'float32', 'float64'")
+
+
+def in_order(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array little-endian and in C order, as files hold it; a copy if need be."""
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
+def raw(array: NDArray[Any]) -> memoryview:
+    """Return the array's bytes, little-endian and in C order; a copy if need be."""
+    return in_order(array).reshape(-1).view(np.uint8).data
 
 
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor that lies in a file and has been checked to lie there whole.
 
-    dtype is the format's word for it: F32, BF16, I64, ... ; ``stored`` gives the numbers as they
-    lie in the file, read-only, without a copy where the file allows it.
+    dtype is the code of its type: F32, BF16, I64, ... ; ``stored`` gives the numbers as they lie
+    in the file, read-only, without a copy where the file allows it.
     """
 
     name: str
@@ -43,6 +80,9 @@ class StoredTensor:
     shape: tuple[int, ...]
     file: Path
     stored: Callable[[], NDArray[Any]]
+
+    def __str__(self) -> str:
+        return f"tensor {self.name!r:.80} in {str(self.file)!r}"
 
     @property
     def size(self) -> int:
@@ -55,9 +95,9 @@ class StoredTensor:
         ValueError if the tensor is not of a floating type, or its numbers are too large for dtype.
         """
         if self.dtype not in FLOATS:
+            allowed = ", ".join(FLOATS)
             raise ValueError(
-                f"tensor {self.name!r} in {str(self.file)!r} holds {self.dtype}; "
-                f"a weight is of a floating type: {', '.join(FLOATS)}"
+                f"{self} holds {self.dtype}; a weight is of a floating type: {allowed}"
             )
         array = self.stored()
         if self.dtype == "BF16":  # the upper half of a float32
@@ -67,8 +107,6 @@ class StoredTensor:
                 # NumPy copies an unaligned array at each use: better once, here
                 array = np.require(array, dtype=dtype, requirements=["C", "ALIGNED"])
         except FloatingPointError:
-            raise ValueError(
-                f"tensor {self.name!r} in {str(self.file)!r} holds numbers too large for {dtype}"
-            ) from None
+            raise ValueError(f"{self} holds numbers too large for {dtype}") from None
         array.setflags(write=False)
         return array

@@ -7,9 +7,7 @@ the storages. Sizes, offsets and strides are checked before a view is made.
 import errno
 import math
 import zipfile
-import zlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,14 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
 from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, View, read_pickle
-from minibert.checkpoint.tensors import NUMPY_DTYPES, StoredTensor
+from minibert.checkpoint.tensors import TYPES, StoredTensor
 
-MAX_EXPANSION = 64  # how many times its own size a file may unfold to; torch does not compress
+MAX_EXPANSION = 64  # how many times the size of its file tensors may take: strides can be 0
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 Bytes = NDArray[np.uint8]
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError)
+_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError)
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
@@ -58,10 +56,10 @@ def _views(state: Any) -> dict[str, View]:
         raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
     for name, view in state.items():
         if not isinstance(name, str):
-            raise ValueError(f"a key is the {type(name).__name__} {name}; names are text")
+            raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
         if not isinstance(view, View):
             raise ValueError(
-                f"the value of {name!r} is a {type(view).__name__}, not a tensor: "
+                f"the value of {name!r:.80} is a {type(view).__name__}, not a tensor: "
                 "save the model's state_dict() alone"
             )
         _check_window(name, view)
@@ -71,7 +69,7 @@ def _views(state: Any) -> dict[str, View]:
 def _tensor(
     path: Path, name: str, view: View, bytes_of: Callable[[Storage], Bytes]
 ) -> StoredTensor:
-    dtype = NUMPY_DTYPES[view.storage.dtype]
+    dtype = TYPES[view.storage.dtype].dtype
     content = bytes_of(view.storage)
 
     def stored() -> NDArray[Any]:
@@ -87,12 +85,14 @@ def _tensor(
 
 def _check_window(name: str, view: View) -> None:
     if math.prod(size or 1 for size in view.shape) >= 2**48:
-        raise ValueError(f"tensor {name!r} has the shape {view.shape!s:.200}, too large to hold")
+        raise ValueError(
+            f"tensor {name!r:.80} has the shape {view.shape!s:.200}, too large to hold"
+        )
     steps = zip(view.shape, view.strides, strict=True)
     last = view.offset + sum((size - 1) * stride for size, stride in steps)
     if math.prod(view.shape) and last >= view.storage.size:
         raise ValueError(
-            f"tensor {name!r} reaches to number {last} of storage {view.storage.key!r}, "
+            f"tensor {name!r:.80} reaches to number {last} of storage {view.storage.key!r:.80}, "
             f"which holds {view.storage.size}"
         )
 
@@ -102,16 +102,16 @@ def _check_expansion(path: Path, views: dict[str, View]) -> None:
     size = path.stat().st_size
     unfolded = 0
     for name, view in views.items():
-        unfolded += math.prod(view.shape) * NUMPY_DTYPES[view.storage.dtype].itemsize
+        unfolded += math.prod(view.shape) * TYPES[view.storage.dtype].dtype.itemsize
         if unfolded > MAX_EXPANSION * size:
             raise ValueError(
                 f"it has {size} bytes, and its tensors unfold to {unfolded} "
-                f"with {name!r} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
+                f"with {name!r:.80} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
             )
 
 
 def _check_size(storage: Storage, found: int) -> None:
-    expected = storage.size * NUMPY_DTYPES[storage.dtype].itemsize
+    expected = storage.size * TYPES[storage.dtype].dtype.itemsize
     if found != expected:
         raise ValueError(
             f"storage {storage.key[:80]!r} should hold {storage.size} {storage.dtype}, "
@@ -121,72 +121,58 @@ def _check_size(storage: Storage, found: int) -> None:
 
 def _open_zip(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
     with zipfile.ZipFile(path) as archive:
-        members = _members(archive, path.stat().st_size)
-        pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
-        root = pickles[0].removesuffix("data.pkl")
-        order = members.get(f"{root}byteorder")
-        if order and _unfold(archive, order) != b"little":
-            raise ValueError("it was written on a big-endian machine")
-        if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
-            raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
-        state, _ = read_pickle(_unfold(archive, members[pickles[0]]))
+        members = _members(archive)
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
+    root = pickles[0].removesuffix("data.pkl")
+    order = members.get(f"{root}byteorder")
+    if order and _member_bytes(content, order).tobytes() != b"little":
+        raise ValueError("it was written on a big-endian machine")
+    if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
+        raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
+    state, _ = read_pickle(_member_bytes(content, members[pickles[0]]).tobytes())
 
-    @cache
     def bytes_of(storage: Storage) -> Bytes:
         member = members.get(f"{root}data/{storage.key}")
         if member is None:
             raise ValueError(f"there is no storage {storage.key[:80]!r} in it")
         _check_size(storage, member.file_size)
-        return _member_bytes(path, content, member)
+        return _member_bytes(content, member)
 
     return _views(state), bytes_of
 
 
-def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
+        name = repr(member.filename[:80])
         if member.flag_bits & 0x1:
-            raise ValueError(f"member {member.filename[:80]!r} is encrypted")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"member {member.filename[:80]!r} is compressed in an unusual way")
+            raise ValueError(f"member {name} is encrypted")
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(
+                f"member {name} is compressed, which torch.save never does: "
+                "unpack the archive and pack it again without compression"
+            )
         if member.filename in members:
-            raise ValueError(f"two members are named {member.filename[:80]!r}")
+            raise ValueError(f"two members are named {name}")
         members[member.filename] = member
-    unfolded = sum(member.file_size for member in members.values())
-    if unfolded > MAX_EXPANSION * size:
-        raise ValueError(f"it has {size} bytes and unfolds to {unfolded}: absurdly compressed")
     return members
 
 
-def _unfold(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes: as many as its entry says, whatever it would unfold to."""
-    with archive.open(member) as file:
-        content = file.read(member.file_size)
-    if len(content) != member.file_size:
-        raise ValueError(
-            f"member {member.filename[:80]!r} should have {member.file_size} bytes, "
-            f"and unfolds to {len(content)}"
-        )
-    return content
-
-
-def _member_bytes(path: Path, content: Bytes, member: zipfile.ZipInfo) -> Bytes:
-    """Return a member's bytes: a view of the mapped file, unless it is compressed."""
-    if member.compress_type != zipfile.ZIP_STORED:
-        with zipfile.ZipFile(path) as archive:
-            return np.frombuffer(_unfold(archive, member), np.uint8)
+def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
+    """Return a member's bytes, a view of the mapped file: zipfile would read and copy them."""
+    name = repr(member.filename[:80])
     if member.header_offset < 0:  # as zipfile counts it: a slice would begin at the end
-        raise ValueError(f"member {member.filename[:80]!r} lies before the file")
+        raise ValueError(f"member {name} lies before the file")
     # the local header: 30 bytes, of which the last four give the lengths of a name and of extras
     header = content[member.header_offset :][:30].tobytes()
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     begin = member.header_offset + 30 + lengths
     end = begin + member.file_size
     if header[:4] != b"PK\x03\x04" or end > len(content):
-        raise ValueError(f"member {member.filename[:80]!r} lies outside the file")
+        raise ValueError(f"member {name} lies outside the file")
     return content[begin:end]
 
 
@@ -225,7 +211,7 @@ def _legacy_places(
         if not isinstance(key, str) or key not in storages:
             raise ValueError(f"it lists a storage {str(key)[:80]!r} that no tensor uses")
         size = int.from_bytes(content[position : position + 8].tobytes(), "little")
-        length = size * NUMPY_DTYPES[storages[key].dtype].itemsize
+        length = size * TYPES[storages[key].dtype].dtype.itemsize
         if position + 8 + length > len(content):
             raise ValueError(f"it is cut short: storage {key[:80]!r} needs {length} bytes")
         places[key] = (position + 8, length)

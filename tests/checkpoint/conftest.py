@@ -5,7 +5,7 @@ import json
 import pickle
 import signal
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,6 +186,20 @@ def arrays() -> dict[str, np.ndarray]:
         name: random.normal(0, 0.3, shape).astype(np.float32)
         for name, shape in bert_names().items()
     }
+
+
+@pytest.fixture
+def write_one(tmp_path: Path) -> Callable[..., Path]:
+    """Return what writes a safetensors file with the single tensor 'w', whole and aligned."""
+
+    def write_one(dtype: str, shape: tuple[int, ...], data: bytes) -> Path:
+        entry = {"dtype": dtype, "shape": list(shape), "data_offsets": [0, len(data)]}
+        header = json.dumps({"w": entry}).encode()
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(safetensors_bytes(header + b" " * (-len(header) % 8), data))
+        return path
+
+    return write_one
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
+import errno
 import json
 import os
 import socket
 import stat
+import threading
+from pathlib import Path
 
 import pytest
 
 from minibert.checkpoint.files import (
     describe,
     read_json,
+    replace_file,
     require_file,
     require_folder,
     sha256,
+    visible,
     write_whole,
 )
 
@@ -176,10 +181,34 @@ def test_the_hash_goes_over_all_the_files(tmp_path):
     assert sha256(paths) == "bbb59da3af939f7af5f360f2ceb80a496e3bae1cd87dde426db0ae40677e1c2c"
 
 
-def test_a_file_is_written_whole(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain été 東", "plain été 東"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("a\u202eb\nc", r"a\u202eb\nc"),
+        (7, "7"),
+    ],
+)
+def test_what_does_not_print_is_written_out(text, shown):
+    assert visible(text) == shown
+
+
+def test_a_long_text_is_cut(make):
+    assert visible("abcdef", 6) == "abcdef"
+    assert visible("abcdefg", 6) == "abcdef..."
+    with make.deadline(5):
+        assert visible("\x1b" * 10**8, 3) == r"\x1b" * 3 + "..."
+
+
+# --- writing
+
+
+@pytest.mark.parametrize("write", [write_whole, replace_file])
+def test_a_file_is_written_whole(tmp_path, write):
     path = tmp_path / "config.json"
     for content in (b"first", b"second"):
-        write_whole(path, content)
+        write(path, content)
         assert path.read_bytes() == content
     assert os.listdir(tmp_path) == ["config.json"]  # noqa: PTH208
     plain = tmp_path / "plain"
@@ -187,15 +216,96 @@ def test_a_file_is_written_whole(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="permissions are others there")
+@pytest.mark.parametrize("mode", [0o600, 0o666, 0o400])
+def test_the_permissions_of_a_file_are_kept(tmp_path, mode):
+    path = tmp_path / "config.json"
+    path.touch()
+    path.chmod(mode)
+    write_whole(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_file_is_never_more_open_than_the_one_it_replaces(tmp_path, monkeypatch):
+    path, seen = tmp_path / "secret", []
+    path.touch()
+    path.chmod(0o600)
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda *a: seen.extend(a[2:]) or opened(*a))
+    write_whole(path, b"new")
+    assert seen == [0o600]
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     path.write_bytes(b"old")
 
     def full(_):
-        raise OSError("no room")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no room"):
+    sentence = r"config.json' cannot be saved: the disk is full.*What was there is unchanged\Z"
+    with pytest.raises(OSError, match=sentence):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_an_output_goes_where_a_link_leads(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / f"to {name}").symlink_to(name)
+    (tmp_path / "old").write_bytes(b"old")
+    for name in ("old", "new"):
+        write_whole(tmp_path / f"to {name}", b"content")
+        assert (tmp_path / f"to {name}").is_symlink()
+        assert (tmp_path / name).read_bytes() == b"content"
+
+
+def test_a_file_of_a_checkpoint_takes_the_place_of_a_link(tmp_path):
+    """In the cache of the Hub, others share the file that it leads to."""
+    (tmp_path / "blob").write_bytes(b"shared")
+    (tmp_path / "config.json").symlink_to("blob")
+    replace_file(tmp_path / "config.json", b"content")
+    assert not (tmp_path / "config.json").is_symlink()
+    assert (tmp_path / "blob").read_bytes() == b"shared"
+
+
+@pytest.mark.parametrize("what", ["FIFO", "link to a FIFO"])
+def test_an_output_is_written_into_a_fifo(place, make, what):
+    path, read = place(what), []
+    thread = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
+    with make.deadline():
+        thread.start()
+        write_whole(path, b"content")
+        thread.join()
+    assert read == [b"content"]
+    assert path.is_fifo()
+
+
+def test_an_output_is_written_into_a_device(tmp_path):
+    (tmp_path / "null").symlink_to(os.devnull)
+    write_whole(tmp_path / "null", b"content")
+    assert (tmp_path / "null").is_char_device()
+
+
+def test_an_output_is_written_to_a_terminal():
+    ours, theirs = os.openpty()
+    write_whole(Path(os.ttyname(theirs)), b"content")
+    assert os.read(ours, 100) == b"content"
+    os.close(ours), os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("folder", "thing' is a folder; give the name of a file to write"),
+        ("socket", "thing' is a socket; give the name of a file"),
+        ("looping link", "thing' cannot be saved: Too many levels of symbolic links.* was written"),
+    ],
+)
+def test_where_no_output_can_go(place, what, sentence):
+    path = place(what)
+    before = path.lstat()
+    with pytest.raises(OSError, match=sentence):
+        write_whole(path, b"content")
+    assert os.path.samestat(path.lstat(), before)

@@ -1,41 +1,40 @@
-"""Which requests are made, and what comes of them, with the Hub there and well."""
+"""Which requests are made and what comes of them; what of the cache is used, and when."""
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import hub_client as hub
-import hub_server
 import pytest
+from hub_server import Fault, Repository
 from wide import WIDE
 
 from minibert import BertConfig, BertModel
-from minibert.checkpoint.source import FORMS, open_weights
+from minibert.checkpoint.hub import find_folder, local_folder
+from minibert.checkpoint.layout import FORMS
+from minibert.checkpoint.load import open_weights
 
 running, server, repository = hub.running, hub.server, hub.repository  # fixtures
-cache, ask, get = hub.cache, hub.ask, hub.get
-Fault, Repository, contents = hub_server.Fault, hub_server.Repository, hub.contents
+cache, ask, get, filled = hub.cache, hub.ask, hub.get, hub.filled
 CONFIG, WEIGHTS, FILES, NEWER, MAIN = hub.CONFIG, hub.WEIGHTS, hub.FILES, hub.NEWER, hub.MAIN
-VOCABULARY = {"vocab.txt": b"[PAD]\n", "tokenizer_config.json": b"{}"}
+contents = hub.contents
+# how the client learns the files of a commit: today's, and that before 2.0
+LISTING = "GET /api/models/lab/bert/(tree|revision)/[0-9a-f]{40}"
 
 
-def file(name, method="HEAD", repo_id="lab/bert"):
-    return f"{method} /{repo_id}/resolve/COMMIT/{name}"
-
-
-def small(name):
-    return [file(name), file(name, "GET")]
-
-
-def large(name):
-    return [file(name), "GET /COMMIT"]  # from the store, by its hash
+# --- with the Hub there and well
 
 
 def test_the_first_call_downloads_what_is_wanted_and_nothing_else(server, repository, get):
-    commit = repository.commit(FILES | VOCABULARY | {"pytorch_model.bin": b"", "README.md": b""})
+    others = {"vocab.txt": b"[PAD]", "pytorch_model.bin": b"", "README.md": b"", "run.py": b""}
+    commit = repository.commit(FILES | others)
     folder = get("lab/bert", "config", "weights")
-    assert server.requests() == [MAIN, *small(CONFIG), *large(WEIGHTS)]
+    requests = server.requests()
+    assert requests[0] == MAIN
+    assert [line for line in requests if "GET /lab" in line or line == "GET /COMMIT"]
+    assert not [line for line in requests if "vocab" in line or ".bin" in line]
     assert folder.name == commit
     assert contents(folder) == FILES
 
@@ -49,24 +48,15 @@ def test_what_was_downloaded_is_read_as_a_folder_through_its_links(repository, g
     assert report.sha256() == hashlib.sha256(FILES[WEIGHTS]).hexdigest()
 
 
-def test_the_second_call_makes_one_request_and_by_the_commit_none(server, repository, get):
-    commit = repository.commit(FILES | VOCABULARY)
+def test_the_second_call_makes_one_request(server, repository, get):
     wants = ("config", "weights", "tokenizer", "sentence")
-    first = get("lab/bert", *wants)
+    commit = repository.commit(FILES | {"vocab.txt": b"[PAD]", "tokenizer_config.json": b"{}"})
+    folder = get("lab/bert", *wants)
     server.requests()
-    ref = first.parents[1] / "refs" / "main"
-    written = ref.stat().st_ino, ref.stat().st_mtime_ns
-    assert get("lab/bert", *wants) == first
+    assert get("lab/bert", *wants) == folder
     assert server.requests() == [MAIN]
-    assert (ref.stat().st_ino, ref.stat().st_mtime_ns) == written
-    assert get("lab/bert", *wants, revision=commit) == first
-    assert server.requests() == []
-
-
-def test_a_commit_is_not_asked_after(server, repository, get):
-    commit = repository.commit(FILES)
-    assert get("lab/bert", "config", revision=commit).name == commit
-    assert server.requests() == small(CONFIG)
+    assert get("lab/bert", *wants, revision=commit) == folder
+    assert server.requests() == ["GET /api/models/lab/bert/revision/COMMIT"]
 
 
 def test_what_is_there_already_is_not_downloaded_with_the_rest(server, repository, get):
@@ -74,7 +64,7 @@ def test_what_is_there_already_is_not_downloaded_with_the_rest(server, repositor
     get("lab/bert", "config")
     server.requests()
     get("lab/bert", "config", "weights")
-    assert server.requests() == [MAIN, *large(WEIGHTS)]
+    assert "config.json" not in "".join(server.requests())
 
 
 def test_a_branch_that_moved_is_followed_and_the_old_commit_stays(server, repository, get):
@@ -82,20 +72,8 @@ def test_a_branch_that_moved_is_followed_and_the_old_commit_stays(server, reposi
     get("lab/bert")
     new = repository.commit(NEWER)
     assert contents(get("lab/bert")) == NEWER
-    server.requests()
-    assert get("lab/bert").name == new
-    assert server.requests() == [MAIN]
+    assert get("lab/bert", local_files_only=True).name == new
     assert contents(get("lab/bert", revision=old)) == FILES
-    assert server.requests() == []
-
-
-def test_only_what_changed_is_downloaded_again(server, repository, get):
-    repository.commit(FILES)
-    get("lab/bert")
-    repository.commit(FILES | {CONFIG: NEWER[CONFIG]})
-    server.requests()
-    get("lab/bert")
-    assert server.requests() == [MAIN, *small(CONFIG), file(WEIGHTS)]
 
 
 @pytest.mark.parametrize("revision", ["v1.0", "refs/pr/1", "a-branch"])
@@ -108,7 +86,7 @@ def test_a_revision_is_a_branch_or_a_tag(server, repository, get, revision):
     assert server.requests() == []
 
 
-@pytest.mark.parametrize("request_", ["resolve/main", "HEAD .*config.json", "GET .*config.json"])
+@pytest.mark.parametrize("request_", [MAIN, LISTING, "HEAD .*config.json", "GET .*config.json"])
 def test_all_files_are_of_one_commit_whenever_the_branch_moves(server, repository, get, request_):
     old = repository.commit(FILES)
     server.faults.append(Fault(request_, times=1, after=lambda: repository.commit(NEWER)))
@@ -129,14 +107,7 @@ def test_one_form_of_the_weights_is_downloaded(server, repository, get, first):
     name = FORMS[first]
     shards = [f"{name[:5]}-1.bin", f"{name[:5]}-2.bin"] if name.endswith(".json") else []
     assert set(contents(get("lab/bert", "weights"))) == {name, *shards}
-    absent = [file(form) for form in FORMS[:first]]
-    of_form = small(name) if shards else large(name)
-    assert server.requests() == [
-        MAIN,
-        *absent,
-        *of_form,
-        *[line for shard in shards for line in large(shard)],
-    ]
+    server.requests()
     get("lab/bert", "weights")
     assert server.requests() == [MAIN]
 
@@ -149,95 +120,49 @@ def test_shards_are_read_as_a_folder(repository, get, make, arrays, tmp_path):
     assert len(weights.files) == 2
 
 
-@pytest.mark.parametrize("name", ["../w.bin", "a/w.bin", "\\w.bin", "", "..", "/w.bin", "w.py"])
+@pytest.mark.parametrize("name", ["../w.bin", "a/w.bin", "\\w.bin", "", "..", "/w.bin"])
 def test_no_shard_is_fetched_from_elsewhere(ask, server, repository, name):
-    index = json.dumps({"weight_map": {"w": name}}).encode()
-    repository.commit({FORMS[1]: index, "w.bin": b"", "w.py": b""})
+    repository.commit({FORMS[1]: json.dumps({"weight_map": {"w": name}}).encode(), "w.bin": b""})
     outcome = ask("lab/bert", "weights")
     assert outcome.error == "ValueError"
     assert f"names the shard {name!r}" in outcome.message
-    assert server.requests() == [MAIN, file(FORMS[0]), *small(FORMS[1])]
+    assert "w.bin" not in "".join(server.requests())
 
 
-def test_the_files_of_a_tokenizer_are_those_that_exist(server, repository, get):
+def test_a_shard_is_a_name_and_no_pattern(repository, ask, get):
+    repository.commit({FORMS[1]: b'{"weight_map": {"w": "*"}}', "w.bin": b""})
+    assert "has no * but model.safetensors.index.json, w.bin" in ask("lab/bert", "weights").message
+    content = {FORMS[1]: b'{"weight_map": {"w": "[w].bin"}}', "w.bin": b"", "[w].bin": b"x"}
+    repository.commit(content)
+    assert set(contents(get("lab/bert", "weights"))) == {FORMS[1], "[w].bin"}
+
+
+def test_the_files_of_a_tokenizer_and_of_sentence_transformers_are_those_that_exist(
+    repository, get
+):
     there = {"special_tokens_map.json": b"{}", "vocab.txt": b"a\n", "tokenizer.json": b"[]"}
-    repository.commit(FILES | there)
-    assert contents(get("lab/bert", "tokenizer")) == there
-    assert server.requests() == [
-        MAIN,
-        file("tokenizer_config.json"),
-        *small("special_tokens_map.json"),
-        file("added_tokens.json"),
-        *small("vocab.txt"),
-        *small("tokenizer.json"),
-    ]
-    get("lab/bert", "tokenizer")
-    assert server.requests() == [MAIN]
-
-
-def test_the_files_of_sentence_transformers(server, repository, get):
-    repository.commit(FILES)
-    get("lab/bert", "config", "sentence")
-    assert server.requests() == [MAIN, file("modules.json"), *small(CONFIG)]
     extra = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
-    repository.commit(FILES | extra | {"2_Dense/config.json": b"{}"})
-    folder = get("lab/bert", "config", "sentence")
-    assert contents(folder) == extra | {CONFIG: FILES[CONFIG]}
+    repository.commit(FILES | there | extra | {"2_Dense/config.json": b"{}"})
+    assert contents(get("lab/bert", "tokenizer")) == there
+    assert contents(get("lab/bert", "config", "sentence")) == extra | there | {
+        CONFIG: FILES[CONFIG]
+    }
 
 
 def test_force_download_downloads_again(server, repository, get):
     repository.commit(FILES)
     folder = get("lab/bert")
-    blob = (folder / CONFIG).resolve()
-    blob.write_bytes(b"spoilt")
+    (folder / CONFIG).resolve().write_bytes(b"spoilt")
     assert contents(get("lab/bert")) != FILES
-    server.requests()
     assert contents(get("lab/bert", force_download=True)) == FILES
-    assert server.requests() == [MAIN, *small(CONFIG), *large(WEIGHTS)]
-
-
-@pytest.mark.parametrize("asked", ["bert-base-cased", "google-bert/bert-base-cased"])
-def test_the_old_name_leads_to_the_new(server, get, asked):
-    server.repositories["google-bert/bert-base-cased"] = Repository()
-    server.repositories["google-bert/bert-base-cased"].commit(FILES)
-    server.renamed["bert-base-cased"] = "google-bert/bert-base-cased"
-    assert contents(get(asked)) == FILES
-    server.requests()
-    get(asked)
-    followed = ["bert-base-cased", "google-bert/bert-base-cased"]
-    names = followed if asked == followed[0] else followed[1:]
-    assert server.requests() == [f"HEAD /{name}/resolve/main/config.json" for name in names]
 
 
 def test_a_token_is_sent_to_the_hub_and_not_to_the_store(server, repository, get):
     repository.token = "hf_ours"
     repository.commit(FILES)
     get("lab/bert", token="hf_ours")
-    sent = {entry.line[:10]: entry.headers.get("Authorization") for entry in server.log}
-    assert sent.pop("GET /lab/b") == sent.pop("HEAD /lab/") == "Bearer hf_ours"
-    assert list(sent.values()) == [None]
-    assert len(server.log) == 5
-
-
-def test_a_download_that_broke_off_goes_on_where_it_stopped(ask, server, repository):
-    content = bytes(range(256)) * (11 * 2**12)  # more than the client writes at once
-    repository.commit({WEIGHTS: content})
-    server.faults.append(Fault("GET /[0-9a-f]{64}", times=1, drop=len(content) - 5))
-    outcome = ask("lab/bert", "weights")
-    if outcome.error:  # before 1.0 the client goes on in the next call only
-        assert (outcome.error, "broke off" in outcome.message) == ("ConnectionError", True)
-        outcome = ask("lab/bert", "weights")
-    assert contents(Path(outcome.folder)) == {WEIGHTS: content}
-    ranges = [entry.headers.get("Range") for entry in server.log if entry.line.startswith("GET")]
-    assert ranges == [None, f"bytes={10 * 2**20}-"]
-
-
-def test_the_progress_bars_are_those_of_the_client(running, repository, get):
-    repository.commit({"config.json": b"{}", WEIGHTS: b"x" * 3333})
-    get("lab/bert")
-    printed = running[1].printed()
-    assert "config.json: 100%" in printed
-    assert "3.33k/3.33k" in printed
+    sent = {bool("lab/bert" in e.line): e.headers.get("Authorization") for e in server.log}
+    assert sent == {True: "Bearer hf_ours", False: None}
 
 
 def test_a_folder_needs_no_hub(tmp_path):
@@ -251,8 +176,6 @@ def test_a_folder_needs_no_hub(tmp_path):
 
 
 def test_a_folder_is_taken_before_a_hub_id(tmp_path, monkeypatch):
-    from minibert.checkpoint.hub import local_folder
-
     (tmp_path / "lab" / "bert").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert local_folder("lab/bert", {"config"}) == Path("lab/bert")
@@ -262,3 +185,111 @@ def test_a_folder_is_taken_before_a_hub_id(tmp_path, monkeypatch):
     (tmp_path / "bert").touch()
     with pytest.raises(NotADirectoryError, match="'bert' is a file"):
         local_folder("bert", {"config"})
+
+
+def test_the_options_of_the_hub_are_taken_out_of_the_others(tmp_path):
+    options = {"revision": "v1", "token": "t", "cache_dir": tmp_path, "force_download": True}
+    more = {"hidden_size": 7}
+    assert find_folder(tmp_path, {"config"}, options | more) == (tmp_path, more)
+
+
+# --- the cache
+
+
+@pytest.mark.parametrize(("variable", "below"), [("HF_HOME", "hub"), ("HF_HUB_CACHE", ".")])
+def test_the_environment_says_where_the_cache_is(server, repository, tmp_path, variable, below):
+    commit = repository.commit(FILES)
+    place = {"HF_HOME": str(tmp_path / "elsewhere"), variable: str(tmp_path / "here")}
+    with hub.Client(tmp_path / "home", HF_ENDPOINT=server.url, **place) as client:
+        folder = client.folder("lab/bert")
+    where = tmp_path / "here" / below / "models--lab--bert" / "snapshots" / commit
+    assert folder == where.resolve()
+
+
+def test_without_a_request_what_is_in_the_cache_is_used(server, filled, ask, tmp_path, cache):
+    environment = {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "1"}
+    with hub.Client(tmp_path / "home", **environment) as offline:
+        assert offline("lab/bert", cache_dir=cache).folder == str(filled)
+        assert "and HF_HUB_OFFLINE is set" in offline("lab/other", cache_dir=cache).message
+    for revision in (None, filled.name):
+        assert ask("lab/bert", revision=revision, local_files_only=True).folder == str(filled)
+    for name, wants, lacking in [
+        ("lab/bert", ("config", "tokenizer"), "vocab.txt or tokenizer.json"),
+        ("lab/other", ("config",), "config.json"),
+        ("lab/other", ("weights",), " or ".join(FORMS)),
+    ]:
+        outcome = ask(name, *wants, local_files_only=True)
+        assert (outcome.error, outcome.message) == (
+            "FileNotFoundError",
+            f"{lacking} of {name!r} at revision 'main' is not in the cache {str(cache)!r}, and "
+            "local_files_only=True: run it once with the network",
+        )
+    assert server.requests() == []
+
+
+def test_offline_a_missing_shard_is_named(repository, ask):
+    content = {FORMS[1]: b'{"weight_map": {"w": "w-1.safetensors"}}', "w-1.safetensors": b""}
+    commit = repository.commit(content)
+    folder = Path(ask("lab/bert", "weights").folder)
+    (folder / "w-1.safetensors").unlink()
+    outcome = ask("lab/bert", "weights", local_files_only=True, revision=commit)
+    assert outcome.message.startswith("w-1.safetensors of 'lab/bert' at revision ")
+
+
+def test_offline_a_cache_that_others_filled_will_do(filled, ask):
+    (filled / "vocab.txt").write_text("[PAD]\n")
+    shutil.rmtree(filled.parents[1] / "trees", ignore_errors=True)
+    outcome = ask("lab/bert", "config", "weights", "tokenizer", "sentence", local_files_only=True)
+    assert outcome.folder == str(filled)
+
+
+def test_an_update_that_fails_leaves_the_old_commit_in_use(server, repository, filled, ask):
+    for i, request_ in enumerate(("GET .*config.json", "GET /[0-9a-f]{64}", LISTING, MAIN)):
+        newer = {name: content[:-1] + bytes([i]) for name, content in FILES.items()}
+        repository.commit(newer)
+        server.faults[:] = [Fault(request_, status=500)]
+        outcome = ask("lab/bert")
+        assert outcome.folder == str(filled)
+        assert len(outcome.warnings) == 1
+        assert ask("lab/bert", local_files_only=True).folder == str(filled)
+    server.faults.clear()
+    assert contents(ask("lab/bert").folder) == newer
+
+
+def test_a_client_that_returns_without_a_file_is_not_believed(server, repository, get, tmp_path):
+    """Where it cannot list the files of a commit, it hands out what it has of it."""
+    repository.commit(FILES)
+    folder = get("lab/bert", "config")
+    shutil.rmtree(folder.parents[1] / "trees", ignore_errors=True)
+    server.faults.append(Fault(LISTING, status=500))
+    with hub.Client(tmp_path / "home", HF_ENDPOINT=server.url) as client:
+        outcome = client("lab/bert", cache_dir=folder.parents[2])
+    assert outcome.error == "ConnectionError"
+    assert "(not all of it arrived): check the network" in outcome.message
+
+
+def test_a_read_only_cache_is_used_and_says_so_if_it_cannot_be(server, filled, cache, tmp_path):
+    prefix = hub.read_only(cache)
+    if prefix is None:
+        pytest.skip("a folder cannot be mounted read-only here: that needs unshare and mount")
+    server.repositories["lab/other"] = Repository()
+    server.repositories["lab/other"].commit(FILES)
+    with hub.Client(tmp_path / "home", prefix=prefix, HF_ENDPOINT=server.url) as client:
+        outcome = client("lab/bert", cache_dir=cache)
+        assert (outcome.folder, outcome.warnings) == (str(filled), [])
+        outcome = client("lab/other", cache_dir=cache)
+        assert outcome.error == "OSError"
+        assert f"cannot be written to the cache {str(cache)!r} (Read-only file" in outcome.message
+
+
+def test_two_at_once(server, repository, cache, tmp_path):
+    commit = repository.commit(FILES)
+    with (
+        hub.Client(tmp_path / "a", "sleepy", HF_ENDPOINT=server.url) as one,
+        hub.Client(tmp_path / "b", "sleepy", HF_ENDPOINT=server.url) as other,
+    ):
+        for client in (one, other):
+            client.ask("lab/bert", cache_dir=cache)
+        outcomes = [client.outcome() for client in (one, other)]
+    assert [(Path(o.folder).name, o.warnings) for o in outcomes] == [(commit, [])] * 2
+    assert contents(outcomes[0].folder) == FILES

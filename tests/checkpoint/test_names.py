@@ -4,7 +4,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minibert.checkpoint.names import Entry, Parameter, expand, match, standard_name
+from minibert.checkpoint.names import (
+    Entry,
+    Parameter,
+    expand,
+    fields_of,
+    match,
+    reason,
+    standard_name,
+    stored,
+)
 from minibert.checkpoint.tensors import StoredTensor
 
 RENAMED = {
@@ -43,12 +52,12 @@ KEPT = [
 
 @pytest.mark.parametrize(("name", "standard"), RENAMED.items())
 def test_the_two_aliases(name, standard):
-    assert standard_name(name) == standard
+    assert standard_name(name, "bert.") == standard
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_no_other_name_is_rewritten(name):
-    assert standard_name(name) == name
+    assert standard_name(name, "bert.") == name
 
 
 def test_a_table_is_expanded_in_the_order_of_the_network():
@@ -59,7 +68,7 @@ def test_a_table_is_expanded_in_the_order_of_the_network():
         Entry("layer.{i}.b", "{i}.y", ("hidden_size",)),
         Entry("pooler", "pool", ()),
     ]
-    assert expand(table, config) == [
+    assert expand(table, config, {"i": "num_hidden_layers"}) == [
         Parameter("words", "word", (7, 5)),
         Parameter("layer.0.a", "0.x", (5,)),
         Parameter("layer.0.b", "0.y", (5,)),
@@ -67,6 +76,85 @@ def test_a_table_is_expanded_in_the_order_of_the_network():
         Parameter("layer.1.b", "1.y", (5,)),
         Parameter("pooler", "pool", ()),
     ]
+
+
+def test_each_letter_counts_with_a_field_of_its_own():
+    config = SimpleNamespace(encoder_layers=1, decoder_layers=2, d_model=5)
+    table = [
+        Entry("encoder.{i}.a", "encoder.{i}", ("d_model",)),
+        Entry("decoder.{j}.a", "decoder.{j}", ("d_model", 3)),
+    ]
+    counters = {"i": "encoder_layers", "j": "decoder_layers"}
+    assert expand(table, config, counters) == [
+        Parameter("encoder.0.a", "encoder.0", (5,)),
+        Parameter("decoder.0.a", "decoder.0", (5, 3)),
+        Parameter("decoder.1.a", "decoder.1", (5, 3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("layer.0.mask", "a buffer"),
+        ("layer.17.mask", "a buffer"),
+        ("layer.2.weight", "the config has 2 layers, counted from 0"),
+        ("layer.31.weight", "the config has 2 layers, counted from 0"),
+        ("layer.1.weight", None),
+        ("layer.x.mask", None),
+        ("layerx0.mask", None),
+        ("head.bias", "belongs to a head"),
+        ("other.head.", None),
+    ],
+)
+def test_why_a_tensor_is_not_used(name, why):
+    config = SimpleNamespace(n_layer=2)
+    table = [Entry("words", "words", (3,)), Entry("layer.{i}.weight", "{i}", (3,))]
+    known = {"layer.{i}.mask": "a buffer", "head.": "belongs to a head"}
+    assert reason(name, table, config, {"i": "n_layer"}, known) == why
+
+
+# As GPT-2 stores its attention: three matrices in one, each (in, out).
+FUSED = [
+    *(Parameter("qkv.weight", f"{f}.weight", (3, 5), True, (k, 3)) for k, f in enumerate("qkv")),
+    *(Parameter("qkv.bias", f"{f}.bias", (3,), False, (k, 3)) for k, f in enumerate("qkv")),
+    Parameter("out.weight", "out.weight", (7, 2), True),
+    Parameter("scale", "scale", ()),
+]
+
+
+def test_fused_and_transposed_tensors_become_fields():
+    stacked, bias = np.arange(45).reshape(5, 9), np.arange(9)  # (in, 3 * out)
+    out, scale = np.arange(14).reshape(2, 7), np.array(2.5)
+    tensors = {"qkv.weight": stacked, "qkv.bias": bias, "out.weight": out, "scale": scale}
+    for parameter in FUSED:
+        assert parameter.stored_shape == tensors[parameter.name].shape
+    fields = fields_of(FUSED, tensors)
+    np.testing.assert_array_equal(fields["q.weight"], stacked[:, 0:3].T)
+    np.testing.assert_array_equal(fields["k.weight"], stacked[:, 3:6].T)
+    np.testing.assert_array_equal(fields["v.weight"], stacked[:, 6:9].T)
+    np.testing.assert_array_equal(fields["k.bias"], [3, 4, 5])
+    np.testing.assert_array_equal(fields["out.weight"], out.T)
+    assert fields["scale"] == 2.5
+    assert all(np.shares_memory(fields[p.field], tensors[p.name]) for p in FUSED)
+    again = stored(FUSED, fields)
+    assert list(again) == list(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_the_parts_may_stand_in_any_order_in_the_table():
+    fields = {f"{f}.bias": np.full(3, k) for k, f in enumerate("qkv")}
+    parameters = [p for p in FUSED if p.field in fields]
+    np.testing.assert_array_equal(stored(parameters[::-1], fields)["qkv.bias"], np.arange(9) // 3)
+
+
+def test_a_fused_tensor_is_found_or_missing_as_one():
+    there = tensors(**{"qkv.weight": (5, 9), "out.weight": (2, 7), "scale": ()})
+    result = match(there, FUSED, "")
+    assert result.found["qkv.weight"] == (there["qkv.weight"], FUSED[:3])
+    assert result.missing == FUSED[3:6]
+    with pytest.raises(ValueError, match=r"'qkv.weight' is \(9, 5\), expected \(5, 9\)"):
+        match(there | tensors(**{"qkv.weight": (9, 5)}), FUSED, "")
 
 
 PARAMETERS = [
@@ -85,10 +173,10 @@ def tensors(**shapes):
 
 def test_what_is_there_is_held_against_what_is_needed():
     there = tensors(a=(3,), **{"bert.LayerNorm.gamma": (5,), "head": (9,)})
-    result = match(there, PARAMETERS)
+    result = match(there, PARAMETERS, "bert.")
     assert result.found == {
-        "a": (PARAMETERS[0], there["a"]),
-        "LayerNorm.weight": (PARAMETERS[1], there["bert.LayerNorm.gamma"]),
+        "a": (there["a"], PARAMETERS[:1]),
+        "LayerNorm.weight": (there["bert.LayerNorm.gamma"], PARAMETERS[1:2]),
     }
     assert result.missing == [PARAMETERS[2]]
     assert result.renamed == {"bert.LayerNorm.gamma": "LayerNorm.weight"}
@@ -98,7 +186,7 @@ def test_what_is_there_is_held_against_what_is_needed():
 def test_all_wrong_shapes_in_one_error():
     there = tensors(a=(4,), b=(7, 1), **{"bert.LayerNorm.gamma": (5,)})
     with pytest.raises(ValueError, match=r"config.json") as caught:
-        match(there, PARAMETERS)
+        match(there, PARAMETERS, "bert.")
     assert "'a' is (4,), expected (3,); 'b' is (7, 1), expected (7,)" in str(caught.value)
 
 
@@ -108,4 +196,4 @@ def test_two_names_for_one_field(other):
     if other == "a":
         there = dict(reversed(there.items()))
     with pytest.raises(ValueError, match=r"'(bert\.)?a' and '(bert\.)?a' both mean 'a': remove"):
-        match(there, PARAMETERS)
+        match(there, PARAMETERS, "bert.")

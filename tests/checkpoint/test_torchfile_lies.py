@@ -3,7 +3,6 @@
 import io
 import random
 import struct
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -58,13 +57,6 @@ def unmarked(program):
     return before + b"PK\3\5" + after
 
 
-def garbled(program):
-    """Put bytes that no compression writes in the place of a compressed pickle."""
-    built = zip_of([("a/data.pkl", program)], zipfile.ZIP_DEFLATED)
-    begin = 30 + len("a/data.pkl")
-    return built[:begin] + b"\xff" * 8 + built[begin + 8 :]
-
-
 def before_the_file(program):
     """Give a storage a negative place, at which slices count from the end: a header is there."""
     built = two_members(program)[:-2] + struct.pack("<H", 40) + b"PK\3\4" + bytes(36)
@@ -74,12 +66,6 @@ def before_the_file(program):
     (begin,) = struct.unpack_from("<L", end, 16)
     struct.pack_into("<L", end, 16, begin + shift)
     return built[: -len(end)] + end
-
-
-def short_member(program):
-    """A compressed storage whose entry promises more than it unfolds to, with the right CRC."""
-    built = zip_of([("a/data.pkl", program), ("a/data/0", b"1234")], zipfile.ZIP_DEFLATED)
-    return patch_entry(built, b"a/data/0", 24, "<L", 24)
 
 
 LYING_ZIPS = {
@@ -94,15 +80,10 @@ LYING_ZIPS = {
         lambda p: zip_of([("a/data.pkl", p), ("a/byteorder", b"big"), ("a/data/0", SIX_BYTES)]),
         "big-endian",
     ),
-    "absurdly compressed": (
-        lambda p: zip_of([("a/data.pkl", p), ("a/x", bytes(2**20))], zipfile.ZIP_DEFLATED),
-        r"unfolds to 10\d+: absurdly compressed",
+    "a compressed member": (
+        lambda p: zip_of([("a/data.pkl", p)], zipfile.ZIP_DEFLATED),
+        "'a/data.pkl' is compressed, which torch.save never does",
     ),
-    "compressed by bzip2": (
-        lambda p: zip_of([("a/data.pkl", p), ("a/data/0", SIX_BYTES)], zipfile.ZIP_BZIP2),
-        "'a/data.pkl' is compressed in an unusual way",
-    ),
-    "shorter than it says": (short_member, "'a/data/0' should have 24 bytes, and unfolds to 4"),
     "encrypted": (
         lambda p: patch_entry(two_members(p), b"a/data/0", 8, "<H", 1),
         "'a/data/0' is encrypted",
@@ -112,7 +93,6 @@ LYING_ZIPS = {
         "'a/data/0' lies outside the file",
     ),
     "a member without its mark": (unmarked, "'a/data/0' lies outside the file"),
-    "damaged compression": (garbled, "pytorch_model.bin' is not a file of .*decompressing"),
     "a member with long extras": (
         lambda p: two_members(p).replace(b"\x08\0\0\0a/data/0", b"\x08\0\xff\xffa/data/0", 1),
         "'a/data/0' lies outside the file",
@@ -148,18 +128,6 @@ def test_a_member_that_is_there_twice(tmp_path, make):
     path.write_bytes(zip_of(members))
     with pytest.raises(ValueError, match="two members are named 'a/data/0'"):
         read_torch(path)
-
-
-def test_a_bomb_is_unfolded_no_further_than_its_entry_says(tmp_path, make):
-    bomb = zip_of([("a/data.pkl", bytes(2**28))], zipfile.ZIP_DEFLATED)
-    path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(patch_entry(bomb, b"a/data.pkl", 24, "<L", 100))
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="not a file of PyTorch weights"):
-        read_torch(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2**24
 
 
 def test_a_pickle_larger_than_any_of_weights(tmp_path):

@@ -5,7 +5,6 @@ the fixtures that the tests of the Hub share.
 """
 
 import functools
-import inspect
 import json
 import os
 import subprocess
@@ -22,9 +21,8 @@ from wide import WIDE
 CHILD = """
 import faulthandler, json, socket, sys, time, warnings
 sys.path.insert(0, sys.argv[1])
-naps = []
 if "sleepless" in sys.argv:
-    time.sleep = naps.append
+    time.sleep = lambda _: None
 if "nameless" in sys.argv:
     def getaddrinfo(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
@@ -35,7 +33,6 @@ for line in sys.stdin:
     faulthandler.dump_traceback_later(40, exit=True)
     name, wants, options = json.loads(line)
     outcome = {"folder": None, "error": None, "message": "", "chain": None}
-    naps.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", ResourceWarning)  # the old client's sessions
@@ -48,17 +45,12 @@ for line in sys.stdin:
             shown = error.__cause__ or (not error.__suppress_context__ and error.__context__)
             outcome["chain"] = repr(shown) if shown else None
     outcome["warnings"] = [str(w.message) for w in caught]
-    outcome["naps"] = naps
     outcome["hub_imported"] = "huggingface_hub" in sys.modules
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(outcome), flush=True)
 """
-MOUNTS = {
-    # a folder, which nobody can write from now on
-    "read-only": 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"',
-    # an empty disk of one page, at the place of the folder
-    "full": 'mount -t tmpfs -o size=40k tmpfs "$0" && exec "$@"',
-}
+# what makes a folder one that nobody can write, for a process
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
 
 class Client:
@@ -134,11 +126,11 @@ class Client:
         return (self.home / "stderr").read_text()
 
 
-def mounted(kind: str, folder: Path) -> tuple[str, ...] | None:
-    """Return the command before a process for which the folder is so; None if that cannot be."""
+def read_only(folder: Path) -> tuple[str, ...] | None:
+    """Return the command before a process that cannot write a folder; None if that cannot be."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     alone = ["unshare", "--mount"] if root else ["unshare", "--user", "--map-root-user", "--mount"]
-    prefix = (*alone, "sh", "-c", MOUNTS[kind], str(folder))
+    prefix = (*alone, "sh", "-c", READ_ONLY, str(folder))
     try:
         subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
@@ -149,16 +141,9 @@ def mounted(kind: str, folder: Path) -> tuple[str, ...] | None:
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = {name: (WIDE / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 NEWER = {CONFIG: FILES[CONFIG] + b"\n", WEIGHTS: FILES[WEIGHTS][:-1] + b"\x3c"}
-MAIN = "HEAD /lab/bert/resolve/main/config.json"  # the request for the commit
+MAIN = "GET /api/models/lab/bert/revision/main"  # asks for the commit and its files
 NOBODY = "http://127.0.0.1:9"  # nothing listens there
 Ask = Callable[..., SimpleNamespace]
-
-
-def patience_is_a_choice() -> bool:
-    """Tell whether we say if a busy Hub is asked again; older clients have their own way."""
-    from huggingface_hub import get_hf_file_metadata
-
-    return "retry_on_errors" in inspect.signature(get_hf_file_metadata).parameters
 
 
 def contents(folder: str | Path) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 LARGE = (".safetensors", ".bin")
 FILE = re.compile(r"/(?P<id>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 INFO = re.compile(r"/api/models/(?P<id>[^/]+(?:/[^/]+)?)/revision/(?P<revision>[^/]+)")
+TREE = re.compile(r"/api/models/(?P<id>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^/]+)")
 SOON = 10  # seconds after which whoever hangs is let go
 
 
@@ -59,7 +60,6 @@ class HubServer:
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
-        self.renamed: dict[str, str] = {}
         self.faults: list[Fault] = []
         self.log: list[SimpleNamespace] = []
         self.stores: dict[str, bytes] = {}
@@ -91,7 +91,7 @@ class HubServer:
 
     def reset(self) -> None:
         """Forget all repositories, faults and requests."""
-        for part in (self.repositories, self.renamed, self.faults, self.log, self.stores):
+        for part in (self.repositories, self.faults, self.log, self.stores):
             part.clear()
 
     def requests(self) -> list[str]:
@@ -164,6 +164,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(206, content[start:], Content_Range=part, **headers)
 
 
+def _blob(content: bytes) -> str:
+    """Return the name that git gives to a content."""
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+def _listed(file: str, content: bytes) -> dict[str, Any]:
+    """Return a line of the list of files."""
+    line = {"type": "file", "path": file, "size": len(content), "oid": _blob(content)}
+    if file.endswith(LARGE):
+        large = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        line["lfs"] = large | {"pointerSize": 130}
+    return line
+
+
 class _Store(_Handler):
     """The store of large files: /sha256 of the content."""
 
@@ -180,12 +194,9 @@ class _Hub(_Handler):
 
     def respond(self) -> None:
         path = urlsplit(self.path).path
-        found = FILE.fullmatch(path) or INFO.fullmatch(path)
+        found = FILE.fullmatch(path) or INFO.fullmatch(path) or TREE.fullmatch(path)
         if found is None:
             self.answer(404)
-        elif found["id"] in self.hub.renamed:
-            new = path.replace(found["id"], self.hub.renamed[found["id"]], 1)
-            self.answer(307, Location=new)
         else:
             self.respond_for(found["id"], unquote(found["revision"]), unquote(path), found)
 
@@ -206,6 +217,10 @@ class _Hub(_Handler):
             self.answer(404, X_Error_Code="RevisionNotFound")
         elif "file" in found.groupdict():
             self.respond_file(repository.commits[commit], commit, unquote(found["file"]))
+        elif "/tree/" in path:
+            there = repository.commits[commit]
+            listed = [_listed(file, there[file]) for file in sorted(there)]
+            self.answer(200, json.dumps(listed).encode(), Content_Type="application/json")
         else:
             files = [{"rfilename": file} for file in sorted(repository.commits[commit])]
             about = {"id": repo_id, "sha": commit, "siblings": files}
@@ -222,5 +237,4 @@ class _Hub(_Handler):
             place = f"{self.hub.store}/{name}"
             self.answer(302, Location=place, X_Repo_Commit=commit, **headers)
         else:
-            blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-            self.answer_file(content, ETag=f'"{blob}"', X_Repo_Commit=commit)
+            self.answer_file(content, ETag=f'"{_blob(content)}"', X_Repo_Commit=commit)

@@ -1,3 +1,5 @@
+"""From tensors to the arrays of a model, and the report of what went where."""
+
 import json
 import warnings
 from pathlib import Path
@@ -5,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
+from minibert.checkpoint.load import LoadingReport, load_arrays, open_weights
 from minibert.checkpoint.names import expand
 from minibert.models.bert import NAMES, BertConfig, BertModel
+
+ALL_FORMS = [
+    f"{form}{how}" for form in ("safetensors", "zip", "legacy") for how in ("", "-sharded")
+]
 
 
 @pytest.fixture
@@ -32,13 +38,12 @@ def load(folder, dtype="float32"):
     def reason(name):
         return BertModel.why_unused(name, config)
 
-    return load_arrays(folder, expand(NAMES, config), BertModel.required, draw, reason, dtype)
+    parameters = expand(NAMES, config, BertModel.counters)
+    prefix, required = BertModel.prefix, BertModel.required
+    return load_arrays(open_weights(folder), parameters, prefix, required, draw, reason, dtype)
 
 
-FORMS = ["safetensors", "zip", "legacy"]
-
-
-@pytest.mark.parametrize("form", [*FORMS, *(f"{form}-sharded" for form in FORMS)])
+@pytest.mark.parametrize("form", ALL_FORMS)
 def test_every_form_makes_the_same_model(write, arrays, form):
     loaded, report = load(write(arrays, form))
     assert set(report.loaded) == set(arrays)
@@ -161,7 +166,7 @@ def test_a_folder_that_is_lacking_is_named(tmp_path):
         BertModel.from_pretrained(tmp_path / "nowhere")
 
 
-# --- the report and the dtype
+# --- the report
 
 
 def test_the_report_is_a_short_table(write, arrays):
@@ -182,14 +187,3 @@ def test_a_name_cannot_write_control_characters_to_the_terminal():
     report = LoadingReport((), {}, {}, (), {"\x1b[2J": "why"})
     assert "\x1b" not in str(report)
     assert "x1b[2J: why" in str(report)
-
-
-@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), "float64", float])
-def test_the_dtypes_that_a_model_may_have(dtype):
-    assert float_dtype(dtype) == np.dtype(dtype)
-
-
-@pytest.mark.parametrize("dtype", [None, "float16", "bfloat16", "int32", "", "foo", 5, []])
-def test_a_dtype_that_no_model_has(dtype):
-    with pytest.raises(ValueError, match="allowed: 'float32', 'float64'"):
-        float_dtype(dtype)

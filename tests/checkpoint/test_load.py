@@ -4,7 +4,8 @@ import os
 import numpy as np
 import pytest
 
-from minibert.checkpoint.source import FORMS, open_weights
+from minibert.checkpoint.layout import FORMS
+from minibert.checkpoint.load import of_one_save, open_weights, read_config
 
 ALL_FORMS = [
     f"{form}{how}" for form in ("safetensors", "zip", "legacy") for how in ("", "-sharded")
@@ -88,42 +89,6 @@ def test_no_folder(tmp_path, what):
 # --- shards
 
 
-def index_of(folder, suffix="safetensors"):
-    name = "model" if suffix == "safetensors" else "pytorch_model"
-    return folder / f"{name}.{suffix}.index.json"
-
-
-@pytest.mark.parametrize("extra", [{}, {"metadata": {"total_size": 1}}, {"metadata": 0}], ids=str)
-def test_an_index_with_and_without_metadata(tmp_path, make, arrays, extra):
-    make.write_weights(tmp_path, "safetensors-sharded", arrays)
-    index = index_of(tmp_path)
-    index.write_text(json.dumps(json.loads(index.read_text()) | extra))
-    assert set(open_weights(tmp_path).tensors) == set(arrays)
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-@pytest.mark.parametrize(
-    "shard",
-    ["../x", "..", ".", "", "/etc/passwd", "a/b", "a\\b", "..\\x", "C:x", "C:\\x", "a\0b", "./x"],
-)
-def test_a_shard_outside_the_folder_is_refused_by_name(tmp_path, suffix, shard):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    index_of(folder, suffix).write_text(json.dumps({"weight_map": {"w": shard}}))
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the name is no pattern
-        open_weights(folder)
-    assert f"index.json' names the shard {shard!r}; allowed: the name of" in str(caught.value)
-
-
-def test_a_shard_that_would_be_there_outside(tmp_path, make, arrays):
-    (tmp_path / "model").mkdir()
-    make.write_weights(tmp_path, "safetensors", arrays)
-    index = {"weight_map": dict.fromkeys(arrays, "../model.safetensors")}
-    index_of(tmp_path / "model").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"names the shard '../model.safetensors'"):
-        open_weights(tmp_path / "model")
-
-
 def test_links_into_a_cache_are_followed(tmp_path, make, arrays):
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots"
     blobs.mkdir(), snapshot.mkdir()
@@ -164,25 +129,65 @@ def test_a_tensor_that_its_shard_lacks(tmp_path, make, arrays, form):
         open_weights(tmp_path)
 
 
-WRONG_MAPS = {
-    "no weight_map": ({"metadata": {}}, "has no weight_map"),
-    "a list": ({"weight_map": ["w"]}, "has no weight_map"),
-    "empty": ({"weight_map": {}}, "has no weight_map"),
-    "a number for a shard": ({"weight_map": {"w": 5}}, "names no file for tensor 'w': 5"),
-    "null for a shard": ({"weight_map": {"w": None}}, "names no file for tensor 'w': None"),
-    "half a character": ({"weight_map": {"w": "\ud800"}}, "cannot be opened"),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG_MAPS.values(), ids=WRONG_MAPS)
-def test_an_index_that_maps_nothing(tmp_path, wrong):
-    content, sentence = wrong
-    index_of(tmp_path).write_text(json.dumps(content))
-    with pytest.raises((ValueError, OSError), match=sentence):
+def test_an_index_names_a_file_that_no_folder_has(tmp_path):
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"w": "\ud800"}}))  # half of a character
+    with pytest.raises(OSError, match="cannot be opened"):
         open_weights(tmp_path)
 
 
-def test_an_index_that_is_no_json(tmp_path):
-    index_of(tmp_path).write_text("version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(ValueError, match=r"index.json' is not JSON: it looks like a git-lfs"):
-        open_weights(tmp_path)
+# --- a save that was killed, or is under way
+
+
+def prepare(folder, form, *files):
+    """Leave what a save leaves that is killed when these files have not taken their place."""
+    (folder / "config.json").write_text('{"is": "old"}')
+    prepared = folder / f".{form}.0123456789abcdef.tmp"
+    prepared.mkdir()
+    for name in files:
+        (prepared / name).write_text('{"is": "new"}')
+
+
+@pytest.mark.parametrize(
+    ("there", "form", "waiting", "found"),
+    [
+        ("model.safetensors", "model.safetensors", ["config.json"], "new"),
+        ("model.safetensors", "model.safetensors", ["config.json", "model.safetensors"], "old"),
+        ("model.safetensors", "model.safetensors", ["model.safetensors"], "old"),
+        ("model.safetensors", "model.safetensors", [], "old"),
+        # the new weights are there, and the old ones are still preferred to them
+        ("model.safetensors", "pytorch_model.bin", ["config.json"], "old"),
+        ("pytorch_model.bin", "pytorch_model.bin", ["config.json"], "new"),
+        ("pytorch_model.bin", "model.safetensors", ["config.json", "model.safetensors"], "old"),
+    ],
+)
+def test_the_config_is_that_of_the_weights_in_force(tmp_path, there, form, waiting, found):
+    (tmp_path / there).touch()
+    prepare(tmp_path, form, *waiting)
+    assert read_config(tmp_path) == {"is": found}
+
+
+def test_what_is_read_while_a_save_goes_on_is_read_again(tmp_path):
+    path = tmp_path / FORMS[0]
+    path.write_text("old")
+    seen = []
+
+    def read():
+        seen.append(path.read_text())
+        if len(seen) < 3:  # a save comes in between
+            (tmp_path / "beside").write_text("new")
+            (tmp_path / "beside").replace(path)
+        if len(seen) == 2:
+            raise FileNotFoundError
+        return seen[-1]
+
+    assert of_one_save(tmp_path, read) == "new"
+    assert seen == ["old", "new", "new"]
+
+
+def test_what_cannot_be_read_is_an_error_at_once(tmp_path):
+    def read():
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        of_one_save(tmp_path, read)

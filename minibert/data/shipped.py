@@ -1,0 +1,15 @@
+"""What ships with the package: a trained checkpoint, and references for checkpoints that do not."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+#: The checkpoint that comes with the package: small, trained on a toy world, works offline.
+EMBEDDED_CHECKPOINT = _FOLDER / "toy"
+#: What a reference is called in a checkpoint's folder.
+REFERENCE_NAME = "reference.safetensors"
+
+
+def shipped_references() -> dict[str, Path]:
+    """Return the references that come with the package, for checkpoints that do not, by name."""
+    return {path.stem: path for path in sorted((_FOLDER / "references").glob("*.safetensors"))}
