@@ -55,7 +55,8 @@ def _windows(
     texts: tuple[str, str], length: int, stride: int, tokenizer: BertTokenizer
 ) -> BatchEncoding:
     """Return a row of ids for each window on the context, the question before it."""
-    asked = len(tokenizer.tokenize(texts[0])) + tokenizer.num_special_tokens_to_add(pair=True)
+    question = tokenizer.tokenize(texts[0], truncation=False, max_length=length)
+    asked = len(question) + tokenizer.num_special_tokens_to_add(pair=True)
     if asked >= length:
         raise ValueError(
             f"the question {texts[0][:80]!r} takes {asked} tokens with what stands around it, and "

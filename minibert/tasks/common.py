@@ -1,4 +1,10 @@
-"""What the tasks share: a model with its tokenizer, and texts in batches."""
+"""What the tasks share: a model with its tokenizer, texts that fit it, and batches.
+
+Texts that are too long: a model reads a limited number of tokens, 512 for most. Every task cuts off
+the end of what does not fit (of the longer text of a pair), and warns, so that nothing is lost in
+silence. ``fill_mask`` refuses to cut off a mask. ``answer`` reads a long context through a window
+and loses nothing of it.
+"""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.source import find_folder
+from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.base import PreTrainedModel
-from minibert.tokenizers import BertTokenizer
+from minibert.runtime.warn import warn
+from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 Pair = tuple[PreTrainedModel, BertTokenizer]
 Source = str | os.PathLike[str] | Pair | None
@@ -38,6 +45,37 @@ def folder_of(model: str | os.PathLike[str] | None) -> Path:
     return find_folder(model, ("config", "weights", "tokenizer", "sentence"), {})[0]
 
 
+def room(model: PreTrainedModel, tokenizer: BertTokenizer) -> int:
+    """Return how many tokens a row may have, special ones included."""
+    positions: int = model.config.max_position_embeddings
+    return min(positions, tokenizer.model_max_length)
+
+
+def encode(
+    tokenizer: BertTokenizer, limit: int, text: Any, text_pair: Any = None, **options: Any
+) -> BatchEncoding:
+    """Return the arrays of a text, a pair, or a list of texts, cut to ``limit`` tokens a row.
+
+    A warning tells of what was cut. The options are those of a tokenizer's call.
+    """
+    inputs = tokenizer(
+        *(text, text_pair),
+        **options,
+        padding=isinstance(text, list),
+        truncation=True,
+        max_length=limit,
+        return_tensors="np",
+    )
+    if inputs["input_ids"].shape[1] == limit:  # else there was room to spare
+        rows = tokenizer(text, text_pair, truncation=False, max_length=limit).encodings
+        if max(map(len, rows)) > limit:
+            warn(
+                f"a text is longer than the {limit} tokens that can be read at once; what is "
+                "beyond them was left out. Pass shorter texts if the end matters"
+            )
+    return inputs
+
+
 def require_text(name: str, value: Any) -> str:
     """Return the value if it is a text; TypeError otherwise."""
     if not isinstance(value, str):
@@ -58,12 +96,6 @@ def require_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is {value!r:.80}; allowed: a whole number from 1 on")
     return int(value)
-
-
-def room(model: PreTrainedModel, tokenizer: BertTokenizer) -> int:
-    """Return how many tokens a row may have."""
-    positions: int = model.config.max_position_embeddings
-    return min(positions, tokenizer.model_max_length)
 
 
 def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[NDArray[np.intp]]:

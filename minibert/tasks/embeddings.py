@@ -6,6 +6,7 @@ Reimers and Gurevych, "Sentence-BERT", arXiv:1908.10084.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,22 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import read_json, read_json_list
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, by_length, folder_of, load, require_texts, room
-from minibert.tokenizers.characters import lower
+from minibert.tasks.common import (
+    Source,
+    by_length,
+    encode,
+    folder_of,
+    load,
+    require_texts,
+    room,
+)
+from minibert.tokenizers.normalize import Normalizer
 
 POOLINGS = ("mean", "cls", "max")
 
 
 @dataclass(frozen=True)
-class Settings:
+class SentenceSettings:
     """How a folder of sentence-transformers wants its texts embedded."""
 
     pooling: str = "mean"
@@ -41,23 +50,21 @@ def embed(
     """Return one vector for each text: (len(texts), C); (C,) for a single text.
 
     pooling: "mean" over the real tokens, "cls", or "max". normalize: to length 1. None means what
-    modules.json of a sentence-transformers folder says; elsewhere the mean, normalized. Texts that
-    are too long for the model are cut.
+    modules.json of a sentence-transformers folder says; elsewhere the mean, normalized. What is too
+    long is cut, with a warning (see common.py).
     """
     source = model if isinstance(model, tuple) else folder_of(model)
     embedder, tokenizer = load(source, BertModel)
-    settings = _settings(source, pooling, normalize)
+    settings = _choose_settings(source, pooling, normalize)
     single = isinstance(texts, str)
     rows = require_texts([texts] if single else texts)
     if settings.lowercase and not tokenizer.do_lower_case:
-        rows = ["".join(map(lower, text)) for text in rows]
+        lowered = Normalizer(False, False, False, True)
+        rows = [lowered(text).text for text in rows]
     limit = min(room(embedder, tokenizer), settings.max_tokens or 2**31)
     vectors = np.zeros((len(rows), embedder.config.hidden_size), embedder.dtype)
     for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
-        batch = [rows[place] for place in places]
-        inputs = tokenizer(
-            batch, padding=True, truncation=True, max_length=limit, return_tensors="np"
-        )
+        inputs = encode(tokenizer, limit, [rows[place] for place in places])
         hidden_states = embedder(**inputs).last_hidden_state
         vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, settings.pooling)
     if settings.normalize:
@@ -65,9 +72,9 @@ def embed(
     return vectors[0] if single else vectors
 
 
-def _settings(source: Any, pooling: str | None, normalize: bool | None) -> Settings:
+def _choose_settings(source: Any, pooling: str | None, normalize: bool | None) -> SentenceSettings:
     """Return what was asked for, and for the rest what the folder says."""
-    said = Settings() if isinstance(source, tuple) else read_settings(source)
+    said = SentenceSettings() if isinstance(source, tuple) else read_settings(source)
     asked: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
     settings = replace(said, **{name: v for name, v in asked.items() if v is not None})
     if settings.pooling not in POOLINGS:
@@ -91,26 +98,27 @@ def _pool(hidden_states: Array, real: NDArray[np.bool_], pooling: str) -> Array:
 def _progress(batches: list[Any]) -> Any:
     if len(batches) < 10:
         return batches
-    from tqdm import tqdm  # huggingface_hub brings it
+    utils: Any = import_module("huggingface_hub.utils")  # few need it, and all would wait for it
+    return utils.tqdm(batches, desc="embed", unit="batch", disable=None)  # None: on a terminal only
 
-    return tqdm(batches, desc="embed", unit="batch", disable=None)  # None: on a terminal only
 
-
-def read_settings(folder: str | os.PathLike[str]) -> Settings:
+def read_settings(folder: str | os.PathLike[str]) -> SentenceSettings:
     """Read modules.json and what it names; the defaults if there is none.
 
     ValueError for a module or a pooling that is not known here.
     """
     path = Path(folder)
     if not (path / "modules.json").exists():
-        return Settings()
-    settings = Settings(normalize=False)
+        return SentenceSettings()
+    settings = SentenceSettings(normalize=False)
     for module in read_json_list(path / "modules.json"):
         kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
         if kind == "Transformer":
-            settings = replace(settings, **_of_sentences(path / "sentence_bert_config.json"))
+            settings = replace(
+                settings, **_read_sentence_config(path / "sentence_bert_config.json")
+            )
         elif kind == "Pooling":
-            pooling = _pooling(_inside(path, module.get("path")) / "config.json")
+            pooling = _read_pooling(_module_folder(path, module.get("path")) / "config.json")
             settings = replace(settings, pooling=pooling)
         elif kind == "Normalize":
             settings = replace(settings, normalize=True)
@@ -121,13 +129,13 @@ def read_settings(folder: str | os.PathLike[str]) -> Settings:
     return settings
 
 
-def _inside(folder: Path, name: Any) -> Path:
+def _module_folder(folder: Path, name: Any) -> Path:
     if not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
         raise ValueError(f"modules.json names the folder {name!r:.80}; allowed: one beside it")
     return folder / name
 
 
-def _of_sentences(path: Path) -> dict[str, Any]:
+def _read_sentence_config(path: Path) -> dict[str, Any]:
     config = read_json(path) if path.exists() else {}
     limit = config.get("max_seq_length")
     if limit is not None and (type(limit) is not int or limit < 3):
@@ -138,7 +146,7 @@ def _of_sentences(path: Path) -> dict[str, Any]:
     return {"max_tokens": limit, "lowercase": lowercase}
 
 
-def _pooling(path: Path) -> str:
+def _read_pooling(path: Path) -> str:
     config = read_json(path)
     names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
     start = "pooling_mode_"

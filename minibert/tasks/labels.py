@@ -7,22 +7,20 @@ import numpy as np
 from minibert.functions import sigmoid, softmax
 from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, load, require_text, room
+from minibert.tasks.common import Source, encode, load, require_text, room
 
 
 def classify(text: str, text_pair: str | None = None, model: Source = None) -> list[dict[str, Any]]:
     """Return every label of a text, or of a pair, with its score, best first.
 
-    What is too long for the model is cut.
-    Scores are probabilities: over all labels; or each by itself, if the config's problem_type is
-    multi_label_classification or there is but one label. For regression they are the plain numbers.
+    What is too long is cut, with a warning (see common.py).
+    Scores are probabilities: over all labels; or each by itself, if there is only one label or
+    the config's problem_type is multi_label_classification. For regression they are the plain
+    numbers.
     """
     classifier, tokenizer = load(model, BertForSequenceClassification)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
-    limit = room(classifier, tokenizer)
-    inputs = tokenizer(
-        require_text("text", text), pair, truncation=True, max_length=limit, return_tensors="np"
-    )
+    inputs = encode(tokenizer, room(classifier, tokenizer), require_text("text", text), pair)
     logits = classifier(**inputs).logits
     scores = _scores(logits, classifier.config.problem_type)[0]
     return [
@@ -47,22 +45,24 @@ def tag(text: str, aggregation: str = "first", model: Source = None) -> list[dic
     """Return the label of each word: word, label, score, start, end (places in the text).
 
     A word's pieces are joined. aggregation: whose probabilities count for the word, those of its
-    "first" piece, the "average", or those of the piece that is surest ("max").
+    "first" piece, the "average", or those of the piece that is surest ("max"). What is too long is
+    cut, with a warning (see common.py), and has no labels.
     """
     tagger, tokenizer = load(model, BertForTokenClassification)
     if aggregation not in ("first", "average", "max"):
         raise ValueError(f"aggregation is {aggregation!r}; allowed: 'first', 'average', 'max'")
-    inputs = tokenizer(require_text("text", text), return_tensors="np", return_offsets_mapping=True)
+    limit = room(tagger, tokenizer)
+    inputs = encode(tokenizer, limit, require_text("text", text), return_offsets_mapping=True)
     offsets = inputs.pop("offset_mapping")[0]
     probabilities = softmax(tagger(**inputs).logits)[0]
     words: dict[int, list[int]] = {}
     for place, word in enumerate(inputs.word_ids(0)):
         if word is not None:
             words.setdefault(word, []).append(place)
-    return [_word(tagger, text, offsets, probabilities, w, aggregation) for w in words.values()]
+    return [_labelled(tagger, text, offsets, probabilities, w, aggregation) for w in words.values()]
 
 
-def _word(
+def _labelled(
     tagger: Any, text: str, offsets: Any, probabilities: Array, places: list[int], aggregation: str
 ) -> dict[str, Any]:
     pieces = probabilities[places]

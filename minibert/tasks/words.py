@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, load, require_count, require_text
+from minibert.tasks.common import Source, encode, load, require_count, require_text, room
 from minibert.tokenizers import BertTokenizer
 
 
@@ -19,79 +20,105 @@ def fill_mask(
 
     With several masks, a list of such lists, one a mask; each is filled as if it were alone to be
     filled. targets: compare these words only; each must be one token of the vocabulary.
-    Scores are probabilities over the whole vocabulary. ValueError if the text has no mask.
+    Scores are probabilities over all rows of the model's vocabulary. Rows without a token, with
+    which models are padded, are not ranked. ValueError if the text has no mask, or if the text is
+    too long and a mask would be cut off (see common.py).
     """
     masked, tokenizer = load(model, BertForMaskedLM)
     assert isinstance(masked, BertForMaskedLM)
     top_k = require_count("top_k", top_k)
-    inputs = tokenizer(require_text("text", text), return_tensors="np")
+    limit = room(masked, tokenizer)
+    inputs = encode(tokenizer, limit, require_text("text", text))
     where = inputs["input_ids"] == tokenizer.mask_token_id
-    if not where.any():
-        raise ValueError(f"the text has no {tokenizer.mask_token}: {text[:80]!r}")
+    _require_masks(text, int(where.sum()), limit, tokenizer)
     scores = softmax(masked.logits_at(where, **inputs))
-    allowed = _target_ids(targets, tokenizer)
+    candidates = _candidates(targets, scores.shape[-1], tokenizer)
     places: list[int] = np.flatnonzero(where[0]).tolist()
     ids = inputs["input_ids"][0]
     filled = [
-        _best(row, top_k, allowed, ids, place, tokenizer)
+        _best(row, top_k, candidates, ids, place, tokenizer)
         for row, place in zip(scores, places, strict=True)
     ]
     return filled[0] if len(filled) == 1 else filled
 
 
-def _target_ids(targets: Sequence[str] | None, tokenizer: BertTokenizer) -> list[int] | None:
+def _require_masks(text: str, kept: int, limit: int, tokenizer: BertTokenizer) -> None:
+    """Raise ValueError if the text has no mask, or more of them than were kept."""
+    tokens = tokenizer.tokenize(text, truncation=False, max_length=limit)
+    count = tokens.count(str(tokenizer.mask_token))
+    if count == 0:
+        raise ValueError(f"the text has no {tokenizer.mask_token}: {text[:80]!r}")
+    if kept < count:
+        raise ValueError(
+            f"{count - kept} of the text's {tokenizer.mask_token} stand beyond the {limit} tokens "
+            "that can be read at once; shorten the text before them"
+        )
+
+
+def _candidates(
+    targets: Sequence[str] | None, rows: int, tokenizer: BertTokenizer
+) -> NDArray[np.intp]:
+    """Return the ids to compare: of the targets, or of all tokens that the model has a row for."""
     if targets is None:
-        return None
-    ids = []
-    for target in [targets] if isinstance(targets, str) else targets:
-        pieces = tokenizer.tokenize(require_text("a target", target))
-        if len(pieces) != 1 or pieces[0] == tokenizer.unk_token:
-            raise ValueError(
-                f"the target {target!r} is {pieces or 'nothing'} in this vocabulary; "
-                "needed: a word that is one token"
-            )
-        ids.append(tokenizer.convert_tokens_to_ids(pieces[0]))
+        return np.array(
+            sorted(number for number in tokenizer.get_vocab().values() if number < rows)
+        )
+    ids = [
+        _target_id(t, rows, tokenizer) for t in ([targets] if isinstance(targets, str) else targets)
+    ]
     if not ids:
         raise ValueError("targets is empty; needed: at least one word, or None for all")
-    return list(dict.fromkeys(ids))
+    return np.array(list(dict.fromkeys(ids)))
+
+
+def _target_id(target: str, rows: int, tokenizer: BertTokenizer) -> int:
+    pieces = tokenizer.tokenize(require_text("a target", target))
+    if len(pieces) != 1 or pieces[0] == tokenizer.unk_token:
+        raise ValueError(
+            f"the target {target!r} is {pieces or 'nothing'} in this vocabulary; "
+            "needed: a word that is one token"
+        )
+    number = tokenizer.convert_tokens_to_ids(pieces[0])
+    if number >= rows:
+        raise ValueError(
+            f"the target {target!r} has the id {number}, and the model's vocabulary ends at "
+            f"{rows - 1}: the token was added to the tokenizer alone"
+        )
+    return number
 
 
 def _best(
     scores: Array,
     top_k: int,
-    allowed: list[int] | None,
-    ids: Any,
+    candidates: NDArray[np.intp],
+    ids: NDArray[np.int64],
     place: int,
     tokenizer: BertTokenizer,
 ) -> list[dict[str, Any]]:
-    candidates = np.arange(len(scores)) if allowed is None else np.array(allowed)
+    """Return the best candidates for the mask at a place of the ids."""
     order = candidates[np.argsort(-scores[candidates], kind="stable")][:top_k]
+    around = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     found = []
     for token in order.tolist():
         sequence = [*ids[:place].tolist(), token, *ids[place + 1 :].tolist()]
-        kept = [i for i in sequence if i not in _around(tokenizer)]
         found.append(
             {
                 "score": float(scores[token]),
                 "token": token,
                 "token_str": tokenizer.convert_ids_to_tokens(token),
-                "sequence": tokenizer.decode(kept),
+                "sequence": tokenizer.decode([i for i in sequence if i not in around]),
             }
         )
     return found
 
 
-def _around(tokenizer: BertTokenizer) -> tuple[int | None, ...]:
-    return (tokenizer.cls_token_id, tokenizer.sep_token_id)
-
-
 def next_sentence(first: str, second: str, model: Source = None) -> dict[str, float]:
     """Return the probabilities that the second text follows the first, and that it is a random one.
 
-    Keys: "is_next", "random".
+    Keys: "is_next", "random". What is too long is cut, with a warning (see common.py).
     """
     judge, tokenizer = load(model, BertForNextSentencePrediction)
     texts = require_text("first", first), require_text("second", second)
-    logits = judge(**tokenizer(*texts, return_tensors="np")).logits
-    is_next, random = softmax(logits)[0].tolist()
+    inputs = encode(tokenizer, room(judge, tokenizer), *texts)
+    is_next, random = softmax(judge(**inputs).logits)[0].tolist()
     return {"is_next": is_next, "random": random}

@@ -1,18 +1,19 @@
 """Tokens found in a text before it is split into words: [MASK] and its like, and added ones."""
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minibert.tokenizers.characters import SPACES, is_of_words
+from minibert.tokenizers.characters import OF_WORDS, SPACES
 
 
 @dataclass(frozen=True)
 class AddedToken:
     """A token that is never split, with Hugging Face's options.
 
-    single_word: not inside a longer word. lstrip, rstrip: swallows the spaces on that side.
+    single_word: not inside a longer word. lstrip, rstrip: takes the spaces on that side too.
     normalized: looked for in the normalised text, not as written (special tokens: as written).
     special: may be left out when decoding.
     """
@@ -21,7 +22,7 @@ class AddedToken:
     single_word: bool = False
     lstrip: bool = False
     rstrip: bool = False
-    normalized: bool | None = None  # None becomes: those that are not special
+    normalized: bool | None = None  # None becomes: unless it is special
     special: bool = False
 
     def __post_init__(self) -> None:
@@ -41,26 +42,28 @@ class Part(NamedTuple):
 
 
 class Finder:
-    """Finds added tokens in a text: the leftmost first, of those the longest."""
+    """Finds added tokens in a text: the leftmost first, and of those the longest.
+
+    The time depends on the text and on the longest token, not on how many tokens there are.
+    """
 
     def __init__(self, tokens: Iterable[tuple[str, int, AddedToken]]) -> None:
         self._tokens: dict[str, tuple[int, AddedToken]] = {}
         for text, number, token in tokens:
             if text:
                 self._tokens.setdefault(text, (number, token))
-        longest_first = sorted(self._tokens, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._sorted = sorted(self._tokens)
+        self._longest = max(map(len, self._sorted), default=0)
+        self._shorter = _longest_beginnings(self._sorted)
+        first = "".join(sorted({re.escape(text[0]) for text in self._sorted}))
+        self._first_character = re.compile(f"[{first}]") if first else None
 
     def __call__(self, text: str) -> list[Part]:
         """Return the parts of a text, in order."""
-        if not self._tokens:
-            return [Part(0, len(text), None)]
         parts: list[Part] = []
         done = 0
-        for match in self._pattern.finditer(text):
-            number, token = self._tokens[match[0]]
-            start, end = match.span()
-            if token.single_word and _in_a_word(text, start, end):
+        for start, end, number, token in self._matches(text):
+            if token.single_word and _is_in_a_word(text, start, end):
                 continue
             if token.lstrip:
                 start = max(done, _start_of_spaces(text, start))
@@ -72,10 +75,44 @@ class Finder:
             done = end
         return [*parts, Part(done, len(text), None)] if done < len(text) else parts
 
+    def _matches(self, text: str) -> Iterator[tuple[int, int, int, AddedToken]]:
+        """Yield start, end, id and options of each token; they do not overlap."""
+        end = 0
+        while self._first_character and (match := self._first_character.search(text, end)):
+            start = match.start()
+            found = self._longest_at(text, start)
+            end = start + len(found) if found else start + 1
+            if found:
+                yield (start, end, *self._tokens[found])
 
-def _in_a_word(text: str, start: int, end: int) -> bool:
-    return (start > 0 and is_of_words(text[start - 1])) or (
-        end < len(text) and is_of_words(text[end])
+    def _longest_at(self, text: str, start: int) -> str:
+        """Return the longest token that begins there; "" if there is none.
+
+        In alphabetical order, take the last token that does not come after the text. All tokens
+        that the text begins with are beginnings of that one.
+        """
+        place = bisect_right(self._sorted, text[start : start + self._longest])
+        token = self._sorted[place - 1] if place else ""
+        while not text.startswith(token, start):
+            token = self._shorter[token]
+        return token
+
+
+def _longest_beginnings(tokens: list[str]) -> dict[str, str]:
+    """Return for each of the sorted tokens the longest other token it begins with, or ""."""
+    found: dict[str, str] = {}
+    around = [""]  # tokens, each the beginning of the next
+    for token in tokens:
+        while not token.startswith(around[-1]):
+            around.pop()
+        found[token] = around[-1]
+        around.append(token)
+    return found
+
+
+def _is_in_a_word(text: str, start: int, end: int) -> bool:
+    return (start > 0 and text[start - 1] in OF_WORDS) or (
+        end < len(text) and text[end] in OF_WORDS
     )
 
 

@@ -1,13 +1,15 @@
 """BertTokenizer: from texts to the rows of ids that a BERT model reads."""
 
 import os
-import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minibert.checkpoint.source import find_folder
-from minibert.tokenizers.batch import BatchEncoding, to_batch, to_columns
+from minibert.checkpoint.hub import find_folder
+from minibert.runtime.warn import warn
+from minibert.tokenizers.batch_encoding import BatchEncoding, to_batch, to_columns
 from minibert.tokenizers.encoding import (
     Encoding,
     Template,
@@ -15,31 +17,30 @@ from minibert.tokenizers.encoding import (
     bert_template,
     fill,
     pad,
+    tokenize_text,
     truncate,
 )
-from minibert.tokenizers.files import read_tokenizer
-from minibert.tokenizers.lookup import Lookup
+from minibert.tokenizers.files import read_tokenizer, write_tokenizer
 from minibert.tokenizers.options import (
     Lengths,
+    Settings,
     check_lengths,
-    check_stride,
+    check_names,
     check_tensors,
     check_texts,
 )
-from minibert.tokenizers.saving import save_tokenizer
-from minibert.tokenizers.settings import Settings, check_names
-from minibert.tokenizers.text import tokenize_text
+from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece
 
 Tokenizer = TypeVar("Tokenizer", bound="BertTokenizer")
 
 
-class BertTokenizer(Lookup):
+class BertTokenizer(Vocabulary):
     """BERT's tokenizer, with the calls of transformers' class of that name.
 
     WordPiece (Schuster & Nakajima 2012) after BERT's normalising and splitting (Devlin et al.
     2018), as the tokenizers library does it: the same ids and offsets. Threads may share one.
-    ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in settings.py.
+    ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in options.py.
     """
 
     model_input_names = ("input_ids", "token_type_ids", "attention_mask")
@@ -49,22 +50,20 @@ class BertTokenizer(Lookup):
     ) -> None:
         check_names(settings)
         chosen = Settings(do_lower_case, **settings)
-        self.normalizer = chosen.normalizer()
-        super().__init__(vocab, self.normalizer, chosen.added_tokens, chosen.special_tokens())
+        super().__init__(
+            vocab, chosen.normalizer(), chosen.added_tokens, chosen.special_tokens(), chosen.prefix
+        )
         self.wordpiece = WordPiece(
-            self._vocabulary.base,
-            chosen.unk_token,
-            chosen.prefix,
-            chosen.max_input_chars_per_word,
+            self._base, chosen.unk_token, chosen.prefix, chosen.max_input_chars_per_word
         )
         self.template = self._bert_template() if chosen.template is None else chosen.template
         self._check_template()
         self.model_max_length = chosen.max_length()
         self.padding_side = chosen.padding_side
         self.truncation_side = chosen.truncation_side
-        self.prefix = chosen.prefix
         self.decoder_cleanup = chosen.decoder_cleanup
         self.clean_up_tokenization_spaces = chosen.clean_up_tokenization_spaces
+        self._settings = chosen
         self._warned_of_length = False
 
     @classmethod
@@ -89,6 +88,20 @@ class BertTokenizer(Lookup):
         except ValueError as error:
             raise ValueError(f"the tokenizer in {str(path)!r}: {error}") from None
 
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are."""
+        settings = replace(
+            self._settings,
+            mask_token=self.mask_token,  # the only one that there may not be
+            added_tokens=self.added_tokens_decoder,
+            model_max_length=self.model_max_length,
+            padding_side=self.padding_side,
+            truncation_side=self.truncation_side,
+            decoder_cleanup=self.decoder_cleanup,
+            clean_up_tokenization_spaces=self.clean_up_tokenization_spaces,
+        )
+        return write_tokenizer(Path(folder), self._base, settings, self.template)
+
     def _bert_template(self) -> Template:
         cls, cls_id = self.cls_token, self.cls_token_id
         sep, sep_id = self.sep_token, self.sep_token_id
@@ -99,10 +112,10 @@ class BertTokenizer(Lookup):
     def _check_template(self) -> None:
         for slot in (*self.template.single, *self.template.pair):
             for token, number in zip(slot.tokens, slot.ids, strict=True):
-                if self._vocabulary.id(token) != number:
+                if self._ids.get(token) != number:
                     raise ValueError(
                         f"{token!r} has the id {number!r:.60} in the template (post_processor); "
-                        f"the vocabulary gives it {self._vocabulary.id(token)}"
+                        f"the vocabulary gives it {self._ids.get(token)}"
                     )
 
     @property
@@ -160,20 +173,19 @@ class BertTokenizer(Lookup):
     def _rows(
         self, texts: list[tuple[str, ...]], special: bool, lengths: Lengths, overflow: bool
     ) -> tuple[list[Encoding], list[int] | None]:
-        """Return the rows of all texts, padded; with ``overflow``, whose each row is besides."""
-        groups = [self._encode(text, special, lengths) for text in texts]
-        kept = groups if overflow else [group[:1] for group in groups]
-        rows = self._pad([row for group in kept for row in group], lengths)
+        """Return the rows of all texts, padded; with ``overflow``, the text of each row as well."""
+        groups = [self._encode(text, special, lengths, overflow) for text in texts]
+        rows = self._pad([row for group in groups for row in group], lengths)
         if not (lengths.asked or lengths.truncation):
             self._warn_of_length(max(map(len, rows)))
         of_texts = [i for i, group in enumerate(groups) for _ in group]
         return rows, of_texts if overflow else None
 
-    def _encode(self, texts: tuple[str, ...], special: bool, lengths: Lengths) -> list[Encoding]:
-        """Return the row of a text or a pair, and rows for what does not fit into it."""
-        split = tuple(
-            tokenize_text(text, self._vocabulary, self.normalizer, self.wordpiece) for text in texts
-        )
+    def _encode(
+        self, texts: tuple[str, ...], special: bool, lengths: Lengths, overflow: bool
+    ) -> list[Encoding]:
+        """Return the row of a text or a pair; with ``overflow``, rows for what does not fit too."""
+        split = tuple(tokenize_text(text, self, self.wordpiece) for text in texts)
         slots = self.template.pair if len(texts) == 2 else self.template.single
         if lengths.truncation is None or lengths.max_length is None:
             return [fill(slots, split, special)]
@@ -183,9 +195,9 @@ class BertTokenizer(Lookup):
                 f"max_length is {lengths.max_length}, and the special tokens alone take {count}"
             )
         room = lengths.max_length - count
-        check_stride(lengths.stride, room)
         how = Truncation(lengths.truncation, room, lengths.stride, self.truncation_side)
-        return [fill(slots, kept, special) for kept in truncate(split, how)]
+        windows = islice(truncate(split, how), None if overflow else 1)
+        return [fill(slots, kept, special) for kept in windows]
 
     def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
         if lengths.padding is None:
@@ -201,10 +213,9 @@ class BertTokenizer(Lookup):
         """Warn of a row that is too long for the model, once."""
         if length > self.model_max_length and not self._warned_of_length:
             self._warned_of_length = True
-            warnings.warn(
+            warn(
                 f"a row has {length} tokens, and the model takes {self.model_max_length} at most "
-                "(model_max_length): it will refuse the row. Pass truncation=True to cut it",
-                stacklevel=4,
+                "(model_max_length): it will refuse the row. Pass truncation=True to cut it"
             )
 
     def tokenize(
@@ -216,10 +227,6 @@ class BertTokenizer(Lookup):
     def encode(self, text: str, text_pair: str | None = None, **options: Any) -> Any:
         """Return the ids alone; the options are those of a call."""
         return self(text, text_pair, **options)["input_ids"]
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are."""
-        return save_tokenizer(self, Path(folder))
 
     def __repr__(self) -> str:
         return (

@@ -1,10 +1,12 @@
-"""Rows of tokens: what became of one text, and the row a model reads made of one text or two."""
+"""From a text to its tokens, and from the tokens of one text or two to a row for the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
-from minibert.tokenizers.options import check_stride
+from minibert.tokenizers.normalize import Normalized
+from minibert.tokenizers.vocabulary import Vocabulary
+from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 Offsets = tuple[int, int]
 Side = Literal["right", "left"]
@@ -12,7 +14,7 @@ Side = Literal["right", "left"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one text, without special ones: four lists of one length."""
+    """The tokens of one text, without special ones around it: four lists of one length."""
 
     ids: list[int]
     tokens: list[str]
@@ -30,6 +32,50 @@ class Tokens:
         """Return the tokens from start up to end."""
         part = slice(start, end)
         return Tokens(self.ids[part], self.tokens[part], self.offsets[part], self.words[part])
+
+
+def tokenize_text(text: str, vocabulary: Vocabulary, wordpiece: WordPiece) -> Tokens:
+    """Take the added tokens out, normalise what is between, split it into words and pieces."""
+    result = Tokens([], [], [], [])
+    as_written, when_normalized = vocabulary.finders()
+    for part in as_written(text):
+        written = text[part.start : part.end]
+        if part.id is not None:
+            _append_added(result, part.id, written, (part.start, part.end))
+            continue
+        normalized = vocabulary.normalizer(written, part.start)
+        for inner in when_normalized(normalized.text):
+            places = slice(inner.start, inner.end)
+            stretch = Normalized(normalized.text[places], normalized.positions[places])
+            if inner.id is None:
+                _append_words(result, stretch, wordpiece)
+            else:
+                offsets = stretch.positions[0], stretch.positions[-1] + 1
+                _append_added(result, inner.id, stretch.text, offsets)
+    return result
+
+
+def _append_added(result: Tokens, number: int, token: str, offsets: Offsets) -> None:
+    result.words.append(result.next_word())
+    result.ids.append(number)
+    result.tokens.append(token)
+    result.offsets.append(offsets)
+
+
+def _append_words(result: Tokens, stretch: Normalized, wordpiece: WordPiece) -> None:
+    """Append the pieces of all words; a piece stands where its first and last character came from.
+
+    This is the inner loop, so the lists have names of their own: a look-up less for each token.
+    """
+    text, positions = stretch
+    ids, tokens, offsets, words = result.ids, result.tokens, result.offsets, result.words
+    for number, word in enumerate(word_pattern().finditer(text), result.next_word()):
+        at = word.start()
+        for piece_id, token, start, end in wordpiece[word[0]]:
+            ids.append(piece_id)
+            tokens.append(token)
+            offsets.append((positions[at + start], positions[at + end - 1] + 1))
+            words.append(number)
 
 
 @dataclass(frozen=True)
@@ -81,33 +127,30 @@ def fill(slots: Iterable[Slot], texts: tuple[Tokens, ...], special: bool) -> Enc
     row = Encoding([], [], [], [], [], [], [], [])
     for slot in slots:
         if slot.text is not None:
-            _append_text(row, texts[slot.text], slot)
+            text = texts[slot.text]
+            _append(row, slot, text.ids, text.tokens, text.offsets, text.words)
         elif special:
-            _append_special(row, slot)
+            count = len(slot.ids)
+            _append(row, slot, slot.ids, slot.tokens, [(0, 0)] * count, [None] * count)
     return row
 
 
-def _append_text(row: Encoding, text: Tokens, slot: Slot) -> None:
-    count = len(text)
-    row.ids.extend(text.ids)
+def _append(
+    row: Encoding,
+    slot: Slot,
+    ids: Sequence[int],
+    tokens: Sequence[str],
+    offsets: list[Offsets],
+    words: Sequence[int | None],
+) -> None:
+    count = len(ids)
+    row.ids.extend(ids)
     row.type_ids.extend([slot.type_id] * count)
-    row.tokens.extend(text.tokens)
-    row.offsets.extend(text.offsets)
-    row.word_ids.extend(text.words)
+    row.tokens.extend(tokens)
+    row.offsets.extend(offsets)
+    row.word_ids.extend(words)
     row.sequence_ids.extend([slot.text] * count)
-    row.special_tokens_mask.extend([0] * count)
-    row.attention_mask.extend([1] * count)
-
-
-def _append_special(row: Encoding, slot: Slot) -> None:
-    count = len(slot.ids)
-    row.ids.extend(slot.ids)
-    row.type_ids.extend([slot.type_id] * count)
-    row.tokens.extend(slot.tokens)
-    row.offsets.extend([(0, 0)] * count)
-    row.word_ids.extend([None] * count)
-    row.sequence_ids.extend([None] * count)
-    row.special_tokens_mask.extend([1] * count)
+    row.special_tokens_mask.extend([int(slot.text is None)] * count)
     row.attention_mask.extend([1] * count)
 
 
@@ -133,9 +176,11 @@ class Truncation(NamedTuple):
 def truncate(texts: tuple[Tokens, ...], how: Truncation) -> Iterator[tuple[Tokens, ...]]:
     """Yield the texts cut to fit, then the rest of them, window by window.
 
-    With a pair whose texts are both cut, every window of one meets every window of the other, in
-    the order of the tokenizers library.
+    If both texts of a pair are cut, every window of one meets every window of the other, in the
+    order of the tokenizers library. ValueError if they cannot be cut to fit.
     """
+    if how.stride and how.stride >= how.limit:
+        raise _stride_error(how.stride, how.limit)
     kept = _lengths([len(text) for text in texts], how)
     windows = [list(_windows(text, length, how)) for text, length in zip(texts, kept, strict=True)]
     first = windows[0]
@@ -165,12 +210,8 @@ def _share(lengths: list[int], limit: int) -> list[int]:
     """Cut the longer text to what the shorter leaves; both to a half if that is not enough."""
     if len(lengths) == 1:
         return [limit]
-    short, long = sorted(lengths)
-    if 2 * short >= limit:
-        short, long = limit // 2, limit - limit // 2
-    else:
-        long = limit - short
-    return [short, long] if lengths[0] <= lengths[1] else [long, short]
+    short = min(*lengths, limit // 2)
+    return [short, limit - short] if lengths[0] <= lengths[1] else [limit - short, short]
 
 
 def _require_room(lengths: list[int], cut: int, excess: int, how: Truncation) -> None:
@@ -196,8 +237,16 @@ def _windows(text: Tokens, length: int, how: Truncation) -> Iterator[Tokens]:
     if length == 0:
         yield from (text.cut(0, 0), text)
         return
-    check_stride(how.stride, length)
+    if how.stride >= length:
+        raise _stride_error(how.stride, length)
     last = len(text) - length
     for shift in range(0, last + length - how.stride, length - how.stride):
         start = shift if how.side == "right" else last - shift
         yield text.cut(max(start, 0), start + length)
+
+
+def _stride_error(stride: int, room: int) -> ValueError:
+    return ValueError(
+        f"stride is {stride}, and a row has room for {room} tokens of the text that is cut; "
+        "allowed: less than that, or a larger max_length"
+    )

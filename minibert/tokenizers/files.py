@@ -1,20 +1,37 @@
-"""Reading a tokenizer's folder: tokenizer.json, or vocab.txt with tokenizer_config.json."""
+"""A tokenizer's folder: tokenizer.json, or vocab.txt with tokenizer_config.json.
 
+What is read and written is plain data: a vocabulary and the settings, with the names of Settings.
+"""
+
+import json
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import MAX_JSON_BYTES, describe, lines_of, read_json, require_file
+from minibert.checkpoint.files import (
+    MAX_JSON_BYTES,
+    describe,
+    lines_of,
+    make_folder,
+    read_json,
+    replace_file,
+    require_file,
+)
+from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import SPACES
-from minibert.tokenizers.settings import TOKEN_NAMES
-from minibert.tokenizers.tokenizer_json import read_added_token, read_tokenizer_json
+from minibert.tokenizers.encoding import Template
+from minibert.tokenizers.options import TOKEN_NAMES, Settings
+from minibert.tokenizers.tokenizer_json import (
+    read_added_token,
+    read_tokenizer_json,
+    write_tokenizer_json,
+)
 
 TOKENIZER_NAME = "tokenizer.json"
-CONFIG_NAME = "tokenizer_config.json"
+TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 VOCAB_NAME = "vocab.txt"
 
 # what tokenizer_config.json says that tokenizer.json does not, and what both say
@@ -24,15 +41,18 @@ _OF_CONFIG = (
 )
 _OF_BOTH = ("unk_token", "tokenize_chinese_chars", "strip_accents", "do_lower_case")
 
-# the names with which classes begin that split a text as BERT does; others do more before it
+# tokenizer_class begins with one of these if it splits a text as BERT does
 _CLASSES = ("BertTokenizer", "DistilBert", "Electra", "MobileBert", "PreTrained", "TokenizersBack")
+
+_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code) in SPACES)
 
 
 def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str, Any]:
-    """Return the keywords of BertTokenizer; OSError or ValueError if the files do not do.
+    """Return the vocabulary and the settings in a folder, as keywords of BertTokenizer.
 
-    Lower-casing: as asked for; else as tokenizer.json says, else tokenizer_config.json; else as
-    the vocabulary suggests, with a warning.
+    Whether texts are lower-cased: as asked for; else as tokenizer.json says, or
+    tokenizer_config.json; else as the vocabulary suggests, with a warning. OSError for missing
+    files, ValueError for files that are not what they should be.
     """
     config = _read_config(folder)
     if (folder / TOKENIZER_NAME).exists():
@@ -52,10 +72,45 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
     return keywords
 
 
+def write_tokenizer(
+    folder: Path, vocab: Mapping[str, int], settings: Settings, template: Template
+) -> tuple[str, ...]:
+    """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are.
+
+    vocab.txt has a line for each id from 0, and no added tokens. It is left out if it cannot hold
+    the vocabulary; tokenizer.json holds all.
+    """
+    make_folder(folder)
+    files = {
+        TOKENIZER_CONFIG_NAME: _as_json(_config(settings)),
+        TOKENIZER_NAME: _as_json(write_tokenizer_json(vocab, settings, template)),
+    }
+    lines = _vocab_lines(vocab)
+    if lines is None:
+        (folder / VOCAB_NAME).unlink(missing_ok=True)
+    else:
+        files[VOCAB_NAME] = "".join(f"{line}\n" for line in lines)
+    for name, content in files.items():
+        replace_file(folder / name, content.encode())
+    return tuple(str(folder / name) for name in files)
+
+
+def _as_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read_tokenizer_json(path: Path) -> dict[str, Any]:
+    file = read_json(path)
+    try:
+        return read_tokenizer_json(file)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from None
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     """Return tokenizer_config.json and the older special_tokens_map.json, as one; {} if absent."""
     config: dict[str, Any] = {}
-    for name in (CONFIG_NAME, "special_tokens_map.json"):
+    for name in (TOKENIZER_CONFIG_NAME, "special_tokens_map.json"):
         if (folder / name).exists():
             config |= read_json(folder / name)
     return config
@@ -70,12 +125,11 @@ def _pick(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _read_tokenizer_json(path: Path) -> dict[str, Any]:
-    file = read_json(path)
-    try:
-        return read_tokenizer_json(file)
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from None
+def _config(settings: Settings) -> dict[str, Any]:
+    tokens = {name: token for name, token in settings.special_tokens().items() if token is not None}
+    names = (*_OF_CONFIG, *_OF_BOTH)
+    others = {name: getattr(settings, name) for name in names if name not in TOKEN_NAMES}
+    return dict(sorted({**tokens, **others, "tokenizer_class": "BertTokenizer"}.items()))
 
 
 def _warn_if_files_disagree(
@@ -83,11 +137,10 @@ def _warn_if_files_disagree(
 ) -> None:
     said, used = config.get("do_lower_case"), keywords["do_lower_case"]
     if said is not None and said != used:
-        warnings.warn(
+        warn(
             f"the files in {str(folder)!r} disagree: {TOKENIZER_NAME} has lowercase={used}, "
-            f"{CONFIG_NAME} has do_lower_case={said}; the first is followed. "
-            "Pass do_lower_case=True or False to say which",
-            stacklevel=4,
+            f"{TOKENIZER_CONFIG_NAME} has do_lower_case={said}; the first is followed. "
+            "Pass do_lower_case=True or False to say which"
         )
 
 
@@ -95,9 +148,38 @@ def _require_class(folder: Path, config: Mapping[str, Any]) -> None:
     name = config.get("tokenizer_class") or "BertTokenizer"
     if not str(name).startswith(_CLASSES):
         raise ValueError(
-            f"{str(folder / CONFIG_NAME)!r}: the tokenizer_class is {name!r:.60}, which splits "
-            "words in another way than BERT, and there is no tokenizer.json"
+            f"{str(folder / TOKENIZER_CONFIG_NAME)!r}: the tokenizer_class is {name!r:.60}, which "
+            "splits words in another way than BERT, and there is no tokenizer.json"
         )
+
+
+def _read_added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, AddedToken]:
+    """Return the added tokens of a folder without tokenizer.json, as two generations wrote them."""
+    decoder = config.get("added_tokens_decoder")
+    if decoder is not None:
+        try:
+            return {int(number): read_added_token(entry) for number, entry in decoder.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            where = str(folder / TOKENIZER_CONFIG_NAME)
+            raise ValueError(f"{where!r}: added_tokens_decoder cannot be read: {error}") from None
+    path = folder / "added_tokens.json"
+    ids = read_json(path) if path.exists() else {}
+    if not all(type(number) is int for number in ids.values()):
+        raise ValueError(f"{str(path)!r} has an id that is no whole number")
+    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
+    extra = [t for t in extra if isinstance(t, str)] if isinstance(extra, list) else []
+    special = {*_pick(config, TOKEN_NAMES).values(), *extra}
+    return {number: AddedToken(token, special=token in special) for token, number in ids.items()}
+
+
+def _special_tokens(config: Mapping[str, Any], vocab: Mapping[str, int]) -> dict[int, AddedToken]:
+    """Return the special tokens that are written as objects, for the sake of their options."""
+    entries = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
+    return {
+        vocab[entry["content"]]: read_added_token({**entry, "special": True})
+        for entry in entries
+        if entry.get("content") in vocab
+    }
 
 
 def read_vocab(path: Path) -> dict[str, int]:
@@ -113,11 +195,8 @@ def read_vocab(path: Path) -> dict[str, int]:
     tokens = [line.rstrip(_SPACES) for line in _read_lines(path)]
     vocab = {token: number for number, token in enumerate(tokens)}
     if len(vocab) < len(tokens):
-        _tell_twice(path, [token for token, count in Counter(tokens).items() if count > 1])
+        _warn_of_repeated(path, [token for token, count in Counter(tokens).items() if count > 1])
     return vocab
-
-
-_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code) in SPACES)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -130,65 +209,32 @@ def _read_lines(path: Path) -> list[str]:
     return lines_of(path.read_bytes(), repr(str(path)))
 
 
-def _tell_twice(path: Path, tokens: list[str]) -> None:
+def _warn_of_repeated(path: Path, tokens: list[str]) -> None:
     special = [token for token in tokens if token.startswith("[") and token.endswith("]")]
     if special:
         raise ValueError(f"{str(path)!r} has the special token {special[0]!r} on several lines")
-    warnings.warn(
+    warn(
         f"{str(path)!r} has {len(tokens)} token(s) on several lines, {tokens[0]!r} for one; "
-        "the last line counts",
-        stacklevel=5,
+        "the last line counts"
     )
 
 
-def _read_added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, AddedToken]:
-    """Return the added tokens of a folder without tokenizer.json, as two generations wrote them."""
-    decoder = config.get("added_tokens_decoder")
-    if decoder is not None:
-        try:
-            return {int(number): read_added_token(entry) for number, entry in decoder.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            where = str(folder / CONFIG_NAME)
-            raise ValueError(f"{where!r}: added_tokens_decoder cannot be read: {error}") from None
-    path = folder / "added_tokens.json"
-    ids = read_json(path) if path.exists() else {}
-    if not all(type(number) is int for number in ids.values()):
-        raise ValueError(f"{str(path)!r} has an id that is no whole number")
-    special = {*_pick(config, TOKEN_NAMES).values(), *_extra_special_tokens(config)}
-    return {number: AddedToken(token, special=token in special) for token, number in ids.items()}
-
-
-def _special_tokens(config: Mapping[str, Any], vocab: Mapping[str, int]) -> dict[int, AddedToken]:
-    """Return the special tokens that are written as objects, for the sake of their options."""
-    entries = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
-    return {
-        vocab[entry["content"]]: read_added_token({**entry, "special": True})
-        for entry in entries
-        if entry.get("content") in vocab
-    }
-
-
-def _extra_special_tokens(config: Mapping[str, Any]) -> list[str]:
-    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
-    return [token for token in extra if isinstance(token, str)] if isinstance(extra, list) else []
+def _vocab_lines(vocab: Mapping[str, int]) -> list[str] | None:
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
+    one_line = all(token == token.strip() and len(token.splitlines()) < 2 for token in tokens)
+    return tokens if no_gaps and one_line else None
 
 
 def _infer_lower_case(folder: Path, vocab: Mapping[str, int]) -> bool:
-    """Return False if the vocabulary has capitals, apart from names such as [CLS]; and say it."""
-    cased = next((token for token in vocab if _has_capital(token)), None)
-    lowers = cased is None
-    why = (
-        "has no token with a capital letter" if lowers else f"has {cased!r}, with a capital letter"
-    )
-    warnings.warn(
+    """Return False if a token, apart from names such as [CLS], has a capital letter; and warn."""
+    words = (t for t in vocab if not (t.startswith("[") and t.endswith("]")))
+    cased = next((t for t in words if any(unicodedata.category(c) == "Lu" for c in t)), None)
+    why = "no token with a capital letter"
+    if cased is not None:
+        why = f"{cased!r}, with a capital letter"
+    warn(
         f"the files in {str(folder)!r} do not say whether texts are lower-cased; the vocabulary "
-        f"{why}, so do_lower_case={lowers}. Pass do_lower_case=True or False to say it",
-        stacklevel=4,
+        f"has {why}, so do_lower_case={cased is None}. Pass do_lower_case=True or False to say it"
     )
-    return lowers
-
-
-def _has_capital(token: str) -> bool:
-    if token.startswith("[") and token.endswith("]"):
-        return False
-    return any(unicodedata.category(character) == "Lu" for character in token)
+    return cased is None

@@ -1,11 +1,12 @@
 """Normalisation as BERT does it: clean, set ideographs apart, drop accents, lower the case.
 
 After Devlin et al. 2018 (tokenization.py, BasicTokenizer), in the form of the tokenizers library's
-BertNormalizer. Each step is a function from one ``Normalized`` to the next.
+BertNormalizer. What becomes of a character depends on that character alone, but for the order of
+marks; so a table of characters does the work.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -13,8 +14,8 @@ from typing import NamedTuple
 
 from minibert.tokenizers.characters import (
     IDEOGRAPHS,
+    LASTING_MARKS,
     NONSPACING,
-    OTHER_MARKS,
     REMOVED,
     SPACES,
     combining_class,
@@ -22,9 +23,11 @@ from minibert.tokenizers.characters import (
     lower,
 )
 
+REMEMBERED_CHARACTERS = 2**12
+
 
 class Normalized(NamedTuple):
-    """A text, and for each of its characters the place in the original it came from."""
+    """A text, and for each of its characters the place in the original that it came from."""
 
     text: str
     positions: Sequence[int]
@@ -32,7 +35,7 @@ class Normalized(NamedTuple):
 
 @dataclass(frozen=True)
 class Normalizer:
-    """Which steps are taken; accents are dropped with the case unless it is said."""
+    """Which steps are taken. Unless strip_accents says otherwise, accents go with the case."""
 
     clean_text: bool = True
     handle_chinese_chars: bool = True
@@ -40,52 +43,52 @@ class Normalizer:
     lowercase: bool = True
 
     def __call__(self, text: str, first: int = 0) -> Normalized:
-        """Return the normalised text, and where its characters came from, counted from first."""
+        """Return the normalised text and where its characters came from, counted from first."""
+        strips = self.lowercase if self.strip_accents is None else self.strip_accents
         result = Normalized(text, range(first, first + len(text)))
-        if self.clean_text:
-            result = _replace(result, _CLEAN)
-        if self.handle_chinese_chars:
-            result = _replace(result, _APART)
-        if self.lowercase if self.strip_accents is None else self.strip_accents:
-            result = _drop_accents(result)
-        if self.lowercase:
-            result = _replace(result, _LOWER)
-        return result
+        # the order of marks matters only if one of them stays
+        if strips and not text.isascii() and _lasting_mark().search(text):
+            cleaned = _replace(result, _table(self.clean_text, False, False, False))
+            result = _in_canonical_order(cleaned)
+        table = _table(self.clean_text, self.handle_chinese_chars, strips, self.lowercase)
+        return _replace(result, table)
 
 
 class _Table(dict[int, str]):
-    """What becomes of each character, for str.translate; filled as characters are met."""
+    """What becomes of each character, for str.translate.
 
-    def __init__(self, rule: Callable[[str], str]) -> None:
-        self.rule = rule
+    It is filled as characters are met and begins anew when full: a text with all of Unicode would
+    leave hundreds of megabytes behind. Threads may share it.
+    """
+
+    def __init__(self, cleans: bool, sets_apart: bool, strips: bool, lowers: bool) -> None:
+        self._steps = cleans, sets_apart, strips, lowers
 
     def __missing__(self, code: int) -> str:
-        self[code] = result = self.rule(chr(code))
+        if len(self) >= REMEMBERED_CHARACTERS:
+            self.clear()
+        self[code] = result = self._normalized(chr(code))
         return result
 
+    def _normalized(self, character: str) -> str:
+        cleans, sets_apart, strips, lowers = self._steps
+        if cleans and character in REMOVED:
+            return ""
+        if cleans and character in SPACES:
+            return " "
+        result = character
+        if strips:
+            result = "".join(part for part in decompose(result) if part not in NONSPACING)
+        if lowers:
+            result = "".join(map(lower, result))
+        return f" {result} " if sets_apart and character in IDEOGRAPHS else result
 
-def _clean(character: str) -> str:
-    if character in REMOVED:
-        return ""
-    return " " if character in SPACES else character
 
-
-def _apart(character: str) -> str:
-    return f" {character} " if character in IDEOGRAPHS else character
-
-
-def _without_accents(character: str) -> str:
-    return "".join(letter for letter in decompose(character) if letter not in NONSPACING)
-
-
-_CLEAN = _Table(_clean)
-_APART = _Table(_apart)
-_WITHOUT_ACCENTS = _Table(_without_accents)
-_LOWER = _Table(lower)
+_table = cache(_Table)  # one for each choice of steps
 
 
 def _replace(given: Normalized, table: _Table) -> Normalized:
-    """Put for each character what the table says: one character, several, or none."""
+    """Replace each character by what the table says: one character, several, or none."""
     text = given.text.translate(table)
     if text == given.text:
         return given
@@ -95,15 +98,6 @@ def _replace(given: Normalized, table: _Table) -> Normalized:
     return Normalized(text, [at for char, at in pairs for _ in table[ord(char)]])
 
 
-def _drop_accents(given: Normalized) -> Normalized:
-    """Decompose, and drop the marks that take no room."""
-    if given.text.isascii():
-        return given
-    if _lasting_mark().search(given.text):  # else no mark is left whose place could matter
-        given = _in_canonical_order(given)
-    return _replace(given, _WITHOUT_ACCENTS)
-
-
 def _in_canonical_order(given: Normalized) -> Normalized:
     """Decompose, and sort the marks after each letter by their class (Unicode, chapter 3.11).
 
@@ -111,18 +105,17 @@ def _in_canonical_order(given: Normalized) -> Normalized:
     mark the sorting has put there; each further part shares the place of what stands before it.
     """
     parts = [(char, i > 0) for letter in given.text for i, char in enumerate(decompose(letter))]
-    ordered: list[tuple[str, bool]] = []
-    for is_mark, run in groupby(parts, lambda part: combining_class(part[0]) > 0):
-        some = list(run)
-        ordered += sorted(some, key=lambda part: combining_class(part[0])) if is_mark else some
-    places = iter(given.positions)
+    text = ""
     positions: list[int] = []
-    for _, is_further in ordered:
-        positions.append(positions[-1] if is_further else next(places))
-    return Normalized("".join(char for char, _ in ordered), positions)
+    places = iter(given.positions)
+    for _, run in groupby(parts, lambda part: combining_class(part[0]) > 0):
+        for char, is_further in sorted(run, key=lambda part: combining_class(part[0])):
+            text += char
+            positions.append(positions[-1] if is_further else next(places))
+    return Normalized(text, positions)
 
 
 @cache
 def _lasting_mark() -> re.Pattern[str]:
-    """Match marks that are not dropped, and the notes that decompose into them."""
-    return re.compile(f"[{OTHER_MARKS.pattern()}\U0001d15e-\U0001d164\U0001d1bb-\U0001d1c0]")
+    """Match marks that are not dropped, and musical notes that decompose into them."""
+    return re.compile(f"[{LASTING_MARKS.pattern()}]")

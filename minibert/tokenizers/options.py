@@ -1,15 +1,93 @@
-"""The options of a call, checked: what is unknown or does not fit together is refused."""
+"""The settings of a tokenizer and the options of a call, checked: what does not fit is refused."""
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
+from minibert.runtime.warn import warn
+from minibert.tokenizers.added import AddedToken
+from minibert.tokenizers.encoding import Side, Template
+from minibert.tokenizers.normalize import Normalizer
 
+NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
+TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+_BOOLEANS = (
+    *("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup"),
+    "clean_up_tokenization_spaces",
+)
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(_BOOLEANS, (True, False)),
+    **dict.fromkeys(("padding_side", "truncation_side"), ("right", "left")),
+    "strip_accents": (True, False, None),
+}
 _PADDING = {False: None, "do_not_pad": None, True: "longest", "longest": "longest"}
 _PADDING |= {"max_length": "max_length"}
 _TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_first"}
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of a tokenizer but its vocabulary, with the names and defaults of transformers.
+
+    ValueError for a value that is not allowed.
+    """
+
+    do_lower_case: bool
+    unk_token: str = "[UNK]"
+    sep_token: str | None = "[SEP]"
+    pad_token: str | None = "[PAD]"
+    cls_token: str | None = "[CLS]"
+    mask_token: str | None = "[MASK]"
+    tokenize_chinese_chars: bool = True  # ideographs are words of their own
+    strip_accents: bool | None = None  # None: as do_lower_case
+    clean_text: bool = True  # no control characters, one kind of space
+    added_tokens: Mapping[int, AddedToken] = field(default_factory=dict)
+    template: Template | None = None  # where special tokens stand; None: as in BERT
+    prefix: str = "##"  # before a piece that continues a word
+    max_input_chars_per_word: int = 100  # a longer word is unknown
+    model_max_length: int | None = None  # in tokens; None: no limit
+    padding_side: Side = "right"
+    truncation_side: Side = "right"
+    decoder_cleanup: bool = True  # no spaces before punctuation, token by token
+    clean_up_tokenization_spaces: bool = False  # the same once more, in the whole text
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, bool | str | None) or value not in choices:
+                words = ", ".join(map(repr, choices))
+                raise ValueError(f"{name} is {value!r:.60}; allowed: {words}")
+
+    def normalizer(self) -> Normalizer:
+        """Return what normalises a text."""
+        return Normalizer(
+            self.clean_text, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case
+        )
+
+    def special_tokens(self) -> dict[str, str | None]:
+        """Return the special tokens, by the names of their roles."""
+        return {name: getattr(self, name) for name in TOKEN_NAMES}
+
+    def max_length(self) -> int:
+        """Return model_max_length as a whole number; the files write 1e30 for "no limit"."""
+        value: Any = self.model_max_length
+        if value is None:
+            return NO_LIMIT
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ValueError(
+                f"model_max_length is {value!r:.60}; needed: a number above 0, or None"
+            )
+        return NO_LIMIT if value > 1e20 else int(value)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise TypeError for names that no setting has."""
+    known = [setting.name for setting in fields(Settings)]
+    for name in names:
+        if name not in known:
+            raise TypeError(f"BertTokenizer has no setting {name!r}; it has {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -27,63 +105,46 @@ def check_lengths(
     padding: Any, truncation: Any, max_length: Any, stride: Any, model_max_length: int
 ) -> Lengths:
     """Return what padding, truncation and max_length mean together, as in transformers."""
-    _check_whole("max_length", max_length, None)
-    _check_whole("stride", stride, 0)
     asked = max_length is not None
+    if asked:
+        _require_count("max_length", max_length)
+    _require_count("stride", stride)
     pads = _choice("padding", padding, _PADDING)
     if asked and padding is False and truncation is None:
         truncation = True  # a max_length alone means this
     cuts = _choice("truncation", truncation, _TRUNCATION)
     if asked and padding is True and cuts is None:
-        warnings.warn(
+        warn(
             "max_length has no effect with padding=True and no truncation; "
-            'pass truncation=True too, or padding="max_length"',
-            stacklevel=3,
+            'pass truncation=True too, or padding="max_length"'
         )
     if not asked and (pads == "max_length" or cuts):
-        max_length = _length_of_model(padding, truncation, cuts, model_max_length)
+        if model_max_length >= NO_LIMIT:
+            option = f"truncation={truncation!r}" if cuts else f"padding={padding!r}"
+            raise ValueError(
+                f"{option} needs a max_length: the files of this tokenizer name no "
+                "model_max_length; pass, for instance, max_length=512"
+            )
+        max_length = model_max_length
     return Lengths(pads, cuts, max_length, stride, asked)
-
-
-def _length_of_model(padding: Any, truncation: Any, cuts: str | None, model_max_length: int) -> int:
-    if model_max_length >= NO_LIMIT:
-        asked = f"truncation={truncation!r}" if cuts else f"padding={padding!r}"
-        raise ValueError(
-            f"{asked} needs a max_length: the files of this tokenizer name no model_max_length; "
-            "pass, for instance, max_length=512"
-        )
-    return model_max_length
 
 
 def _choice(name: str, value: Any, allowed: dict[Any, str | None]) -> str | None:
     # 1 == True in a dictionary, so the kind is asked for too
     if isinstance(value, bool | str | None) and value in allowed:
         return allowed[value]
-    words = ", ".join(map(repr, allowed))
-    raise ValueError(f"{name} is {value!r}; allowed: {words}")
+    raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
 
 
-def _check_whole(name: str, value: Any, default: int | None) -> None:
-    """Raise if a value is neither the default nor a whole number from 0."""
-    if value == default and type(value) is type(default):
-        return
+def _require_count(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}; needed: a whole number")
     if value < 0:
         raise ValueError(f"{name} is {value}; allowed: 0 and above")
 
 
-def check_stride(stride: int, room: int) -> None:
-    """Raise if a window of this many tokens would hold no more than what it repeats."""
-    if stride and stride >= room:
-        raise ValueError(
-            f"stride is {stride}, and a row has room for {room} tokens of the text that is cut; "
-            "allowed: less than that, or a larger max_length"
-        )
-
-
 def check_tensors(return_tensors: Any) -> bool:
-    """Return whether arrays are asked for."""
+    """Return whether arrays are asked for; ValueError for the arrays of another library."""
     if return_tensors in ("pt", "tf", "jax", "mlx"):
         raise ValueError(
             f"return_tensors={return_tensors!r}: this package makes NumPy arrays; "
@@ -95,16 +156,17 @@ def check_tensors(return_tensors: Any) -> bool:
 
 
 def check_texts(text: Any, text_pair: Any) -> tuple[list[tuple[str, ...]], bool]:
-    """Return a list of texts and pairs, and whether it was given as a list."""
+    """Return a list of texts (t,) and pairs (t, pair), and whether it was given as a list."""
     if not isinstance(text, list | tuple):
-        return [_one("text", text) if text_pair is None else _both("text", text, text_pair)], False
+        single = _text_or_pair("", text) if text_pair is None else _pair("", text, text_pair)
+        return [single], False
     if not text:
         raise ValueError("text is an empty list: there is nothing to tokenize")
     if text_pair is None:
-        return [_one(f"text[{i}]", item) for i, item in enumerate(text)], True
+        return [_text_or_pair(f"[{i}]", item) for i, item in enumerate(text)], True
     if not isinstance(text_pair, list | tuple):
         raise TypeError(
-            f"text is a list, and text_pair is {_kind(text_pair)}; needed: a list of one length"
+            f"text is a list, and text_pair is {_short(text_pair)}; needed: a list of one length"
         )
     if len(text) != len(text_pair):
         raise ValueError(
@@ -112,21 +174,20 @@ def check_texts(text: Any, text_pair: Any) -> tuple[list[tuple[str, ...]], bool]
             "each text needs its pair"
         )
     pairs = zip(text, text_pair, strict=True)
-    return [_both(f"[{i}]", first, second) for i, (first, second) in enumerate(pairs)], True
+    return [_pair(f"[{i}]", first, second) for i, (first, second) in enumerate(pairs)], True
 
 
-def _one(name: str, item: Any) -> tuple[str, ...]:
+def _text_or_pair(place: str, item: Any) -> tuple[str, ...]:
     if not isinstance(item, list | tuple):
-        return (_text(name, item),)
+        return (_text(f"text{place}", item),)
     if len(item) != 2:
         raise ValueError(
-            f"{name} is a list of {len(item)} entries; allowed: a text, or a pair of two texts"
+            f"text{place} is a list of {len(item)} entries; allowed: a text, or a pair of two texts"
         )
-    return _both(name, *item)
+    return _pair(place, *item)
 
 
-def _both(name: str, first: Any, second: Any) -> tuple[str, str]:
-    place = "" if name == "text" else name.removeprefix("text")
+def _pair(place: str, first: Any, second: Any) -> tuple[str, str]:
     return _text(f"text{place}", first), _text(f"text_pair{place}", second)
 
 
@@ -134,8 +195,8 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     hint = "; write .decode('utf-8') after it" if isinstance(value, bytes) else ""
-    raise TypeError(f"{name} is {_kind(value)}; needed: text (str), or a list of texts{hint}")
+    raise TypeError(f"{name} is {_short(value)}; needed: text (str), or a list of texts{hint}")
 
 
-def _kind(value: Any) -> str:
+def _short(value: Any) -> str:
     return "None" if value is None else f"{type(value).__name__} {value!r:.60}"

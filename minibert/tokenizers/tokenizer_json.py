@@ -1,99 +1,107 @@
-"""tokenizer.json, the file of the tokenizers library, in the form BERT's have.
+"""tokenizer.json, the file of the tokenizers library, in the form that BERT's have.
 
-Everything in it that changes tokens is used or refused. Padding and truncation are left aside: they
+Everything in it that changes tokens is used or refused. Padding and truncation are ignored: they
 are what the last user asked for, and a call asks for its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import NoneType
 from typing import Any
 
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.encoding import Slot, Template
-from minibert.tokenizers.normalize import Normalizer
+from minibert.tokenizers.options import Settings
 
+# the type that each part must have, and for each of its fields: setting, default, allowed types
+_TYPES = {
+    "model": "WordPiece",
+    "normalizer": "BertNormalizer",
+    "pre_tokenizer": "BertPreTokenizer",
+    "decoder": "WordPiece",
+}
+_FIELDS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "model": {
+        "unk_token": ("unk_token", "[UNK]", str),
+        "continuing_subword_prefix": ("prefix", "##", str),
+        "max_input_chars_per_word": ("max_input_chars_per_word", 100, int),
+    },
+    "normalizer": {
+        "clean_text": ("clean_text", True, bool),
+        "handle_chinese_chars": ("tokenize_chinese_chars", True, bool),
+        "strip_accents": ("strip_accents", None, bool, NoneType),
+        "lowercase": ("do_lower_case", True, bool),
+    },
+    "pre_tokenizer": {},
+    "decoder": {"cleanup": ("decoder_cleanup", True, bool)},
+}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 def read_tokenizer_json(file: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords of BertTokenizer; ValueError if another kind of tokenizer is in it."""
-    keywords = _read_model(_object(file, "model"))
-    keywords["added_tokens"] = read_added_tokens(file.get("added_tokens") or [])
-    keywords |= _read_normalizer(file.get("normalizer"))
-    _require_type(file, "pre_tokenizer", "BertPreTokenizer")
-    keywords["template"] = _read_template(file.get("post_processor"))
-    if file.get("decoder") is not None:
-        decoder = _require_type(file, "decoder", "WordPiece")
-        keywords["decoder_cleanup"] = _typed(decoder, "cleanup", bool, True)
-    return keywords
-
-
-def _object(file: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = file.get(name)
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is {value!r:.60}; needed: an object")
-    return value
-
-
-def _require_type(file: Mapping[str, Any], name: str, kind: str) -> dict[str, Any]:
-    value = file.get(name)
-    found = value.get("type") if isinstance(value, dict) else value
-    if not isinstance(value, dict) or found != kind:
-        raise ValueError(f"the {name} is {found!r:.60}; a BERT tokenizer has {kind!r}")
-    return value
-
-
-def _typed(values: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    value = values.get(name, default)
-    if type(value) is not kind:
-        raise ValueError(f"{name} is {value!r:.60}; needed: {kind.__name__}")
-    return value
-
-
-def _read_model(model: dict[str, Any]) -> dict[str, Any]:
+    model = file.get("model")
+    if not isinstance(model, dict):
+        raise ValueError(f"model is {model!r:.60}; needed: an object")
+    if "max_input_chars_per_word" in model:  # old files do not name the type
+        model = {"type": "WordPiece", **model}
+    keywords = _read_part("model", model) | _read_part("pre_tokenizer", file.get("pre_tokenizer"))
     vocab = model.get("vocab")
-    is_old_file = "type" not in model and "max_input_chars_per_word" in model
-    if model.get("type") != "WordPiece" and not is_old_file:
-        raise ValueError(
-            f"the model is {model.get('type')!r:.60}, not 'WordPiece': "
-            "this is not the tokenizer of a BERT model"
-        )
     if not isinstance(vocab, dict):
         raise ValueError(f"the vocab is a {type(vocab).__name__}; needed: an object, token to id")
+    if file.get("normalizer") is None:  # nothing is normalised
+        keywords |= {setting: False for setting, *_ in _FIELDS["normalizer"].values()}
+    for name in ("normalizer", "decoder"):
+        if file.get(name) is not None:
+            keywords |= _read_part(name, file[name])
+    added = file.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(entry, dict) for entry in added):
+        raise ValueError("added_tokens is not a list of objects")
+    tokens = {_typed(entry, "id", None, int): read_added_token(entry) for entry in added}
+    template = _read_template(file.get("post_processor"))
+    return {**keywords, "vocab": vocab, "added_tokens": tokens, "template": template}
+
+
+def write_tokenizer_json(
+    vocab: Mapping[str, int], settings: Settings, template: Template
+) -> dict[str, Any]:
+    """Return what tokenizer.json holds, from which read_tokenizer_json makes the same settings."""
+    parts = {
+        name: {"type": kind}
+        | {field: getattr(settings, row[0]) for field, row in _FIELDS[name].items()}
+        for name, kind in _TYPES.items()
+    }
     return {
-        "vocab": vocab,
-        "unk_token": _typed(model, "unk_token", str, "[UNK]"),
-        "prefix": _typed(model, "continuing_subword_prefix", str, "##"),
-        "max_input_chars_per_word": _typed(model, "max_input_chars_per_word", int, 100),
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": i, **asdict(t)} for i, t in sorted(settings.added_tokens.items())],
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "post_processor": _write_template(template),
+        "decoder": {**parts["decoder"], "prefix": settings.prefix},
+        "model": {**parts["model"], "vocab": dict(sorted(vocab.items(), key=lambda x: x[1]))},
     }
 
 
-def read_added_tokens(entries: Any) -> dict[int, AddedToken]:
-    """Return the tokens of a list of objects, by id."""
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("added_tokens is not a list of objects")
-    return {_typed(entry, "id", int, None): read_added_token(entry) for entry in entries}
+def _read_part(name: str, part: Any) -> dict[str, Any]:
+    found = part.get("type") if isinstance(part, dict) else part
+    if not isinstance(part, dict) or found != _TYPES[name]:
+        raise ValueError(f"the {name} is {found!r:.60}; a BERT tokenizer has {_TYPES[name]!r}")
+    return {row[0]: _typed(part, field, *row[1:]) for field, row in _FIELDS[name].items()}
+
+
+def _typed(values: Mapping[str, Any], name: str, default: Any, *kinds: type) -> Any:
+    value = values.get(name, default)
+    if type(value) not in kinds:
+        raise ValueError(f"{name} is {value!r:.60}; needed: {kinds[0].__name__}")
+    return value
 
 
 def read_added_token(entry: Mapping[str, Any]) -> AddedToken:
-    """Return the token of one object."""
-    flags = {name: _typed(entry, name, bool, False) for name in _FLAGS if name in entry}
-    return AddedToken(_typed(entry, "content", str, None), **flags)
-
-
-def _read_normalizer(normalizer: Any) -> dict[str, Any]:
-    if normalizer is None:  # nothing is normalised
-        return dict.fromkeys(
-            ("clean_text", "tokenize_chinese_chars", "strip_accents", "do_lower_case"), False
-        )
-    _require_type({"normalizer": normalizer}, "normalizer", "BertNormalizer")
-    strips = normalizer.get("strip_accents")
-    return {
-        "clean_text": _typed(normalizer, "clean_text", bool, True),
-        "tokenize_chinese_chars": _typed(normalizer, "handle_chinese_chars", bool, True),
-        "strip_accents": strips if strips is None else _typed(normalizer, "strip_accents", bool, 0),
-        "do_lower_case": _typed(normalizer, "lowercase", bool, True),
-    }
+    """Return the token of one object; ValueError if a field is of another type."""
+    flags = {name: _typed(entry, name, False, bool) for name in _FLAGS if name in entry}
+    return AddedToken(_typed(entry, "content", None, str), **flags)
 
 
 def _read_template(processor: Any) -> Template | None:
@@ -104,10 +112,8 @@ def _read_template(processor: Any) -> Template | None:
     if kind == "BertProcessing":
         return None
     if kind != "TemplateProcessing":
-        raise ValueError(
-            f"the post_processor is {kind!r:.60}; "
-            "allowed: 'TemplateProcessing', 'BertProcessing', null"
-        )
+        allowed = "'TemplateProcessing', 'BertProcessing', null"
+        raise ValueError(f"the post_processor is {kind!r:.60}; allowed: {allowed}")
     try:
         single, pair = (
             tuple(_read_slot(part, processor["special_tokens"]) for part in processor[name])
@@ -126,41 +132,15 @@ def _read_slot(part: dict[str, Any], special: dict[str, Any]) -> Slot:
     return Slot(None, int(values["type_id"]), tuple(tokens["ids"]), tuple(tokens["tokens"]))
 
 
-def write_tokenizer_json(
-    model: dict[str, Any],
-    normalizer: Normalizer,
-    added: Mapping[int, AddedToken],
-    template: Template,
-    cleanup: bool,
-) -> dict[str, Any]:
-    """Return what tokenizer.json holds."""
-    prefix = model["continuing_subword_prefix"]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": number, **asdict(added[number])} for number in sorted(added)],
-        "normalizer": {"type": "BertNormalizer", **asdict(normalizer)},
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": _write_template(template),
-        "decoder": {"type": "WordPiece", "prefix": prefix, "cleanup": cleanup},
-        "model": {"type": "WordPiece", **model},
-    }
-
-
 def _write_template(template: Template) -> dict[str, Any]:
-    specials = [slot for slot in (*template.single, *template.pair) if slot.text is None]
+    special = [slot for slot in (*template.single, *template.pair) if slot.text is None]
     return {
         "type": "TemplateProcessing",
         "single": [_write_slot(slot) for slot in template.single],
         "pair": [_write_slot(slot) for slot in template.pair],
         "special_tokens": {
-            slot.tokens[0]: {
-                "id": slot.tokens[0],
-                "ids": list(slot.ids),
-                "tokens": list(slot.tokens),
-            }
-            for slot in specials
+            slot.tokens[0]: {"id": slot.tokens[0], "ids": [*slot.ids], "tokens": [*slot.tokens]}
+            for slot in special
         },
     }
 

@@ -1,62 +1,270 @@
-"""Tokens and their ids: those of WordPiece, and those added to them."""
+"""Tokens and their ids, and texts made of tokens: the part of a tokenizer that splits nothing."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, overload
 
 from minibert.tokenizers.added import AddedToken, Finder
 from minibert.tokenizers.normalize import Normalizer
 
+_SPACED = (
+    *((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't")),
+    *((" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")),
+)
+
+
+def _special_token(name: str) -> Any:
+    """Make a property: the special token with that role, or None."""
+
+    def refuse(vocabulary: "Vocabulary", value: object) -> None:
+        raise AttributeError(f"{name} cannot be set here; pass it to from_pretrained")
+
+    return property(lambda vocabulary: vocabulary.special_tokens_map.get(name), refuse)
+
+
+def _special_id(name: str) -> Any:
+    """Make a property: the id of the special token with that role, or None."""
+
+    def number(vocabulary: "Vocabulary") -> int | None:
+        token = vocabulary.special_tokens_map.get(name)
+        return None if token is None else vocabulary.convert_tokens_to_ids(token)
+
+    def refuse(vocabulary: "Vocabulary", value: object) -> None:
+        raise AttributeError(f"{name}_id cannot be set here; pass {name} to from_pretrained")
+
+    return property(number, refuse)
+
 
 class Vocabulary:
-    """All tokens of a tokenizer. It never changes: adding tokens makes another."""
+    """The tokens of a tokenizer: those of WordPiece, and those added to them.
+
+    ``vocab`` and ``added``: the ids of tokens, and the tokens of ids. ``special_tokens``: the token
+    of each role, or None. ``prefix``: what stands before a piece that continues a word. ValueError
+    for ids that contradict each other, and for special tokens that are not in the vocabulary.
+    """
+
+    decoder_cleanup = True  # no spaces before punctuation, token by token
+    clean_up_tokenization_spaces = False  # the same once more, in the whole text
+
+    unk_token, unk_token_id = _special_token("unk_token"), _special_id("unk_token")
+    sep_token, sep_token_id = _special_token("sep_token"), _special_id("sep_token")
+    pad_token, pad_token_id = _special_token("pad_token"), _special_id("pad_token")
+    cls_token, cls_token_id = _special_token("cls_token"), _special_id("cls_token")
+    mask_token, mask_token_id = _special_token("mask_token"), _special_id("mask_token")
 
     def __init__(
-        self, base: Mapping[str, int], normalize: Normalizer, added: Mapping[int, AddedToken]
+        self,
+        vocab: Mapping[str, int],
+        normalizer: Normalizer,
+        added: Mapping[int, AddedToken],
+        special_tokens: Mapping[str, str | None],
+        prefix: str = "##",
     ) -> None:
-        self.base = base
-        self.added = added
-        self._normalize = normalize
-        self._ids = {**base, **{token.content: number for number, token in added.items()}}
+        _check_ids(vocab, added)
+        self.normalizer = normalizer
+        self.prefix = prefix
+        self._base = dict(vocab)
+        self._added = dict(added)
+        self._ids = {**vocab, **{token.content: number for number, token in added.items()}}
         self._tokens = {number: token for token, number in self._ids.items()}
-        special_first = sorted(added.items(), key=lambda item: not item[1].special)
-        self.as_written = Finder(
-            (token.content, number, token)
-            for number, token in special_first
-            if not token.normalized
-        )
-        self.when_normalized = Finder(
-            (normalize(token.content).text, number, token)
-            for number, token in special_first
-            if token.normalized
-        )
+        self._next_id = max(len(vocab), *(number + 1 for number in self._tokens))
+        self._finders: tuple[dict[int, AddedToken], Finder, Finder] | None = None
+        self.special_tokens_map = self._present(special_tokens)
+        known = self.get_added_vocab()
+        missing = [token for token in self.special_tokens_map.values() if token not in known]
+        self.add_tokens(missing, special_tokens=True)
+
+    def _present(self, special_tokens: Mapping[str, str | None]) -> dict[str, str]:
+        """Return the special tokens that there are; ValueError if one is missing."""
+        present: dict[str, str] = {}
+        for name, token in special_tokens.items():
+            if not isinstance(token, str | None):
+                raise TypeError(f"{name} is {token!r}; needed: text")
+            # WordPiece itself needs the unknown token; the others may be added ones
+            if token in (self._base if name == "unk_token" else self._ids):
+                present[name] = str(token)
+            elif token is not None and name != "mask_token":  # not every model fills masks
+                raise ValueError(
+                    f"the vocabulary has no {token!r}, the {name}; "
+                    f"pass {name}= the name that it has there"
+                )
+        return present
 
     def __len__(self) -> int:
+        """Return how many tokens there are, added ones included."""
         return len(self._ids)
 
-    def id(self, token: str) -> int | None:
-        """Return the id of a token, None if it is not here."""
-        return self._ids.get(token)
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, without added ones."""
+        return len(self._base)
 
-    def token(self, number: int) -> str:
-        """Return the token of an id; ValueError if it has none."""
-        try:
-            return self._tokens[number]
-        except KeyError:
-            raise ValueError(
-                f"no token has the id {number}; allowed: 0 to {max(self._tokens)}"
-            ) from None
-
-    def ids(self) -> dict[str, int]:
-        """Return the ids of all tokens."""
+    def get_vocab(self) -> dict[str, int]:
+        """Return the ids of all tokens, added ones included."""
         return dict(self._ids)
 
-    def with_added(self, tokens: Iterable[AddedToken]) -> "Vocabulary":
-        """Return this and more tokens; those not yet here get the next free ids."""
-        added = dict(self.added)
-        ids = dict(self._ids)
-        free = max(len(self.base), *(number + 1 for number in ids.values()))
-        for token in tokens:
-            if token.content not in ids:
-                ids[token.content] = free
-                free += 1
-            added[ids[token.content]] = token
-        return Vocabulary(self.base, self._normalize, added)
+    def get_added_vocab(self) -> dict[str, int]:
+        """Return the ids of the tokens that are looked for before a text is split."""
+        return {token.content: number for number, token in self._added.items()}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """The tokens that are looked for before a text is split, by id."""
+        return dict(self._added)
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens, those that have a role first."""
+        special = [token.content for token in self._added.values() if token.special]
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *special]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of the special tokens."""
+        return self.convert_tokens_to_ids(self.all_special_tokens)
+
+    def add_tokens(
+        self,
+        new_tokens: str | AddedToken | Iterable[str | AddedToken],
+        special_tokens: bool = False,
+    ) -> int:
+        """Add tokens that are never split; return how many were not yet added.
+
+        A token of the vocabulary keeps its id, others get the next ones. A model has no embeddings
+        for new ids: they must be made larger to match.
+        """
+        if isinstance(new_tokens, str | AddedToken):
+            new_tokens = [new_tokens]
+        tokens = dict.fromkeys(_as_added(token, special_tokens) for token in new_tokens)
+        new = [t for t in tokens if self._added.get(self._ids.get(t.content, -1)) != t]
+        added = dict(self._added)
+        for token in new:
+            number = self._ids.setdefault(token.content, self._next_id)
+            self._next_id = max(self._next_id, number + 1)
+            self._tokens[number] = token.content
+            added[number] = token
+        self._added = added
+        return len(new)
+
+    def finders(self) -> tuple[Finder, Finder]:
+        """Return what finds added tokens in a text as written, and in a normalised text."""
+        added = self._added
+        if self._finders is None or self._finders[0] is not added:
+            tokens = sorted(added.items(), key=lambda item: not item[1].special)
+            written = [(t.content, number, t) for number, t in tokens if not t.normalized]
+            normalized = [
+                (self.normalizer(t.content).text, number, t) for number, t in tokens if t.normalized
+            ]
+            self._finders = added, Finder(written), Finder(normalized)
+        return self._finders[1:]
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: list[str]) -> list[int]: ...
+
+    def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | list[int]:
+        """Return the id of a token, or of each; the unknown token's where there is none."""
+        unknown = self._ids[self.special_tokens_map["unk_token"]]
+        if isinstance(tokens, str):
+            return self._ids.get(tokens, unknown)
+        return [self._ids.get(token, unknown) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> str | list[str]:
+        """Return the token of an id, or of each; ValueError if an id has none."""
+        ids = _as_lists(ids)
+        if not isinstance(ids, list):
+            return self._token(ids)
+        skipped = {*self.all_special_tokens} if skip_special_tokens else set()
+        return [token for token in map(self._token, ids) if token not in skipped]
+
+    def _token(self, number: Any) -> str:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(
+                f"{number!r} is not a token id; needed: whole numbers, in lists or an array"
+            )
+        if number not in self._tokens:
+            raise ValueError(f"no token has the id {number}; allowed: 0 to {max(self._tokens)}")
+        return self._tokens[number]
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Return tokens as a text, put together as the tokenizers library does: one by one."""
+        spaced = [
+            token.removeprefix(self.prefix) if token.startswith(self.prefix) else f" {token}"
+            for token in tokens[1:]
+        ]
+        parts = [*tokens[:1], *spaced]
+        if self.decoder_cleanup:
+            parts = [_clean_up(part).replace(" do not", " don't") for part in parts]
+        return "".join(parts)
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> Any:
+        """Return ids as a text, and a list of rows as a list of texts.
+
+        What normalising dropped (case, accents, spaces) does not come back.
+        """
+        ids = _as_lists(token_ids)
+        rows = ids if isinstance(ids, list) else [ids]
+        cleans = clean_up_tokenization_spaces
+        if any(isinstance(row, list) for row in rows):
+            return [self.decode(row, skip_special_tokens, cleans) for row in rows]
+        tokens = self.convert_ids_to_tokens(rows, skip_special_tokens)
+        text = self.convert_tokens_to_string(list(tokens))
+        cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
+        return _clean_up(text) if cleans else text
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """Return a list of rows as a list of texts."""
+        text = self.decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
+        return [text] if isinstance(text, str) else list(text)
+
+
+def _as_added(token: str | AddedToken, special: bool) -> AddedToken:
+    if isinstance(token, AddedToken):
+        return replace(token, special=token.special or special)
+    return AddedToken(token, special=special)
+
+
+def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
+    tokens: dict[int, str] = {}
+    entries = [*vocab.items(), *((token.content, number) for number, token in added.items())]
+    for token, number in entries:
+        if type(number) is not int or not 0 <= number < 2**31:
+            raise ValueError(
+                f"the token {token!r} has the id {number!r:.60}; "
+                "needed: a whole number from 0 to 2147483647"
+            )
+        if tokens.setdefault(number, token) != token:
+            raise ValueError(f"two tokens have the id {number}: {tokens[number]!r} and {token!r}")
+        if vocab.get(token, number) != number:
+            raise ValueError(
+                f"the added token {token!r} has the id {number}; "
+                f"the vocabulary gives it {vocab[token]}"
+            )
+
+
+def _as_lists(ids: Any) -> Any:
+    """Return ids as Python's lists and numbers: those of an array, or of a tokenizer's result."""
+    if isinstance(ids, Mapping):
+        ids = ids["input_ids"]
+    if hasattr(ids, "tolist"):
+        return ids.tolist()
+    return [_as_lists(item) for item in ids] if isinstance(ids, list | tuple) else ids
+
+
+def _clean_up(text: str) -> str:
+    """Take away spaces before English punctuation and shortened words, as transformers does."""
+    for spaced, written in _SPACED:
+        text = text.replace(spaced, written)
+    return text

@@ -1,4 +1,4 @@
-"""WordPiece: a text into words, and each word into the longest pieces the vocabulary has.
+"""WordPiece: a text into words, and each word into the longest pieces that the vocabulary has.
 
 Schuster & Nakajima 2012, "Japanese and Korean voice search"; greedy from the left, as in
 Devlin et al. 2018 (tokenization.py, WordpieceTokenizer).
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from minibert.tokenizers.characters import PUNCTUATION, SPACES
 
-REMEMBERED_WORDS = 2**16
+REMEMBERED_PIECES = 2**14
 
 
 @cache
 def word_pattern() -> re.Pattern[str]:
-    """Match the words of a normalised text: a punctuation mark is one, and so is all between."""
+    """Match the words of a normalised text: punctuation marks, and what stands between them."""
     space, mark = SPACES.pattern(), PUNCTUATION.pattern()
     return re.compile(f"[^{space}{mark}]+|[{mark}]")
 
@@ -31,9 +31,10 @@ class Piece(NamedTuple):
 
 
 class WordPiece(dict[str, tuple[Piece, ...]]):
-    """The pieces of each word; filled as words are met, and safe to share between threads.
+    """The pieces of each word; a word of which some part has no piece is the unknown token alone.
 
-    A word of which some part has no piece is the unknown token alone.
+    Words are remembered as they are met, and forgotten when there are too many; threads may share
+    them.
     """
 
     def __init__(
@@ -47,14 +48,18 @@ class WordPiece(dict[str, tuple[Piece, ...]]):
         self.unk_token = unk_token
         self.prefix = prefix
         self.max_chars = max_chars
+        self._room = REMEMBERED_PIECES
 
     def __missing__(self, word: str) -> tuple[Piece, ...]:
         unknown = Piece(self.vocab[self.unk_token], self.unk_token, 0, len(word))
         if len(word) > self.max_chars:
             return (unknown,)
-        if len(self) >= REMEMBERED_WORDS:
+        pieces = tuple(self._split(word)) or (unknown,)
+        if len(pieces) > self._room:
             self.clear()
-        self[word] = pieces = tuple(self._split(word)) or (unknown,)
+            self._room = REMEMBERED_PIECES
+        self._room -= len(pieces)
+        self[word] = pieces
         return pieces
 
     def _split(self, word: str) -> list[Piece]:

@@ -109,7 +109,6 @@ def test_padding_may_be_on_the_left(oracle, doubt, expected):
     assert ask(oracle, context, no_answer=True)["answer"] == expected
 
 
-@pytest.mark.filterwarnings("ignore:a row has")
 def test_a_question_leaves_room_for_a_token_or_none(oracle):
     oracle.last = oracle.first
     question = "the " * 27  # and three special tokens, of 31
@@ -131,7 +130,6 @@ def test_an_answer_has_at_least_one_token(oracle, count):
     [("the " * 40, CONTEXT, "none is left for the context"), (QUESTION, "  ", "context is empty")]
     + [(QUESTION, text, "context is empty") for text in ("", "\x00", "\u200b\u0301")],
 )
-@pytest.mark.filterwarnings("ignore:a row has")
 def test_what_cannot_be_answered_is_told(oracle, question, context, says):
     with pytest.raises(ValueError, match=says):
         ask(oracle, context, question)

@@ -7,7 +7,7 @@ import pytest
 
 from minibert import BertModel
 from minibert.tasks import embed
-from minibert.tasks.embeddings import Settings, read_settings
+from minibert.tasks.embeddings import SentenceSettings, read_settings
 from minibert.tokenizers import BertTokenizer
 
 TEXTS = [
@@ -65,12 +65,6 @@ def test_padding_may_be_on_the_left(pair, pooling):
     found = embed(TEXTS, pooling, model=pair)
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
-
-
-def test_what_is_too_long_is_cut(pair):
-    long = "the cat sat on the mat . " * 20
-    cut = "the cat sat on the mat . " * 4 + "the"  # 29 words and two special tokens
-    np.testing.assert_array_equal(embed(long, model=pair), embed(cut, model=pair))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +126,7 @@ class TestSettings:
         return write
 
     def test_a_folder_without_modules_has_the_defaults(self, tmp_path):
-        assert read_settings(tmp_path) == Settings("mean", True, None)
+        assert read_settings(tmp_path) == SentenceSettings("mean", True, None)
 
     @pytest.mark.parametrize(
         ("pooling", "expected"),
@@ -145,7 +139,7 @@ class TestSettings:
     )
     def test_the_files_say_how(self, write, pooling, expected):
         folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 3})
-        assert read_settings(folder) == Settings(expected, False, 3)
+        assert read_settings(folder) == SentenceSettings(expected, False, 3)
         assert read_settings(
             write("Transformer", "Pooling", "Normalize", pooling=pooling)
         ).normalize
@@ -196,7 +190,7 @@ class TestSettings:
             read_settings(write("Transformer", sentence=sentence))
 
     def test_the_trained_checkpoint_says_mean_normalized_256(self, minilm_folder):
-        assert read_settings(minilm_folder) == Settings("mean", True, 256)
+        assert read_settings(minilm_folder) == SentenceSettings("mean", True, 256)
 
 
 def test_like_sentences_are_near(minilm_folder):

@@ -5,7 +5,6 @@ from minibert import BertConfig
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.tasks import classify, tag
-from minibert.tokenizers import BertTokenizer
 
 LABELS = {"id2label": {0: "calm", 1: "glad", 2: "sad"}}
 
@@ -47,15 +46,6 @@ def test_one_label_has_a_score_of_its_own(config, tokenizer):
     logit = float(model(**tokenizer("the cat .", return_tensors="np")).logits[0, 0])
     assert found["score"] == pytest.approx(1 / (1 + np.exp(-logit)))
     assert abs(found["score"] - 0.5) > 0.01
-
-
-def test_what_is_too_long_is_cut_to_what_the_model_has_room_for(config, tokenizer):
-    vocab = tokenizer.get_vocab()
-    silent = BertTokenizer(vocab)  # as from a folder that names no model_max_length
-    model = BertForSequenceClassification(with_labels(config), seed=1)
-    for pair in (None, "it is red ."):
-        found = classify("the cat sat . " * 20, pair, model=(model, silent))
-        assert found == classify("the cat sat . " * 20, pair, model=(model, tokenizer))
 
 
 def test_pieces_are_joined_to_words(config, tokenizer):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from minibert import BertConfig
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
 from minibert.tasks import fill_mask, next_sentence
@@ -55,13 +56,47 @@ def test_targets_are_all_that_is_compared(pair):
         ("the [MASK] .", {"targets": []}, "targets is empty"),
         ("the [MASK] .", {"top_k": 0}, "top_k is 0"),
         ("the [MASK] .", {"top_k": True}, "top_k is True"),
-        ("[MASK] " * 40, {}, "positions for 31"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:a row has")
 def test_what_cannot_be_filled_is_told(pair, text, options, says):
     with pytest.raises(ValueError, match=says):
         fill_mask(text, model=pair, **options)
+
+
+class Padded(BertForMaskedLM):
+    """Has more rows than its tokenizer has tokens, as many models do, and likes those best."""
+
+    def logits_at(self, where, **inputs):
+        logits = super().logits_at(where, **inputs).copy()
+        logits[:, 29:] += 50
+        return logits
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_rows_without_a_token_are_not_ranked(config, tokenizer, rows):
+    model = Padded(BertConfig.from_dict(config.to_dict(), vocab_size=rows), seed=1)
+    found = fill_mask("the [MASK] sat .", top_k=10**6, model=(model, tokenizer))
+    assert sorted(word["token"] for word in found) == list(range(29))
+    assert found == sorted(found, key=lambda word: -word["score"])
+    assert 0 < sum(word["score"] for word in found) < 1e-6  # the rest is in the padding
+    assert fill_mask("the [MASK] sat .", top_k=3, model=(model, tokenizer)) == found[:3]
+
+
+def test_tokens_without_a_row_are_not_ranked_and_no_targets(pair):
+    model, tokenizer = pair
+    tokenizer.add_tokens(["zebra"])
+    found = fill_mask("the [MASK] sat .", top_k=10**6, model=pair)
+    assert len(found) == model.config.vocab_size
+    with pytest.raises(ValueError, match=r"'zebra' has the id 29, and .* vocabulary ends at 28"):
+        fill_mask("the [MASK] sat .", targets=["cat", "zebra"], model=pair)
+
+
+@pytest.mark.filterwarnings("ignore:a text is longer than")
+def test_a_mask_is_never_cut_off(pair):
+    text = "[MASK] " * 29  # and two special tokens, of 31
+    assert len(fill_mask(text, model=pair)) == 29
+    with pytest.raises(ValueError, match=r"2 of the text's \[MASK\] stand beyond the 31 tokens"):
+        fill_mask(text + "[MASK] the [MASK]", model=pair)
 
 
 def test_a_text_is_needed(pair):

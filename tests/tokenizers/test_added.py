@@ -1,8 +1,10 @@
 """Tokens that are looked for in a text before it is split."""
 
+import random
+
 import pytest
 
-from minibert.tokenizers import AddedToken, BertTokenizer
+from minibert.tokenizers import AddedToken, BertTokenizer, vocabulary
 from minibert.tokenizers.added import Finder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "x", "##x", "foo", "!", "[", "]"]
@@ -124,3 +126,73 @@ def test_special_tokens_may_be_skipped():
 def test_a_token_must_be_text(content):
     with pytest.raises(ValueError, match="needed: text that is not empty"):
         AddedToken(content)
+
+
+def by_hand(text, contents):
+    """Return the parts by trying every token at every place."""
+    parts, done, at = [], 0, 0
+    while at < len(text):
+        found = max((c for c in contents if text.startswith(c, at)), key=len, default="")
+        if found and done < at:
+            parts.append((done, at, None))
+        if found:
+            parts.append((at, at + len(found), contents.index(found)))
+            done = at + len(found)
+        at += len(found) or 1
+    return [*parts, (done, len(text), None)] if done < len(text) else parts
+
+
+def test_random_tokens_are_found_as_if_each_were_tried_at_each_place():
+    chance = random.Random(2)
+    for _ in range(300):
+        words = ["".join(chance.choices("ab]^-", k=chance.randrange(1, 7))) for _ in range(9)]
+        contents = list(dict.fromkeys(words[: chance.randrange(10)]))
+        text = "".join(chance.choices("ab]^-c", k=chance.randrange(30)))
+        assert parts(text, *map(AddedToken, contents)) == by_hand(text, contents)
+
+
+class Counting(str):
+    """A text that counts how often it is compared with a token."""
+
+    __slots__ = ("count",)
+
+    def startswith(self, *given):
+        self.count = getattr(self, "count", 0) + 1
+        return super().startswith(*given)
+
+
+@pytest.mark.parametrize("number", [10, 2000])
+def test_the_number_of_tokens_does_not_matter_to_a_text(number):
+    """A place is compared with one token and those that it begins with, not with all."""
+    beginning = "a" * 40
+    contents = [f"{beginning}{chr(0x4E00 + i)}" for i in range(number)]
+    text = Counting(beginning * 20 + contents[3])
+    found = parts(text, *map(AddedToken, contents))
+    assert found == [(0, 800, None), (800, 841, 3)]
+    assert text.count < 2 * len(text)
+
+
+def test_many_tokens_are_added_without_comparing_each_with_all(monkeypatch):
+    tokenizer = BertTokenizer(VOCAB)
+    tokenizer.add_tokens([f"old{i}" for i in range(500)])
+    compared = []
+    equal = AddedToken.__eq__
+    monkeypatch.setattr(
+        AddedToken, "__eq__", lambda self, other: compared.append(1) or equal(self, other)
+    )
+    new = [f"new{i}" for i in range(500)]
+    assert tokenizer.add_tokens([*new, "old3"]) == 500
+    assert len(compared) <= 3 * 501
+    assert tokenizer.tokenize("new499 old3 new3") == ["new499", "old3", "new3"]
+
+
+def test_tokens_added_one_at_a_time_are_sorted_once(monkeypatch):
+    made = []
+    finder = vocabulary.Finder
+    monkeypatch.setattr(vocabulary, "Finder", lambda tokens: made.append(1) or finder(tokens))
+    tokenizer = BertTokenizer(VOCAB)
+    for i in range(50):
+        tokenizer.add_tokens(f"new{i}")
+    assert tokenizer.tokenize("new49 new4") == ["new49", "new4"]
+    assert tokenizer.tokenize("new5") == ["new5"]
+    assert len(made) == 2  # what is looked for as written, and in the normalised text

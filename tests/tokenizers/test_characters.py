@@ -23,6 +23,7 @@ def members(ranges):
         ("PUNCTUATION", "punctuation"),
         ("IDEOGRAPHS", "ideographs"),
         ("NONSPACING", "nonspacing"),
+        ("OF_WORDS", "of words"),
     ],
 )
 def test_classes(said, ours, theirs):
@@ -58,8 +59,17 @@ def test_lower_case(said):
     assert {c: characters.lower(c) for c in ALL if characters.lower(c) != c} == expected
 
 
-def test_characters_of_words(said):
-    assert {c for c in ALL if characters.is_of_words(c)} == members(said["characters"]["of words"])
+def test_marks_that_last_are_all_that_can_tell_an_order():
+    """Those that are not dropped, and what decomposes into them."""
+    found = {c for c in ALL if c in characters.LASTING_MARKS}
+    assert found == {
+        c
+        for c in ALL
+        if any(
+            characters.combining_class(part) and part not in characters.NONSPACING
+            for part in characters.decompose(c)
+        )
+    }
 
 
 def test_ranges():

@@ -53,6 +53,23 @@ def test_what_is_saved_is_read_again(vocab, said, tmp_path, options):
     assert again.added_tokens_decoder == tokenizer.added_tokens_decoder
 
 
+def test_what_was_set_since_is_saved_too(tokenizer, tmp_path):
+    changed = {"model_max_length": 9, "padding_side": "left", "truncation_side": "left"}
+    changed |= {"decoder_cleanup": False, "clean_up_tokenization_spaces": True}
+    for name, value in changed.items():
+        assert getattr(tokenizer, name) != value
+        setattr(tokenizer, name, value)
+    tokenizer.save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert {name: getattr(again, name) for name in changed} == changed
+
+
+def test_a_mask_that_there_is_not_is_not_saved(tmp_path):
+    vocab = {token: number for number, token in enumerate(WORDS) if token != "[MASK]"}
+    BertTokenizer(vocab).save_pretrained(tmp_path)
+    assert "mask_token" not in json.loads((tmp_path / "tokenizer_config.json").read_text())
+
+
 def test_the_vocabulary_alone_and_the_config(folder, said):
     expected = BertTokenizer.from_pretrained(folder)(said["lines"][:7])
     (folder / "tokenizer.json").unlink()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from minibert.tokenizers import normalize
 from minibert.tokenizers.normalize import Normalizer
 
 NOTHING = {"clean_text": False, "handle_chinese_chars": False, "lowercase": False}
@@ -64,6 +65,23 @@ def test_a_note_comes_apart_and_its_stem_is_sorted_too():
 def test_positions_count_from_where_the_text_begins():
     result = Normalizer()("É!", 7)
     assert (result.text, list(result.positions)) == ("e!", [7, 8])
+
+
+def test_what_is_remembered_of_characters_has_a_bound():
+    normalize._table.cache_clear()
+    Normalizer()("".join(map(chr, range(5 * normalize.REMEMBERED_CHARACTERS))))
+    table = normalize._table(True, True, True, True)
+    assert 0 < len(table) <= normalize.REMEMBERED_CHARACTERS
+    assert max(map(len, table.values())) <= 4
+
+
+def test_a_table_that_begins_anew_says_the_same(monkeypatch):
+    text = "ÀÉ中\x00İ" * 3
+    expected = Normalizer()(text)
+    monkeypatch.setattr(normalize, "REMEMBERED_CHARACTERS", 2)
+    normalize._table.cache_clear()
+    assert Normalizer()(text) == expected
+    assert len(normalize._table(True, True, True, True)) <= 2
 
 
 def test_lone_surrogates_are_dropped_like_controls():

@@ -54,7 +54,7 @@ def test_a_file_without_the_type_of_the_model(folder, change):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["model", "type"], "BPE", "the model is 'BPE', not 'WordPiece'"),
+        (["model", "type"], "BPE", "the model is 'BPE'; a BERT tokenizer has 'WordPiece'"),
         (["model", "type"], "Unigram", "the model is 'Unigram'"),
         (["model"], None, "model is None; needed: an object"),
         (["model", "vocab"], ["a"], "the vocab is a list"),

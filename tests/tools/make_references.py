@@ -18,7 +18,7 @@ import numpy as np
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, Reference, record_checkpoint
 from minibert.checkpoint.names import expand
-from minibert.models.bert import NAMES
+from minibert.models.bert import NAMES, BertModel
 
 DATA = Path(__file__).parents[1] / "data"
 WIDE = DATA / "wide"
@@ -51,7 +51,7 @@ def wide_weights(seed=0):
     """
     random = np.random.default_rng(seed)
     weights = {}
-    for name, field, shape in expand(NAMES, WIDE_CONFIG):
+    for name, field, shape, *_ in expand(NAMES, WIDE_CONFIG, BertModel.counters):
         spread = 0.02 if name.endswith("embeddings.weight") else 0.3
         center = 1.0 if field.endswith("norm.weight") else 0.0
         weights[name] = (center + spread * random.standard_normal(shape)).astype(np.float32)

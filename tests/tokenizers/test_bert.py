@@ -1,10 +1,66 @@
-"""What the tokenizers library and transformers said, said again."""
+"""The tokenizer as a whole; and what the tokenizers library and transformers said, said again."""
+
+import copy
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from minibert.tokenizers import AddedToken, BertTokenizer
 
 NAMES = ["uncased", "cased", "accents kept", "accents dropped", "nothing but the case"]
+
+
+def test_tokenize_and_encode(tokenizer):
+    assert tokenizer.tokenize("a b") == ["a", "b"]
+    assert tokenizer.tokenize("a", "b", add_special_tokens=True)[0] == "[CLS]"
+    assert tokenizer.encode("a", "b") == tokenizer("a", "b")["input_ids"]
+    assert tokenizer.encode("a b", add_special_tokens=False, max_length=1) == [
+        tokenizer.convert_tokens_to_ids("a")
+    ]
+
+
+def test_a_text_too_long_for_the_model_is_told_of_once(tokenizer):
+    with pytest.warns(
+        UserWarning, match="a row has 22 tokens, and the model takes 12 at most"
+    ) as told:
+        tokenizer.encode("a " * 20)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tokenizer("a " * 20)
+
+
+def test_with_a_max_length_of_ones_own_nothing_is_told(vocab):
+    tokenizer = BertTokenizer(vocab, model_max_length=3)
+    assert len(tokenizer("a b c", max_length=9, truncation=False)["input_ids"]) == 5
+
+
+def test_padding_needs_a_token_for_it(vocab):
+    without = {token: number for token, number in vocab.items() if token != "[PAD]"}
+    with pytest.raises(ValueError, match=r"no '\[PAD\]', the pad_token; pass pad_token="):
+        BertTokenizer(without)
+    tokenizer = BertTokenizer(without, pad_token=None)
+    assert tokenizer.pad_token_id is None
+    with pytest.raises(ValueError, match="padding needs a pad_token"):
+        tokenizer(["a", "b c"], padding=True)
+
+
+def test_threads_may_share_one(vocab, said):
+    lines = said["lines"] * 5
+    alone = [dict(BertTokenizer(vocab)(line)) for line in lines]
+    shared = BertTokenizer(vocab)
+    with ThreadPoolExecutor(8) as pool:
+        assert [dict(row) for row in pool.map(shared, lines)] == alone
+
+
+def test_a_tokenizer_can_be_copied_and_pickled(tokenizer, said):
+    tokenizer.add_tokens("foo bar")
+    expected = dict(tokenizer(said["lines"][:7]))
+    for other in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        assert dict(other(said["lines"][:7])) == expected
+        assert other.tokenize("new foo bar")[-1] == "foo bar"
 
 
 def made(vocab, options):

@@ -13,8 +13,8 @@ from minibert.tokenizers.encoding import Encoding
 class BatchEncoding(UserDict[str, Any]):
     """A dictionary, after transformers' class of that name; ``model(**batch)`` takes it whole.
 
-    ``batch.input_ids`` is ``batch["input_ids"]``; ``batch[0]`` is the first row, with all that is
-    known of its tokens.
+    ``batch.input_ids`` is ``batch["input_ids"]``; ``batch[0]`` is the first row, with everything
+    that is known about its tokens.
     """
 
     def __init__(self, columns: dict[str, Any], rows: Sequence[Encoding]) -> None:
@@ -26,7 +26,7 @@ class BatchEncoding(UserDict[str, Any]):
             return super().__getitem__(key)
         if isinstance(key, int | slice):
             return self.encodings[key]
-        raise KeyError(f"{key!r} is no key; needed: the name of a column or the number of a row")
+        raise KeyError(f"{key!r} is not a key; needed: the name of a column or the number of a row")
 
     def __getattr__(self, name: str) -> Any:
         columns = vars(self).get("data", {})
@@ -36,7 +36,7 @@ class BatchEncoding(UserDict[str, Any]):
 
     @property
     def is_fast(self) -> bool:
-        """True: what transformers' fast tokenizers tell of each token is here."""
+        """True: words and offsets are known, as with transformers' fast tokenizers."""
         return True
 
     def tokens(self, batch_index: int = 0) -> list[str]:
@@ -63,7 +63,7 @@ _FIELDS = {
 def to_columns(
     rows: Sequence[Encoding], of_texts: list[int] | None, **wanted: bool
 ) -> dict[str, list[Any]]:
-    """Return the ids and what else is wanted, by transformers' names, one entry for each row."""
+    """Return the ids and the wanted columns, by transformers' names, one entry for each row."""
     fields = {"input_ids": "ids"}
     fields |= {name: _FIELDS[name] for name, is_wanted in wanted.items() if is_wanted}
     columns = {name: [getattr(row, field) for row in rows] for name, field in fields.items()}
@@ -73,7 +73,7 @@ def to_columns(
 def to_batch(
     columns: dict[str, list[Any]], rows: Sequence[Encoding], arrays: bool, is_list: bool
 ) -> BatchEncoding:
-    """Return columns as arrays; or as lists, without the rows if there was but one text."""
+    """Return columns as arrays; or as lists, without the rows if there was only one text."""
     if arrays:
         return BatchEncoding({k: _to_array(k, v) for k, v in columns.items()}, rows)
     if is_list:
