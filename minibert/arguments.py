@@ -61,6 +61,20 @@ def embeddings(values: Any, hidden_size: int, dtype: DTypeLike) -> Array:
     return array.astype(dtype, copy=False)
 
 
+def merge_choices(name: str, values: Any) -> tuple[int, Any]:
+    """Make one axis of questions and their choices, (batch, choices, ...); return their number."""
+    if values is None:
+        return 1, None
+    array = number_array(name, values)
+    needed = 4 if name == "inputs_embeds" else 3
+    if array.ndim != needed:
+        raise ValueError(
+            f"{name} has {array.ndim} dimension(s), shape {array.shape}; needed: {needed}, "
+            "(batch, choices, tokens)" + (", width" if needed == 4 else "")
+        )
+    return array.shape[1], array.reshape(-1, *array.shape[2:])
+
+
 def indices(name: str, values: Any, count: int, field: str) -> Integers:
     """Return a (batch, tokens) array of whole numbers from 0 to count - 1."""
     array = number_array(name, values)

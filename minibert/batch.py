@@ -1,11 +1,11 @@
-"""From what a caller passes to rows: packing, unpacking, and shares for threads.
+"""A batch as rows: the real tokens of all sequences, one after the other. Padding costs nothing.
 
-Only this file knows about padding. Every layer but attention treats each token alone, so the
-real tokens of all sequences lie in one (N, C) array of rows; a padded position costs nothing.
+Every layer but attention treats each token alone, so hidden states are (N, C), N the number of real
+tokens. Which row is which token is known here alone: a trace asks where its pieces lie.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 from minibert import arguments
 from minibert.runtime.arrays import Array, Integers
 
-MIN_ROWS, MAX_ROWS = 200, 1024  # of a share of a batch
-MAX_QUERIES, MAX_SCORES = 256, 130_000  # of a block of attention
+Columns = tuple[slice, int] | None  # a slice of so many equal groups of columns; None: all
+Place = tuple[Any, tuple[int, ...]]  # an index, and the shape of what it indexes
 
 
 class Limits(Protocol):
@@ -28,37 +28,52 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Block:
+    """Some queries of a sequence, in some heads, and all its keys."""
+
+    sequence: "Sequence"
+    heads: slice
+    queries: slice
+    num_heads: int
+
+    def place(self, x: Array, columns: Columns = None) -> Place:
+        """Return where scores (h, q, k) lie in (B, H, T, T)."""
+        part, num_heads = columns or (slice(0, None), self.num_heads)
+        tokens = self.sequence.columns
+        heads = np.arange(part.start + self.heads.start, part.start + self.heads.stop)
+        size, length = self.sequence.shape
+        index = self.sequence.index, *np.ix_(heads, tokens[self.queries], tokens)
+        return index, (size, num_heads, length, length)
+
+
+@dataclass(frozen=True, eq=False)
 class Sequence:
     """The real tokens of one sequence: attention happens among them."""
 
     index: int  # which sequence of the batch
     rows: slice  # where they lie among the rows
     columns: NDArray[np.intp]  # where they stood in the input
+    shape: tuple[int, int]  # (B, T), of the batch
+
+    def block(self, heads: slice, queries: slice, num_heads: int) -> Block:
+        """Return some queries in some of so many heads."""
+        return Block(self, heads, queries, num_heads)
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Some heads of some tokens of a sequence, and the tokens that these look at: all of it."""
+class Vectors:
+    """One vector for each sequence that has a real token."""
 
-    sequence: Sequence
-    heads: slice
-    rows: slice  # of the tokens that look
+    indices: list[int]
+    size: int  # B
 
-    @property
-    def queries(self) -> tuple[slice, slice]:
-        """Where the queries lie in (H, N, D)."""
-        return self.heads, self.rows
+    def place(self, x: Array, columns: Columns = None) -> Place:
+        """Return where vectors (n, ...) lie in (B, ...)."""
+        return self.indices, (self.size, *x.shape[1:])
 
-    @property
-    def keys(self) -> tuple[slice, slice]:
-        """Where the keys and the values lie in (H, N, D)."""
-        return self.heads, self.sequence.rows
-
-    @property
-    def columns(self) -> NDArray[np.intp]:
-        """Where the tokens that look stood in the input."""
-        start = self.sequence.rows.start
-        return self.sequence.columns[self.rows.start - start : self.rows.stop - start]
+    def unpack(self, x: Array) -> Array:
+        """Put vectors in their places: (n, ...) -> (B, ...), zeros elsewhere."""
+        return _unpacked(x, *self.place(x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,79 +81,69 @@ class Batch:
     """A checked batch, packed: the k-th row is the k-th True of the mask, read line by line."""
 
     mask: NDArray[np.bool_]  # (B, T), True at the real tokens
-    words: Integers | Array  # (N,) token ids, or (N, C) embeddings given in their place
     token_type_ids: Integers  # (N,)
     position_ids: Integers  # (N,)
-    sequences: tuple[Sequence, ...]  # those with at least one real token
+    token_ids: Integers | None = None  # (N,)
+    token_embeddings: Array | None = None  # (N, C), given in place of ids
+    choices: int = 1  # how many sequences belong to one question
+
+    @cached_property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """Those that have a real token."""
+        size, length = self.mask.shape
+        ends = np.cumsum(self.mask.sum(axis=1)).tolist()
+        return tuple(
+            Sequence(i, slice(start, end), np.flatnonzero(self.mask[i]), (size, length))
+            for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
+            if end > start
+        )
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(B, T)."""
-        size, length = self.mask.shape
-        return size, length
-
-    def split(self, count: int) -> "list[Batch]":
-        """Deal the sequences out to so many batches of about as many rows: one for each thread.
-
-        A batch larger than MAX_ROWS becomes more of them, so that what is computed on the way
-        stays small. Where the shares would be too small (weights are read for many rows as fast as
-        for few) or too unequal, the batch stays whole, and threads share the work within a layer.
-        """
-        if len(self.words) < count * MIN_ROWS:
-            return [self]
-        count *= max(1, round(len(self.words) / (count * MAX_ROWS)))
-        dealt: list[list[Sequence]] = [[] for _ in range(count)]
-        loads = [0] * count
-        for sequence in sorted(self.sequences, key=lambda s: -len(s.columns)):
-            least = loads.index(min(loads))
-            dealt[least].append(sequence)
-            loads[least] += len(sequence.columns)
-        if count == 1 or max(loads) * count >= 1.1 * sum(loads):
-            return [self]
-        return [self._only(sequences) for sequences in dealt]
-
-    def _only(self, sequences: "list[Sequence]") -> "Batch":
-        """Return the batch with all other sequences masked."""
-        chosen = np.zeros((len(self.mask), 1), bool)
-        chosen[[sequence.index for sequence in sequences]] = True
-        mask = self.mask & chosen
-        rows = self.rows_of(mask)
-        types, positions = self.token_type_ids[rows], self.position_ids[rows]
-        return Batch(mask, self.words[rows], types, positions, _sequences(mask))
-
-    def rows_of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell of each row whether a mask (B, T) has its place."""
-        return mask[self.mask]
-
-    def blocks(self, num_heads: int) -> "Iterator[Block]":
-        """Cut the attention among so many heads into blocks whose scores stay in the cache."""
-        for sequence in self.sequences:
-            start, stop = sequence.rows.start, sequence.rows.stop
-            queries = min(stop - start, MAX_QUERIES)
-            heads = max(1, MAX_SCORES // (queries * (stop - start)))
-            for first_row in range(start, stop, queries):
-                rows = slice(first_row, min(first_row + queries, stop))
-                for first_head in range(0, num_heads, heads):
-                    last = min(first_head + heads, num_heads)
-                    yield Block(sequence, slice(first_head, last), rows)
-
-    def unpack(self, rows: Array) -> Array:
-        """Put rows back where they stood: (N, ...) -> (B, T, ...), zeros elsewhere."""
-        if len(rows) == self.mask.size:
-            return rows.reshape(*self.shape, *rows.shape[1:])
-        unpacked = np.zeros((*self.shape, *rows.shape[1:]), rows.dtype)
-        unpacked[self.mask] = rows
-        return unpacked
-
-    def unpack_sequences(self, vectors: Array) -> Array:
-        """Put one vector for each of ``sequences`` in its place: -> (B, ...), zeros elsewhere."""
-        unpacked = np.zeros((self.shape[0], *vectors.shape[1:]), vectors.dtype)
-        unpacked[[sequence.index for sequence in self.sequences]] = vectors
-        return unpacked
+    def vectors(self) -> Vectors:
+        """The places of one vector for each of the sequences."""
+        return Vectors([sequence.index for sequence in self.sequences], len(self.mask))
 
     def first_rows(self) -> list[int]:
         """Return the row of each sequence's first real token, [CLS] as a rule."""
         return [sequence.rows.start for sequence in self.sequences]
+
+    def only(self, indices: list[int]) -> "Batch":
+        """Return the share of the batch that has these sequences, in the places where they are."""
+        mask = np.zeros_like(self.mask)
+        mask[indices] = self.mask[indices]
+        rows = mask[self.mask]
+        names = "token_type_ids", "position_ids", "token_ids", "token_embeddings"
+        packed = {name: getattr(self, name) for name in names}
+        shares: dict[str, Any] = {
+            name: None if x is None else x[rows] for name, x in packed.items()
+        }
+        return replace(self, mask=mask, **shares)
+
+    def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:
+        """Put together what was computed of each share: -> (N, C)."""
+        whole = np.empty((np.count_nonzero(self.mask), *rows[0].shape[1:]), rows[0].dtype)
+        for share, x in zip(shares, rows, strict=True):
+            whole[share.mask[self.mask]] = x
+        return whole
+
+    def place(self, x: Array, columns: Columns = None) -> Place:
+        """Return where rows (N, ...), or some columns of them, lie in (B, T, ...)."""
+        if columns is None:
+            return self.mask, (*self.mask.shape, *x.shape[1:])
+        part, count = columns
+        width = x.shape[1] // (part.stop - part.start)
+        index = self.mask, slice(part.start * width, part.stop * width)
+        return index, (*self.mask.shape, count * width)
+
+    def unpack(self, x: Array) -> Array:
+        """Put rows back where they stood: (N, ...) -> (B, T, ...), zeros elsewhere."""
+        return _unpacked(x, *self.place(x))
+
+
+def _unpacked(x: Array, place: Any, shape: tuple[int, ...]) -> Array:
+    whole = np.zeros(shape, x.dtype)
+    whole[place] = x
+    return whole
 
 
 def make_batch(
@@ -149,30 +154,30 @@ def make_batch(
     token_type_ids: Any = None,
     position_ids: Any = None,
     inputs_embeds: Any = None,
+    *,
+    with_choices: bool = False,
 ) -> Batch:
     """Check what a caller passed, and pack it.
 
+    with_choices: the inputs have an axis more, (batch, choices, tokens).
     TypeError or ValueError with the name of the argument, what was found and what is allowed.
     """
     if (input_ids is None) == (inputs_embeds is None):
         raise ValueError("pass either input_ids or inputs_embeds, and not both")
-    words: Integers | Array
+    choices = 1
+    if with_choices:
+        choices, input_ids = arguments.merge_choices("input_ids", input_ids)
+        count, inputs_embeds = arguments.merge_choices("inputs_embeds", inputs_embeds)
+        choices *= count  # one of the two is not there
+        _, attention_mask = arguments.merge_choices("attention_mask", attention_mask)
+        _, token_type_ids = arguments.merge_choices("token_type_ids", token_type_ids)
     if inputs_embeds is None:
-        words = arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
+        words: Any = arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
     else:
         words = arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)
     shape = words.shape[:2]
     mask = arguments.mask(attention_mask, shape)
     types = arguments.token_types(token_type_ids, shape, limits.type_vocab_size)
     positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
-    return Batch(mask, words[mask], types[mask], positions[mask], _sequences(mask))
-
-
-def _sequences(mask: NDArray[np.bool_]) -> tuple[Sequence, ...]:
-    ends = np.cumsum(mask.sum(axis=1)).tolist()
-    starts = [0, *ends[:-1]]
-    return tuple(
-        Sequence(index, slice(start, end), np.flatnonzero(mask[index]))
-        for index, (start, end) in enumerate(zip(starts, ends, strict=True))
-        if end > start
-    )
+    kind = "token_ids" if inputs_embeds is None else "token_embeddings"
+    return Batch(mask, types[mask], positions[mask], choices=choices, **{kind: words[mask]})

@@ -6,7 +6,7 @@ from minibert.runtime.arrays import Array
 from minibert.runtime.swap import operation
 
 
-@operation
+@operation("(...) -> (...)")
 def erf(x: Array) -> Array:
     """Return the error function: ``2 / sqrt(pi) * integral of exp(-t^2)``.
 

@@ -2,239 +2,163 @@
 
 Shapes, here and everywhere in the package:
     B batch    T tokens    N rows, the real tokens of a batch    C hidden (= H * D)
-    H heads    D head size    F feed-forward    V vocabulary
+    H heads    D head size    F feed-forward    V vocabulary    Q queries    K keys
 
-The dtype that goes in comes out: constants are Python floats, because a NumPy
-float64 scalar would promote float32 arrays.
+A body is its formula. Decorators say how it is applied (runtime/parallel.py), and that a user's
+function may take its place (runtime/swap.py); they change nothing about what it computes.
+
+The dtype that goes in comes out: constants are Python floats, because a NumPy float64 scalar would
+promote float32 arrays.
 """
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibert.erf import erf as erf
-from minibert.runtime.arrays import Array
-from minibert.runtime.blocks import by_blocks
+from minibert.runtime.arrays import Array, Integers
+from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
 from minibert.runtime.swap import operation
-from minibert.runtime.threads import shares_of_work, spread
-
-Record: TypeAlias = Callable[[str, Array], None]  # takes a stage's name and what it is
+from minibert.trace import Trace, silent
 
 
-@operation
+@operation("(..., in), (out, in), (out,) -> (..., out)")
+@by_outputs
 def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """Return ``x @ weight.T + bias``: (..., in) -> (..., out), the weight being (out, in).
-
-    Each thread computes a share of the outputs.
-    """
-    rows = x.reshape(-1, x.shape[-1])
-    out = np.empty((len(rows), len(weight)), x.dtype)
-
-    def columns(part: slice) -> None:
-        _product(rows, weight[part], out[:, part])
-        out[:, part] += bias[part]
-
-    spread(columns, shares_of_work(len(weight), x.size * len(weight)))
-    return out.reshape(*x.shape[:-1], len(weight))
+    """Multiply by a matrix and add a bias."""
+    return x @ weight.T + bias
 
 
-def _product(x: Array, weight: Array, out: Array) -> None:
-    """Write ``x @ weight.T`` into out."""
-    rows, size = x.shape
-    whole = 0
-    if rows <= 48 and rows * size <= 125_000:
-        # BLAS would take longer to rearrange the weights than to multiply with so few rows. Of
-        # products as small as those with eight outputs, OpenBLAS rearranges nothing.
-        count = len(weight) // 8
-        whole = 8 * count
-        stacks = weight[:whole].reshape(count, 8, size).transpose(0, 2, 1)
-        np.matmul(x, stacks, out=out[:, :whole].reshape(rows, count, 8).transpose(1, 0, 2))
-    if whole < len(weight):
-        np.matmul(x, weight[whole:].T, out=out[:, whole:])
+def mean(x: Array) -> Array:
+    """Return the mean of each row: (..., C) -> (..., 1)."""
+    # summed in float64: every number of the row inherits what the sum rounds
+    return x.mean(axis=-1, keepdims=True, dtype=np.float64).astype(x.dtype)
 
 
-@operation
-@by_blocks
+@operation("(..., C), (C,), (C,), eps -> (..., C)")
+@by_rows
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
     """Give each row mean 0 and variance 1 (divided by n, not n - 1), then scale and shift it.
 
     Ba et al., "Layer Normalization", arXiv:1607.06450.
     """
-    # sums in float64: what they round, every number of the row inherits
-    centered = x - x.mean(axis=-1, keepdims=True, dtype=np.float64).astype(x.dtype)
-    variance = np.square(centered).mean(axis=-1, keepdims=True, dtype=np.float64)
-    normed: Array = centered
-    normed *= (1 / np.sqrt(variance + eps)).astype(x.dtype)
-    normed *= weight
-    normed += bias
-    return normed
+    centered = x - mean(x)
+    variance = mean(np.square(centered))
+    return centered / np.sqrt(variance + eps) * weight + bias
 
 
-@operation
+@operation("(..., K) -> (..., K)")
 def softmax(x: Array) -> Array:
-    """Return ``exp(x) / sum(exp(x))`` over the last axis; the maximum is taken off first."""
-    probabilities: Array = x - x.max(axis=-1, keepdims=True)
-    np.exp(probabilities, out=probabilities)
-    probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    return probabilities
+    """Return ``exp(x) / sum(exp(x))`` over the last axis.
+
+    Taking the maximum off first changes nothing but this: exp cannot overflow.
+    """
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-@operation
+@operation("(T, C), H -> (H, T, C/H)")
 def split_heads(x: Array, num_heads: int) -> Array:
-    """View each row as its heads: (T, C) -> (H, T, D)."""
+    """Cut each row into its heads. A view."""
     length, size = x.shape
     return x.reshape(length, num_heads, size // num_heads).transpose(1, 0, 2)
 
 
-@operation
+@operation("(H, T, D) -> (T, H*D)")
+def merge_heads(x: Array) -> Array:
+    """Put the heads of each row side by side again."""
+    num_heads, length, size = x.shape
+    return x.transpose(1, 0, 2).reshape(length, num_heads * size)
+
+
+@operation("(H, Q, D), (H, K, D) -> (H, Q, K)")
+@keys_first
 def attention_scores(query: Array, key: Array) -> Array:
-    """Return ``query @ key.T / sqrt(D)``: (H, T, D) each -> (H, T, T), queries by keys.
+    """Return ``query @ key.T / sqrt(D)``: how much each query asks for each key.
 
     Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, equation 1.
     """
-    # in memory keys come before queries: NumPy takes maxima and sums of columns faster than of rows
-    scores = (key @ query.transpose(0, 2, 1)).transpose(0, 2, 1)
-    scores *= 1 / math.sqrt(query.shape[-1])
-    return scores
+    return query @ key.transpose(0, 2, 1) / math.sqrt(query.shape[-1])
 
 
-@operation
+@operation("(H, Q, K), (H, K, D) -> (H, Q, D)")
 def attention_context(probabilities: Array, value: Array) -> Array:
-    """Average the values by the probabilities: (H, T, T) and (H, T, D) -> (H, T, D)."""
-    context: Array = probabilities @ value
-    return context
+    """Average the values by the probabilities."""
+    return probabilities @ value
 
 
-def _ignore(stage: str, value: Array) -> None:
-    """Record nothing."""
-
-
-@operation
-def attention(query: Array, key: Array, value: Array, *, record: Record = _ignore) -> Array:
-    """Let each query average the values of all keys: (H, T, D) each -> (H, T, D).
+@operation("(H, Q, D), (H, K, D), (H, K, D) -> (H, Q, D)")
+@by_heads
+def attention(query: Array, key: Array, value: Array, *, trace: Trace = silent) -> Array:
+    """Let each query average the values of all keys.
 
     Vaswani et al., equation 1. The queries may be fewer than the keys.
     """
-    scores = attention_scores(query, key)
-    record("scores", scores)
-    probabilities = softmax(scores)
-    record("probabilities", probabilities)
+    scores = trace("scores", attention_scores(query, key))
+    probabilities = trace("probabilities", softmax(scores))
     return attention_context(probabilities, value)
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def gelu(x: Array) -> Array:
-    """Return ``0.5 * x * (1 + erf(x / sqrt(2)))``: the exact GELU, BERT's own.
-
-    That is x times the normal distribution function.
+    """Return the exact GELU, BERT's own: x times the normal distribution function.
 
     Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415.
     """
-    value = erf(x * math.sqrt(0.5))
-    value += 1
-    value *= x
-    value *= 0.5
-    return value
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def tanh(x: Array) -> Array:
     """Return the hyperbolic tangent."""
-    value: Array = np.tanh(x)
-    return value
+    return np.tanh(x)
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def gelu_new(x: Array) -> Array:
     """Return GELU by tanh, as GPT-2 has it; up to 4.7e-4 away from the exact one."""
     return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def gelu_fast(x: Array) -> Array:
     """Return GELU by tanh with ``sqrt(2 / pi)`` cut to ten digits, as transformers has it."""
     return 0.5 * x * (1 + tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def quick_gelu(x: Array) -> Array:
     """Return ``x * sigmoid(1.702 * x)``, the coarsest GELU; up to 0.02 away from the exact one."""
     return x * sigmoid(1.702 * x)
 
 
-@operation
+@operation("(...) -> (...)")
 def sigmoid(x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``, written so that exp never overflows."""
-    small: Array = np.exp(-np.abs(x))
-    value: Array = np.where(x < 0, small, 1) / (1 + small)
-    return value
+    """Return ``1 / (1 + exp(-x))``, written so that exp cannot overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, 1) / (1 + small)
 
 
-@operation
-@by_blocks
+@operation("(...) -> (...)")
+@by_rows
 def silu(x: Array) -> Array:
-    """Return ``x * sigmoid(x)``, also called swish."""
+    """Return ``x * sigmoid(x)``, also called swish.
+
+    Elfwing et al., "Sigmoid-Weighted Linear Units", arXiv:1702.03118.
+    """
     return x * sigmoid(x)
 
 
-@operation
+@operation("(...) -> (...)")
 def relu(x: Array) -> Array:
     """Return x where it is positive and 0 elsewhere."""
-    positive: Array = np.maximum(x, 0)
-    return positive
-
-
-@operation
-def embeddings(
-    input_ids: NDArray[np.int64],
-    token_type_ids: NDArray[np.int64],
-    position_ids: NDArray[np.int64],
-    word: Array,
-    token_type: Array,
-    position: Array,
-    weight: Array,
-    bias: Array,
-    eps: float,
-    *,
-    record: Record = _ignore,
-) -> Array:
-    """Add a token's three vectors and normalise the sum: ids (N,), tables (..., C) -> (N, C)."""
-    total = word[input_ids] + token_type[token_type_ids] + position[position_ids]
-    record("sum", total)
-    return layer_norm(total, weight, bias, eps)
-
-
-@operation
-def feed_forward(
-    x: Array,
-    intermediate_weight: Array,
-    intermediate_bias: Array,
-    output_weight: Array,
-    output_bias: Array,
-    activation: str,
-    *,
-    record: Record = _ignore,
-) -> Array:
-    """Widen, activate, narrow, each token alone: (N, C) -> (N, F) -> (N, C)."""
-    wide = linear(x, intermediate_weight, intermediate_bias)
-    record("intermediate", wide)
-    active = ACTIVATIONS[activation](wide)
-    record("activation", active)
-    return linear(active, output_weight, output_bias)
-
-
-@operation
-def pooler(first: Array, weight: Array, bias: Array) -> Array:
-    """Make one vector of each sequence's first token: (B, C) -> (B, C)."""
-    return tanh(linear(first, weight, bias))
+    return np.maximum(x, 0)
 
 
 #: What ``hidden_act`` in a config may say. The names are those of transformers.
@@ -249,3 +173,54 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "swish": silu,
     "tanh": tanh,
 }
+
+
+@operation("(...), (...), (...), (V, C), (types, C), (positions, C), (C,), (C,), eps -> (..., C)")
+def embeddings(
+    input_ids: Integers,
+    token_type_ids: Integers,
+    position_ids: Integers,
+    word: Array,
+    token_type: Array,
+    position: Array,
+    norm_weight: Array,
+    norm_bias: Array,
+    eps: float,
+    *,
+    trace: Trace = silent,
+) -> Array:
+    """Add a token's three vectors, each a row of its table, and normalise the sum.
+
+    Devlin et al., "BERT", arXiv:1810.04805, figure 2.
+    """
+    total = word[input_ids] + token_type[token_type_ids] + position[position_ids]
+    return layer_norm(trace("sum", total), norm_weight, norm_bias, eps)
+
+
+@operation("(..., C), (F, C), (F,), (C, F), (C,), activation -> (..., C)")
+def feed_forward(
+    x: Array,
+    intermediate_weight: Array,
+    intermediate_bias: Array,
+    output_weight: Array,
+    output_bias: Array,
+    activation: str,
+    *,
+    trace: Trace = silent,
+) -> Array:
+    """Widen, activate, narrow, each token alone. ``activation`` is a key of ACTIVATIONS.
+
+    Vaswani et al., equation 2.
+    """
+    wide = trace("intermediate", linear(x, intermediate_weight, intermediate_bias))
+    active = trace("activation", ACTIVATIONS[activation](wide))
+    return linear(active, output_weight, output_bias)
+
+
+@operation("(B, C), (C, C), (C,) -> (B, C)")
+def pooler(first: Array, weight: Array, bias: Array) -> Array:
+    """Make one vector of each sequence's first token: a matrix, then tanh.
+
+    Devlin et al., section 3.2; the matrix is that of transformers' BertPooler.
+    """
+    return tanh(linear(first, weight, bias))

@@ -1,110 +1,183 @@
-"""The named stages of a forward pass: what there is, in network order, and how it is recorded."""
+"""What looks at a forward pass: ``x = trace("name", x)`` is all that a layer says to it.
 
-from collections.abc import Callable, Container, Iterator
-from typing import TYPE_CHECKING, Any
+A trace keeps a stage, or puts a known one in its place: the network goes on with what the trace
+returns. A stage comes in pieces, for threads have some sequences or some columns each, and
+attention is computed in blocks. Pieces are kept as they are, without a copy, since no layer changes
+an array, and put together when somebody asks.
+
+A stage's name is a path of words and numbers with dots between, ``layer.3.attention.scores``. An
+architecture's table of stages has patterns, ``layer.{i}.attention.scores``: ``{i}`` counts layers.
+"""
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from copy import copy
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minibert.runtime.arrays import Array
-from minibert.runtime.swap import stand_in
+Array: TypeAlias = NDArray[Any]
+Part = TypeVar("Part", bound="Recording")
 
-if TYPE_CHECKING:
-    from minibert.batch import Batch, Block
+#: The part of the network that a recording entered last: where a user's function went wrong.
+here: ContextVar[str] = ContextVar("here", default="")
 
-#: Every stage with its axes (the letters are those of functions.py). The names are public:
-#: verification, notebooks and exercises use them. ``{i}`` counts the layers from 0.
-STAGES = {
-    "embeddings.sum": "BTC",  # words + token types + positions, before the norm
-    "embeddings": "BTC",
-    "layer.{i}.attention.query": "BTC",
-    "layer.{i}.attention.key": "BTC",
-    "layer.{i}.attention.value": "BTC",
-    "layer.{i}.attention.scores": "BHTT",  # already divided by sqrt(D)
-    "layer.{i}.attention.probabilities": "BHTT",
-    "layer.{i}.attention.context": "BTC",  # heads side by side again
-    "layer.{i}.attention.output": "BTC",  # before the residual and the norm
-    "layer.{i}.attention": "BTC",
-    "layer.{i}.feed_forward.intermediate": "BTF",  # before the activation
-    "layer.{i}.feed_forward.activation": "BTF",
-    "layer.{i}.feed_forward": "BTC",  # before the residual and the norm
-    "layer.{i}": "BTC",
-    "pooler": "BC",
-}
+_NUMBER = re.compile(r"(?<![^.])(0|[1-9]\d{0,4})(?![^.])")
 
 
-def stage_axes(num_hidden_layers: int) -> dict[str, str]:
-    """Return the axes of every stage of a model with so many layers, in network order."""
-    return dict(_stages(num_hidden_layers))
+def pattern_of(stage: str) -> str:
+    """Return the pattern of a stage: ``layer.3.attention`` -> ``layer.{i}.attention``."""
+    return _NUMBER.sub("{i}", stage)
 
 
-def _stages(num_hidden_layers: int) -> Iterator[tuple[str, str]]:
-    layer = [(name, axes) for name, axes in STAGES.items() if "{i}" in name]
-    yield from ((name, axes) for name, axes in STAGES.items() if name.startswith("embeddings"))
-    for i in range(num_hidden_layers):
-        yield from ((name.format(i=i), axes) for name, axes in layer)
-    yield "pooler", STAGES["pooler"]
+def layer_of(stage: str) -> int:
+    """Return the number of the layer that a stage belongs to; -1 outside of the layers."""
+    number = _NUMBER.search(stage)
+    return int(number[0]) if number else -1
 
 
-class Trace:
-    """Collects the wanted stages of one forward pass into a dict, zeros where padding was.
+class Stage(NamedTuple):
+    """A line of an architecture's table of stages."""
 
-    Threads may record their shares of a batch at the same time.
+    name: str  # or pattern
+    axes: str  # a letter each, as in functions.py; L labels
+    module: str  # of transformers, that shows it
+    shown: str  # as its "input", its "output", the "second" output, or what "softmax" is given
+
+
+def expand_stages(table: Iterable[Stage], count: int) -> list[Stage]:
+    """Return the stages of a model with so many layers, in network order."""
+    found: list[Stage] = []
+    for in_layer, lines in groupby(table, key=lambda stage: "{i}" in stage.name):
+        group = list(lines)
+        for i in range(count if in_layer else 1):
+            found += [
+                s._replace(name=s.name.format(i=i), module=s.module.format(i=i)) for s in group
+            ]
+    return found
+
+
+class Where(Protocol):
+    """Which part of a batch a piece belongs to: a batch, a sequence, a block of scores ..."""
+
+    def place(self, x: Array, columns: tuple[slice, int] | None) -> tuple[Any, tuple[int, ...]]:
+        """Return where a piece lies in its stage, as an index, and the shape of the stage."""
+
+
+class Silent:
+    """Looks at nothing: the network runs."""
+
+    def __call__(self, name: str, x: Array) -> Array:
+        """Show a stage; return what the network goes on with."""
+        return x
+
+    def within(self, name: str) -> "Silent":
+        """Return the trace of a part of the network."""
+        return self
+
+    def of(self, where: Any) -> "Silent":
+        """Return the trace of a part of the batch."""
+        return self
+
+    def columns(self, part: slice, count: int) -> "Silent":
+        """Return the trace of some of ``count`` equal groups of columns."""
+        return self
+
+    def block(self, *part: Any) -> "Silent":
+        """Return the trace of a block of scores."""
+        return self
+
+
+Trace = Silent  # the other traces are of this kind
+silent = Silent()
+
+
+class Recording(Silent):
+    """Keeps the stages of a batch by name; ``only`` says which, None all."""
+
+    def __init__(self, where: Where, only: Container[str] | None = None) -> None:
+        self.only = only
+        self.pieces: dict[str, list[tuple[Any, tuple[int, ...], Array]]] = {}  # shared by all parts
+        self.prefix, self.where = "", where
+        self.group: tuple[slice, int] | None = None
+
+    def __call__(self, name: str, x: Array) -> Array:
+        """Keep a stage, if it is wanted."""
+        name = self.prefix + name
+        if self.only is None or name in self.only:
+            self.pieces.setdefault(name, []).append((*self.where.place(x, self.group), x))
+        return x
+
+    def within(self: Part, name: str) -> Part:
+        """Return the trace of a part of the network: its stages' names begin with ``name``."""
+        here.set(self.prefix + name)
+        return self._part(prefix=f"{self.prefix}{name}.")
+
+    def of(self: Part, where: Where) -> Part:
+        """Return the trace of a part of the batch."""
+        return self._part(where=where)
+
+    def columns(self: Part, part: slice, count: int) -> Part:
+        """Return the trace of some of ``count`` equal groups of columns, heads for instance."""
+        return self._part(group=(part, count))
+
+    def block(self: Part, *part: Any) -> Part:
+        """Return the trace of a block of scores."""
+        return self._part(where=self.where.block(*part))  # type: ignore[attr-defined]
+
+    def _part(self: Part, **changes: Any) -> Part:
+        part = copy(self)
+        vars(part).update(changes)
+        return part
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.pieces)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.pieces
+
+    def __getitem__(self, name: str) -> Array:
+        """Put a stage together: (B, T, ...), (B, H, T, T) or (B, ...), zeros at padding."""
+        _, shape, first = self.pieces[name][0]
+        whole = np.zeros(shape, first.dtype)
+        for place, _, piece in self.pieces[name]:
+            whole[place] = piece
+        return whole
+
+    def take(self, name: str) -> Array:
+        """Put a stage together, and forget its pieces."""
+        whole = self[name]
+        del self.pieces[name]
+        return whole
+
+
+class Replacing(Recording):
+    """Lets the network go on from known stages (name -> whole array), and keeps what it computed.
+
+    So each operation runs on known inputs; where one is missing, the network computes it from the
+    last known ones. ``misfits`` are the known stages that have another shape than the network's:
+    they are left aside.
     """
 
     def __init__(
-        self, batch: "Batch", stages: dict[str, Array], only: Container[str] | None = None
+        self, where: Where, known: Mapping[str, Array], only: Container[str] | None = None
     ) -> None:
-        self.batch = batch
-        self.stages = stages
-        self.only = only
+        super().__init__(where, known if only is None else only)
+        self.known = known
+        self.misfits: dict[str, tuple[int, ...]] = {}  # name -> the network's shape
 
-    def of(self, share: "Batch") -> "Trace":
-        """Return what records a share of the batch into the same stages."""
-        return Trace(share, self.stages, self.only)
-
-    def wants(self, name: str) -> bool:
-        """Tell whether a stage is to be recorded; with ``only=None`` all are."""
-        return self.only is None or name in self.only
-
-    def rows(self, name: str, value: Array) -> None:
-        """Record (N, width) rows as (B, T, width)."""
-        self.columns(name, value, slice(None), value.shape[1])
-
-    def columns(self, name: str, value: Array, columns: slice, width: int) -> None:
-        """Record some columns of (N, width) rows as those of (B, T, width)."""
-        if self.wants(name):
-            whole = self._stage(name, (*self.batch.shape, width), value.dtype)
-            whole[..., columns][self.batch.mask] = value
-
-    def pooled(self, name: str, value: Array) -> None:
-        """Record one vector for each sequence that has a real token, as (B, ...)."""
-        if self.wants(name):
-            self.stages[name] = self.batch.unpack_sequences(value)
-
-    def pairs(
-        self, prefix: str, first_head: int, num_heads: int, dtype: "np.dtype[Any]"
-    ) -> "Callable[[Block, str, Array], None]":
-        """Return what records (heads, queries, keys) of a block into stages of (B, H, T, T).
-
-        The stages' names begin with the prefix. The block counts its heads from ``first_head`` on.
-        """
-        size, length = self.batch.shape
-        names = {stage: f"{prefix}.{stage}" for stage in ("scores", "probabilities")}
-        wholes = {
-            stage: self._stage(name, (size, num_heads, length, length), dtype)
-            for stage, name in names.items()
-            if self.wants(name) and not stand_in("attention")  # another's shows neither
-        }
-
-        def record(block: "Block", stage: str, value: Array) -> None:
-            if stage in wholes:
-                heads = wholes[stage][block.sequence.index, first_head:][block.heads]
-                heads[:, block.columns[:, None], block.sequence.columns] = value
-
-        return record
-
-    def _stage(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
-        """Return the stage's array, made by the first who asks."""
-        if name not in self.stages:
-            self.stages.setdefault(name, np.zeros(shape, dtype))
-        return self.stages[name]
+    def __call__(self, name: str, x: Array) -> Array:
+        """Keep what was computed, and return what is known in its place."""
+        super().__call__(name, x)
+        known = self.known.get(self.prefix + name)
+        if known is None:
+            return x
+        place, shape = self.where.place(x, self.group)
+        if known.shape != shape:
+            self.misfits[self.prefix + name] = shape
+            return x
+        found: Array = known[place].astype(x.dtype, copy=False)
+        return found

@@ -8,16 +8,24 @@ from minibert import (
     EMBEDDED_CHECKPOINT,
     BertModel,
     Reference,
-    batch,
     get_num_threads,
     set_num_threads,
 )
-from minibert.runtime import threads
+from minibert.runtime import parallel
+from minibert.trace import here
 
 DATA = Path(__file__).parent / "data"
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
 settings.load_profile("no clock")
+
+
+@pytest.fixture(autouse=True)
+def nowhere():
+    """A test that uses a trace by itself leaves no place in the network to the next test."""
+    outside = here.set("")
+    yield
+    here.reset(outside)
 
 
 @pytest.fixture
@@ -58,6 +66,6 @@ def one_thread():
 @pytest.fixture
 def two_threads(one_thread, monkeypatch):
     """Two threads, that share what little there is to do: a batch, or else the work in a layer."""
-    monkeypatch.setattr(batch, "MIN_ROWS", 1)
-    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(parallel, "MIN_ROWS", 1)
+    monkeypatch.setattr(parallel, "SMALL", 0)
     set_num_threads(2)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minibert import functions as f
+from minibert.grading.cases import cases
 
 RECORDED = np.load(Path(__file__).parent / "data" / "functions.npz")
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -177,3 +178,69 @@ def test_attention_context_by_hand(dtype):
     assert context.dtype == dtype
     expected = [[[1 / (1 + math.e), math.e / (1 + math.e), 3], [0.5, 0.5, 3]]]
     np.testing.assert_allclose(context, expected, rtol=2 * np.finfo(dtype).eps)
+
+
+@DTYPES
+def test_heads_are_put_together_side_by_side(dtype):
+    rows = np.arange(3 * 10, dtype=dtype).reshape(3, 10)
+    merged = f.merge_heads(f.split_heads(rows, 5))
+    np.testing.assert_array_equal(merged, rows)
+    assert merged.dtype == dtype
+    one = f.merge_heads(np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], dtype))
+    assert one.tolist() == [[1, 2, 5, 6], [3, 4, 7, 8]]
+
+
+def test_attention_of_fewer_queries_than_keys_is_a_part_of_the_whole():
+    query, key, value = np.random.default_rng(0).standard_normal((3, 2, 7, 3))
+    whole = f.attention(query, key, value)
+    expected = f.attention_context(f.softmax(f.attention_scores(query, key)), value)
+    np.testing.assert_allclose(whole, expected, rtol=1e-12)
+    np.testing.assert_allclose(f.attention(query[:, 2:4], key, value), whole[:, 2:4], rtol=1e-12)
+
+
+def test_a_mean_is_summed_in_float64():
+    """In float32 the small numbers would be lost in the large one."""
+    x = np.array([[2**24, *[1] * 1023]], np.float32)
+    assert f.mean(x).dtype == np.float32
+    assert f.mean(x).item() == np.float32((2**24 + 1023) / 1024)
+
+
+def test_embeddings_are_a_normalised_sum_of_three_rows():
+    tables = np.array([[0.0, 1], [2, 7]]), np.array([[10.0, 0]]), np.array([[0.0, 100]])
+    one, zero, ids = np.ones(2), np.zeros(2), [np.array([i]) for i in (1, 0, 0)]
+    found = f.embeddings(*ids, *tables, one, zero, 1.0)
+    np.testing.assert_allclose(found, f.layer_norm(np.array([[12.0, 107]]), one, zero, 1.0))
+
+
+def test_feed_forward_and_pooler_by_hand():
+    x, wide, narrow = np.array([[1.0, -2]]), np.array([[1.0, 0], [0, 1], [1, 1]]), np.ones((2, 3))
+    found = f.feed_forward(x, wide, np.array([0, 3.0, 0]), narrow, np.array([0, 10.0]), "relu")
+    assert found.tolist() == [[2, 12]]  # 1, -2 + 3 and max(-1, 0)
+    assert f.pooler(x, wide, np.zeros(3)).tolist() == np.tanh([[1.0, -2, -1]]).tolist()
+
+
+@pytest.mark.parametrize("name", ["embeddings", "feed_forward", "attention"])
+def test_the_stages_inside_go_on_as_the_trace_returns_them(name):
+    class Doubled:
+        def __init__(self, stage=None):
+            self.stage, self.shown = stage, []
+
+        def __call__(self, stage, x):
+            self.shown.append(stage)
+            return 2 * x if stage == self.stage else x
+
+        def block(self, *_):
+            return self
+
+    plain, args = Doubled(), cases(name)[0].args
+    expected = getattr(f, name)(*args, trace=plain)
+    assert (
+        plain.shown
+        == {
+            "embeddings": ["sum"],
+            "feed_forward": ["intermediate", "activation"],
+            "attention": ["scores", "probabilities"],
+        }[name]
+    )
+    for stage in plain.shown:
+        assert not np.allclose(getattr(f, name)(*args, trace=Doubled(stage)), expected)

@@ -6,8 +6,10 @@ from typing import Any, ClassVar, NoReturn
 from numpy.typing import DTypeLike
 
 from minibert.checkpoint.files import read_json, require_folder
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.layout import CONFIG_NAME
+from minibert.checkpoint.load import open_weights, read_config
 from minibert.checkpoint.names import standard_name
-from minibert.checkpoint.source import find_folder, open_weights
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.bert_heads import (
@@ -19,7 +21,7 @@ from minibert.models.bert_heads import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minibert.models.config import CONFIG_NAME, PretrainedConfig
+from minibert.models.config import PretrainedConfig
 from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.
@@ -38,6 +40,14 @@ CLASSES: dict[str, dict[str, Any]] = {
     }
 }
 
+#: Every model class.
+MODELS: tuple[type[PreTrainedModel], ...] = tuple(
+    kind
+    for kinds in CLASSES.values()
+    for kind in kinds.values()
+    if issubclass(kind, PreTrainedModel)
+)
+
 #: A tensor that only models of this type have.
 _TELLING_TENSORS = {"encoder.layer.0.attention.self.query.weight": "bert"}
 
@@ -49,7 +59,7 @@ def model_type(folder: str | os.PathLike[str]) -> str:
     if nothing does, or the type is unknown.
     """
     path = require_folder(folder) / CONFIG_NAME
-    config = read_json(path)
+    config = read_config(path.parent)
     found = config.get("model_type")
     if found is None:
         found = _by_architectures(config.get("architectures")) or _by_tensors(folder)
@@ -73,7 +83,7 @@ def _by_architectures(architectures: Any) -> str | None:
 
 def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     try:
-        names = {standard_name(name) for name in open_weights(folder).tensors}
+        names = {standard_name(name, BertModel.prefix) for name in open_weights(folder).tensors}
     except FileNotFoundError:  # a folder with a config alone
         return None
     return next((kind for name, kind in _TELLING_TENSORS.items() if name in names), None)

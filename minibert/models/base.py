@@ -3,56 +3,25 @@
 import copy
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from minibert.batch import Batch, make_batch
-from minibert.checkpoint.loading import LoadingReport, float_dtype, load_arrays
-from minibert.checkpoint.names import Entry, expand
-from minibert.checkpoint.source import find_folder
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.load import LoadingReport, load_arrays, of_one_save, open_weights
+from minibert.checkpoint.names import Entry, Parameter, expand, stored
+from minibert.checkpoint.tensors import float_dtype
 from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
 from minibert.models.outputs import ModelOutput
 from minibert.runtime.arrays import Array
+from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import turn
-from minibert.trace import Trace
+from minibert.trace import Recording, Stage, Trace, expand_stages, silent
 
 Model = TypeVar("Model", bound="PreTrainedModel")
-
-
-@dataclass(frozen=True, eq=False)
-class Forward:
-    """What the layers leave for a pooler, a head and the output."""
-
-    batch: Batch
-    trace: Trace
-    rows: Array  # (N, C), after the last layer
-    hidden_states: tuple[str, ...]  # the stages that make up this output, if it was asked for
-    attentions: tuple[str, ...]
-    last: str  # the stage of the last layer
-
-    def last_hidden_state(self) -> Array:
-        """Return the rows as (B, T, C): the recorded stage, if it is there."""
-        recorded = self.trace.stages.get(self.last)
-        return self.batch.unpack(self.rows) if recorded is None else recorded
-
-    def output(self, kind: Callable[..., ModelOutput], fields: dict[str, Any]) -> ModelOutput:
-        """Return the fields, with the hidden states and attentions that were asked for."""
-        stages = self.trace.stages
-        if not stages.keys() >= {*self.attentions}:
-            raise ValueError(
-                "output_attentions is on, and attention is swapped for another function, which "
-                "shows no probabilities; swap softmax, or leave output_attentions off"
-            )
-        return kind(
-            **fields,
-            hidden_states=tuple(stages[name] for name in self.hidden_states) or None,
-            attentions=tuple(stages[name] for name in self.attentions) or None,
-        )
 
 
 class PreTrainedModel:
@@ -65,7 +34,10 @@ class PreTrainedModel:
 
     config_class: ClassVar[type[PretrainedConfig]]
     output_class: ClassVar[type[ModelOutput]]
+    prefix: ClassVar[str]  # what the names in a checkpoint may begin with besides
+    counters: ClassVar[dict[str, str]]  # letter of the table of names -> field of the config
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
+    with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
     config: Any
     loading_report: LoadingReport | None
 
@@ -80,7 +52,7 @@ class PreTrainedModel:
         config = copy.deepcopy(config)
         config.check()
         initialize = initializer(config, seed, np.dtype(np.float32))
-        arrays = {p.field: initialize(p) for p in expand(self.names(config), config)}
+        arrays = {p.field: initialize(p) for p in self._parameters(config)}
         self.config, self.loading_report = config, None
         self._assemble(arrays)
 
@@ -102,11 +74,15 @@ class PreTrainedModel:
         """
         dtype = float_dtype(options.pop("torch_dtype", dtype))  # as it was called for years
         folder, overrides = find_folder(name, ("config", "weights"), options)
-        config: Any = cls.config_class.from_pretrained(folder, **overrides)
+        read_config = cls.config_class.from_pretrained
+        config, weights = of_one_save(
+            folder, lambda: (read_config(folder, **overrides), open_weights(folder))
+        )
         model = cls.__new__(cls)
         arrays, report = load_arrays(
-            folder,
-            expand(cls.names(config), config),
+            weights,
+            cls._parameters(config),
+            cls.prefix,
             cls.required,
             initializer(config, 0, dtype),
             lambda name: cls.why_unused(name, config),
@@ -117,10 +93,21 @@ class PreTrainedModel:
         model._assemble(arrays)
         return model
 
+    # what an architecture and its heads say of themselves
+
     @classmethod
     def names(cls, config: Any) -> tuple[Entry, ...]:
         """Return the table of names of a model with this config."""
         raise NotImplementedError
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages, in network order."""
+        raise NotImplementedError
+
+    @classmethod
+    def _parameters(cls, config: Any) -> list[Parameter]:
+        return expand(cls.names(config), config, cls.counters)
 
     @classmethod
     def why_unused(cls, name: str, config: Any) -> str:
@@ -136,13 +123,11 @@ class PreTrainedModel:
         """The model with the embeddings and the layers, itself or a part of it."""
         raise NotImplementedError
 
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        """Return the output's own fields, from what the layers leave."""
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output, each put back where its tokens stood."""
         raise NotImplementedError
 
-    def stage_axes(self) -> dict[str, str]:
-        """Return the axes of every stage that a trace receives, in network order."""
-        raise NotImplementedError
+    # what a caller does with a model
 
     def __call__(
         self,
@@ -164,78 +149,95 @@ class PreTrainedModel:
         position_ids: (T,) or (B, T); 0, 1, 2, ... by default, padding counted.
         inputs_embeds: (B, T, C), in place of input_ids.
         output_hidden_states, output_attentions, return_dict: None means what the config says.
-        trace: a dict that receives every stage (see ``stage_axes``) as an array.
+        trace: a dict that receives every stage (see ``stage_axes``) as an array of its own.
 
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
-        config = self.config
-        batch = self._batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        states = self._hidden_states(output_hidden_states)
+        attentions = self._attentions(output_attentions)
+        wanted = None if trace is not None else {*states, *attentions}
+        recording = Recording(batch, wanted)
+        is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
         with turn():
-            forward = self._forward(
-                batch,
-                _either(output_hidden_states, config.output_hidden_states),
-                _either(output_attentions, config.output_attentions),
-                trace,
+            fields = self.forward(batch, recording if is_watched else silent)
+        if not batch.sequences:
+            recording.pieces |= self._no_scores(batch)
+        fields["hidden_states"] = tuple(recording[name] for name in states) or None
+        fields["attentions"] = self._shown(attentions, recording)
+        output = self.output_class(**fields)
+        if trace is not None:
+            self._hand_over(recording, trace)
+        return output if _either(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def _shown(self, attentions: list[str], recording: Recording) -> tuple[Array, ...] | None:
+        if not {*attentions} <= {*recording}:
+            raise ValueError(
+                "output_attentions is on, and attention is swapped for a function that shows no "
+                "probabilities; swap softmax, or leave output_attentions off"
             )
-            output = forward.output(self.output_class, self._finish(forward))
-        return output if _either(return_dict, config.return_dict) else output.to_tuple()
+        return tuple(recording[name] for name in attentions) or None
 
-    def _batch(self, *inputs: Any) -> Batch:
-        return make_batch(self.config, self.dtype, *inputs)
+    def _hand_over(self, recording: Recording, trace: dict[str, Array]) -> None:
+        for name in self.stage_axes():
+            trace.pop(name, None)  # of another run, if this one does not show it
+            if name in recording:
+                trace[name] = recording.take(name)
 
-    def _forward(
-        self,
-        batch: Batch,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        trace: dict[str, Array] | None = None,
-    ) -> Forward:
-        """Run the embeddings and the layers, and record what is asked for."""
-        encoder = self.encoder
-        names = [layer.name for layer in encoder.layers]
-        hidden_states = ("embeddings", *names) if output_hidden_states else ()
-        attentions = [f"{name}.attention.probabilities" for name in names if output_attentions]
-        wanted = {*hidden_states, *attentions} if trace is None else None
-        recorder = Trace(batch, {} if trace is None else trace, wanted)
-        rows = encoder.run_layers(batch, recorder)
-        return Forward(batch, recorder, rows, hidden_states, tuple(attentions), names[-1])
+    def _no_scores(self, batch: Batch) -> dict[str, Any]:
+        """Return scores and probabilities of padding alone, of which none were computed."""
+        size, length = batch.mask.shape
+        shape = size, self.config.num_attention_heads, length, length
+        names = [name for name, axes in self.stage_axes().items() if axes == "BHTT"]
+        return {name: [((), shape, np.zeros((), self.dtype))] for name in names}
+
+    def _hidden_states(self, wanted: bool | None) -> list[str]:
+        layers = [f"layer.{i}" for i in range(len(self.encoder.layers))]
+        return ["embeddings", *layers] if _either(wanted, self.config.output_hidden_states) else []
+
+    def _attentions(self, wanted: bool | None) -> list[str]:
+        count = len(self.encoder.layers) if _either(wanted, self.config.output_attentions) else 0
+        return [f"layer.{i}.attention.probabilities" for i in range(count)]
+
+    def batch(self, *inputs: Any, **named: Any) -> Batch:
+        """Check the inputs of a call, and pack them."""
+        return make_batch(self.config, self.dtype, *inputs, **named, with_choices=self.with_choices)
+
+    def stage_axes(self) -> dict[str, str]:
+        """Return the axes of every stage that a trace receives, in network order."""
+        stages = expand_stages(self.stages(), len(self.encoder.layers))
+        has_pooler = self.encoder.pooler is not None
+        return {s.name: s.axes for s in stages if s.name != "pooler" or has_pooler}
 
     def state_dict(self) -> dict[str, Array]:
         """Return the tensors by field as they are now, under their standard names."""
-        parameters = expand(self.names(self.config), self.config)
-        return {p.name: self._tensor(p.field) for p in parameters}
+        parameters = self._parameters(self.config)
+        return stored(parameters, {p.field: self.array(p.field) for p in parameters})
 
     def save_pretrained(
         self,
         folder: str | os.PathLike[str],
         *,
         safe_serialization: bool = True,
-        max_shard_size: int | str = "50GB",
     ) -> None:
         """Write config.json and model.safetensors into a folder, made if need be.
 
-        safe_serialization: False writes pytorch_model.bin, which torch.load reads. max_shard_size:
-        what is larger becomes shards and an index. A crash leaves the old checkpoint or the new
-        one. ValueError for a bad size; OSError if the folder cannot be written.
+        safe_serialization: False writes pytorch_model.bin, which torch.load reads. A crash leaves
+        the old checkpoint or the new one. OSError if the folder cannot be written.
         """
         from minibert.checkpoint.save import save_checkpoint  # few need it, and all would wait
 
         config = copy.deepcopy(self.config)
         config.architectures, config.dtype = [type(self).__name__], self.dtype.name
-        save_checkpoint(
-            folder,
-            config,
-            self.state_dict(),
-            safe_serialization=safe_serialization,
-            max_shard_size=max_shard_size,
-        )
+        content = config.to_json_string().encode()
+        save_checkpoint(folder, content, self.state_dict(), safe_serialization=safe_serialization)
 
-    def _tensor(self, field: str) -> Array:
-        part: Any = self.encoder if field.startswith(("embeddings.", "layer.", "pooler.")) else self
-        for step in field.split("."):
-            name = "layers" if step == "layer" else step
-            part = part[int(step)] if step.isdecimal() else getattr(part, name)
+    def array(self, field: str) -> Array:
+        """Return an array by its field, as ``layer.0.attention.query.weight``."""
+        part: Any = self if hasattr(self, field.split(".")[0]) else self.encoder
+        for step in field.replace("layer.", "layers.", 1).split("."):
+            part = part[int(step)] if step.isdecimal() else getattr(part, step)
         array: Array = part
         return array
 
@@ -247,7 +249,7 @@ class PreTrainedModel:
 
     def num_parameters(self) -> int:
         """Return how many numbers the model has learnt."""
-        return sum(math.prod(p.shape) for p in expand(self.names(self.config), self.config))
+        return sum(math.prod(p.shape) for p in self._parameters(self.config))
 
     def __repr__(self) -> str:
         c = self.config

@@ -5,17 +5,14 @@ and names follow transformers' modeling_bert.py with eager attention.
 """
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from minibert.batch import Batch
-from minibert.checkpoint.names import Entry, standard_name
+from minibert.checkpoint.names import Entry, reason
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Pooler
-from minibert.models.base import Forward, PreTrainedModel
+from minibert.layers import Embeddings, Pooler
+from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder
 from minibert.models.config import (
     COUNT,
@@ -33,8 +30,8 @@ from minibert.models.config import (
 )
 from minibert.models.outputs import BaseModelOutputWithPooling
 from minibert.runtime.arrays import Array
-from minibert.runtime.threads import get_num_threads, spread
-from minibert.trace import Trace, stage_axes
+from minibert.runtime.parallel import over_sequences
+from minibert.trace import Stage, Trace
 
 MAX_PARAMETERS = 2**38  # a terabyte in float32
 
@@ -123,8 +120,8 @@ ENCODER = tuple(Entry(*line) for line in (
     ("encoder.layer.{i}.attention.self.value.bias", "layer.{i}.attention.value.bias", _HIDDEN),
     ("encoder.layer.{i}.attention.output.dense.weight", "layer.{i}.attention.output.weight", _SQUARE),
     ("encoder.layer.{i}.attention.output.dense.bias", "layer.{i}.attention.output.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.output.LayerNorm.weight", "layer.{i}.attention.norm.weight", _HIDDEN),
-    ("encoder.layer.{i}.attention.output.LayerNorm.bias", "layer.{i}.attention.norm.bias", _HIDDEN),
+    ("encoder.layer.{i}.attention.output.LayerNorm.weight", "layer.{i}.attention_norm.weight", _HIDDEN),
+    ("encoder.layer.{i}.attention.output.LayerNorm.bias", "layer.{i}.attention_norm.bias", _HIDDEN),
     ("encoder.layer.{i}.intermediate.dense.weight", "layer.{i}.feed_forward.intermediate.weight", _WIDEN),
     ("encoder.layer.{i}.intermediate.dense.bias", "layer.{i}.feed_forward.intermediate.bias", _WIDE),
     ("encoder.layer.{i}.output.dense.weight", "layer.{i}.feed_forward.output.weight", _NARROW),
@@ -135,6 +132,25 @@ ENCODER = tuple(Entry(*line) for line in (
 POOLER = tuple(Entry(*line) for line in (
     ("pooler.dense.weight", "pooler.dense.weight", _SQUARE),
     ("pooler.dense.bias", "pooler.dense.bias", _HIDDEN),
+))
+
+#: The stages that a trace sees, their axes, and the module of transformers that shows each.
+STAGES = tuple(Stage(*line) for line in (
+    ("embeddings.sum", "BTC", "embeddings.LayerNorm", "input"),  # before the norm
+    ("embeddings", "BTC", "embeddings", "output"),
+    ("layer.{i}.attention.query", "BTC", "encoder.layer.{i}.attention.self.query", "output"),
+    ("layer.{i}.attention.key", "BTC", "encoder.layer.{i}.attention.self.key", "output"),
+    ("layer.{i}.attention.value", "BTC", "encoder.layer.{i}.attention.self.value", "output"),
+    ("layer.{i}.attention.scores", "BHTT", "encoder.layer.{i}.attention.self", "softmax"),  # divided by sqrt(D)
+    ("layer.{i}.attention.probabilities", "BHTT", "encoder.layer.{i}.attention.self", "second"),
+    ("layer.{i}.attention.context", "BTC", "encoder.layer.{i}.attention.output.dense", "input"),  # heads side by side
+    ("layer.{i}.attention.output", "BTC", "encoder.layer.{i}.attention.output.dense", "output"),  # before the residual
+    ("layer.{i}.attention", "BTC", "encoder.layer.{i}.attention.output", "output"),  # after the norm
+    ("layer.{i}.feed_forward.intermediate", "BTF", "encoder.layer.{i}.intermediate.dense", "output"),
+    ("layer.{i}.feed_forward.activation", "BTF", "encoder.layer.{i}.intermediate", "output"),
+    ("layer.{i}.feed_forward", "BTC", "encoder.layer.{i}.output.dense", "output"),  # before the residual
+    ("layer.{i}", "BTC", "encoder.layer.{i}", "output"),
+    ("pooler", "BC", "pooler", "output"),
 ))
 # fmt: on
 NAMES = ENCODER + POOLER
@@ -157,18 +173,16 @@ class BertPreTrainedModel(PreTrainedModel):
     """Base of BertModel and of BERT with a head."""
 
     config_class = BertConfig
+    prefix = "bert."
+    counters: ClassVar[dict[str, str]] = {"i": "num_hidden_layers"}
     required = ("embeddings.", "encoder.")  # the pooler and a head may be missing: they are drawn
     config: BertConfig
 
     @classmethod
     def why_unused(cls, name: str, config: BertConfig) -> str:
         """Say why a tensor of a checkpoint is not used, where that is known."""
-        standard = standard_name(name)
-        layer = re.match(r"encoder\.layer\.(\d+)\.", standard)
-        if layer and int(layer[1]) >= config.num_hidden_layers:
-            return f"the config has {config.num_hidden_layers} layers, counted from 0"
-        known = (why for start, why in KNOWN_UNUSED.items() if standard.startswith(start))
-        return next(known, "no tensor of BERT has this name")
+        why = reason(name, NAMES, config, cls.counters, KNOWN_UNUSED)
+        return why or "no tensor of BERT has this name"
 
 
 class BertModel(BertPreTrainedModel):
@@ -184,41 +198,44 @@ class BertModel(BertPreTrainedModel):
         """Return the table of names."""
         return NAMES
 
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages, in network order."""
+        return STAGES
+
     def _assemble(self, arrays: dict[str, Array]) -> None:
         build = Builder(self.config, arrays)
-        self.embeddings = build.embeddings()
-        self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
-        self.pooler = (
-            Pooler(build.linear("pooler.dense")) if "pooler.dense.bias" in arrays else None
+        self.embeddings = Embeddings(
+            word=arrays["embeddings.word"],
+            position=arrays["embeddings.position"],
+            token_type=arrays["embeddings.token_type"],
+            norm=build.norm("embeddings.norm"),
         )
-
-    def stage_axes(self) -> dict[str, str]:
-        """Return the axes of every stage that a trace receives, in network order."""
-        axes = stage_axes(self.config.num_hidden_layers)
-        return {k: v for k, v in axes.items() if k != "pooler" or self.pooler is not None}
+        self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
+        has_pooler = "pooler.dense.bias" in arrays
+        self.pooler = Pooler(build.linear("pooler.dense")) if has_pooler else None
 
     @property
     def encoder(self) -> "BertModel":
         """The model that runs the layers: this one."""
         return self
 
-    def run_layers(self, batch: Batch, trace: Trace) -> Array:
-        """Run the embeddings and the layers: -> (N, C). Each thread takes a share of the batch."""
-        rows = np.empty((len(batch.words), self.config.hidden_size), self.dtype)
+    def encode(self, batch: Batch, trace: Trace) -> Array:
+        """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
+        x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
+        for i, layer in enumerate(self.layers):
+            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch))
+        return x
 
-        def run(share: Batch) -> None:
-            recorder = trace.of(share)
-            hidden = self.embeddings(share, recorder)
-            for layer in self.layers:
-                hidden = layer(hidden, share, recorder)
-            rows[batch.rows_of(share.mask)] = hidden
+    def pooled(self, x: Array, batch: Batch, trace: Trace) -> Array:
+        """Return one vector for each sequence: (N, C) -> (n, C)."""
+        assert self.pooler is not None  # who calls this has one
+        trace.within("pooler")  # what goes wrong here goes wrong in the pooler
+        return trace.of(batch.vectors)("pooler", self.pooler(x, batch))
 
-        spread(run, batch.split(get_num_threads()))
-        return rows
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        pooled = None
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        x, pooled = over_sequences(self.encode, batch, trace), None
         if self.pooler is not None:
-            rows = self.pooler(forward.rows, forward.batch, forward.trace)
-            pooled = forward.batch.unpack_sequences(rows)
-        return {"last_hidden_state": forward.last_hidden_state(), "pooler_output": pooled}
+            pooled = batch.vectors.unpack(self.pooled(x, batch, trace))
+        return {"last_hidden_state": batch.unpack(x), "pooler_output": pooled}

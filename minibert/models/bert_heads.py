@@ -4,15 +4,22 @@ Each class gives its table of names, its own layers, and what it makes of the hi
 Transformers' modeling_bert.py is what they follow.
 """
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.batch import Batch
 from minibert.checkpoint.names import Entry, expand
-from minibert.models.base import Forward
-from minibert.models.bert import ENCODER, POOLER, BertConfig, BertModel, BertPreTrainedModel
+from minibert.layers import Linear, PredictionHead
+from minibert.models.bert import (
+    ENCODER,
+    POOLER,
+    STAGES,
+    BertConfig,
+    BertModel,
+    BertPreTrainedModel,
+)
 from minibert.models.building import Builder
 from minibert.models.outputs import (
     BertForPreTrainingOutput,
@@ -25,7 +32,9 @@ from minibert.models.outputs import (
     TokenClassifierOutput,
 )
 from minibert.runtime.arrays import Array
+from minibert.runtime.parallel import over_sequences
 from minibert.runtime.threads import turn
+from minibert.trace import Stage, Trace, silent
 
 
 def _linear(name: str, field: str, size: int | str) -> tuple[Entry, Entry]:
@@ -43,34 +52,39 @@ PREDICTIONS = (
     ),
     Entry("cls.predictions.transform.LayerNorm.bias", "predictions.norm.bias", ("hidden_size",)),
 )
-TIED = (Entry("cls.predictions.bias", "predictions.decoder.bias", ("vocab_size",)),)
-UNTIED = _linear("cls.predictions.decoder", "predictions.decoder", "vocab_size")
+TIED = (Entry("cls.predictions.bias", "decoder.bias", ("vocab_size",)),)
+UNTIED = _linear("cls.predictions.decoder", "decoder", "vocab_size")
 NEXT_SENTENCE = _linear("cls.seq_relationship", "seq_relationship", 2)
 LABELS = _linear("classifier", "classifier", "num_labels")
 CHOICE = _linear("classifier", "classifier", 1)
 SPAN = _linear("qa_outputs", "qa_outputs", 2)
 
-# the stages that heads add, with their axes: L is labels
-PREDICTION_STAGES = {
-    "predictions.intermediate": "BTC",  # before the activation
-    "predictions.activation": "BTC",
-    "predictions": "BTC",  # after the norm
-    "logits": "BTV",
-}
+# the stages that heads add; L is labels
+PREDICTION_STAGES = (
+    Stage("predictions.intermediate", "BTC", "cls.predictions.transform.dense", "output"),
+    Stage("predictions.activation", "BTC", "cls.predictions.transform.LayerNorm", "input"),
+    Stage("predictions", "BTC", "cls.predictions.transform", "output"),
+    Stage("logits", "BTV", "cls.predictions.decoder", "output"),
+)
 
 
 class BertHeadModel(BertPreTrainedModel):
     """Base of all heads: a BertModel in ``bert``, with a pooler where the head reads it."""
 
     head: ClassVar[tuple[Entry, ...]]
-    head_stages: ClassVar[dict[str, str]]
-    pooled: ClassVar[bool] = False
+    head_stages: ClassVar[tuple[Stage, ...]]
+    reads_pooler: ClassVar[bool] = False
     bert: BertModel
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
         """Return the table of names."""
-        return ENCODER + (POOLER if cls.pooled else ()) + cls.head
+        return ENCODER + (POOLER if cls.reads_pooler else ()) + cls.head
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages, in network order."""
+        return STAGES + cls.head_stages
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         self.bert = BertModel.__new__(BertModel)
@@ -89,17 +103,9 @@ class BertHeadModel(BertPreTrainedModel):
 
     def state_dict(self) -> dict[str, Array]:
         """Return the tensors under the names of transformers: ``bert.`` before the encoder's."""
-        encoder = {name for name, *_ in expand(ENCODER + POOLER, self.config)}
+        encoder = {name for name, *_ in expand(ENCODER + POOLER, self.config, self.counters)}
         tensors = super().state_dict()
         return {f"bert.{k}" if k in encoder else k: v for k, v in tensors.items()}
-
-    def stage_axes(self) -> dict[str, str]:
-        """Return the axes of every stage that a trace receives, in network order."""
-        return {**self.bert.stage_axes(), **self.head_stages}
-
-    def _pool(self, forward: Forward) -> Array:
-        assert self.bert.pooler is not None  # the class is ``pooled``
-        return self.bert.pooler(forward.rows, forward.batch, forward.trace)
 
 
 class BertForMaskedLM(BertHeadModel):
@@ -108,8 +114,8 @@ class BertForMaskedLM(BertHeadModel):
     The decoder's matrix is that of the word embeddings, unless config.tie_word_embeddings is off.
     """
 
-    output_class = MaskedLMOutput
-    head_stages: ClassVar[dict[str, str]] = PREDICTION_STAGES
+    output_class: ClassVar[type[ModelOutput]] = MaskedLMOutput
+    head_stages: ClassVar[tuple[Stage, ...]] = PREDICTION_STAGES
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
@@ -117,11 +123,20 @@ class BertForMaskedLM(BertHeadModel):
         return ENCODER + PREDICTIONS + (TIED if config.tie_word_embeddings else UNTIED)
 
     def _assemble_head(self, build: Builder) -> None:
-        self.predictions = build.predictions("predictions")
+        dense, norm = build.linear("predictions.dense"), build.norm("predictions.norm")
+        self.predictions = PredictionHead(dense, norm, self.config.hidden_act)
+        words = build.arrays.get("decoder.weight", build.arrays["embeddings.word"])
+        self.decoder = Linear(words, build.arrays["decoder.bias"])
 
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        logits = self.predictions(forward.rows, forward.trace)
-        return {"logits": forward.batch.unpack(logits)}
+    def word_logits(self, x: Array, trace: Trace) -> Array:
+        """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
+        x = trace("predictions", self.predictions(x, trace.within("predictions")))
+        return trace("logits", self.decoder(x))
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        x = over_sequences(self.bert.encode, batch, trace)
+        return {"logits": batch.unpack(self.word_logits(x, trace))}
 
     def logits_at(self, where: NDArray[np.bool_], **inputs: Any) -> Array:
         """Return the logits (K, V) of the tokens where ``where`` (B, T) is True, in reading order.
@@ -129,165 +144,115 @@ class BertForMaskedLM(BertHeadModel):
         The vocabulary is wide: for a few masks in a long text this saves most of a head's work.
         inputs: those of a call, by name. Padding has no logits.
         """
-        names = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
-        batch = self._batch(*(inputs.get(name) for name in names))
+        batch = self.batch(**inputs)
         with turn():
-            forward = self._forward(batch)
-            return self.predictions(forward.rows[where[batch.mask]], forward.trace)
+            x = over_sequences(self.bert.encode, batch, silent)
+            return self.word_logits(x[where[batch.mask]], silent)
 
 
-class BertForNextSentencePrediction(BertHeadModel):
+class BertForPreTraining(BertForMaskedLM):
+    """Both heads of BERT's pre-training; a call returns a BertForPreTrainingOutput."""
+
+    output_class = BertForPreTrainingOutput
+    head_stages = (
+        *PREDICTION_STAGES,
+        Stage("seq_relationship", "BL", "cls.seq_relationship", "output"),
+    )
+
+    @classmethod
+    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        return super().names(config) + POOLER + NEXT_SENTENCE
+
+    def _assemble_head(self, build: Builder) -> None:
+        super()._assemble_head(build)
+        self.seq_relationship = build.linear("seq_relationship")
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        x = over_sequences(self.bert.encode, batch, trace)
+        pooled = self.bert.pooled(x, batch, trace)
+        logits = self.word_logits(x, trace)
+        follows = trace.of(batch.vectors)("seq_relationship", self.seq_relationship(pooled))
+        return {
+            "prediction_logits": batch.unpack(logits),
+            "seq_relationship_logits": batch.vectors.unpack(follows),
+        }
+
+
+class BertMatrixHead(BertHeadModel):
+    """Base of the heads that are one matrix, on the pooler's vectors or on each token."""
+
+    matrix: ClassVar[str]  # its field
+
+    def _assemble_head(self, build: Builder) -> None:
+        vars(self)[self.matrix] = build.linear(self.matrix)
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        x, scores = over_sequences(self.bert.encode, batch, trace), vars(self)[self.matrix]
+        if not self.reads_pooler:
+            return self.fields(batch.unpack(trace("logits", scores(x))), batch)
+        logits = trace.of(batch.vectors)("logits", scores(self.bert.pooled(x, batch, trace)))
+        return self.fields(batch.vectors.unpack(logits), batch)
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Return the output's fields."""
+        return {"logits": logits}
+
+
+class BertForNextSentencePrediction(BertMatrixHead):
     """Does the second segment follow the first? Label 0: it does; 1: it is a random one.
 
     A call returns a NextSentencePredictorOutput.
     """
 
     output_class = NextSentencePredictorOutput
-    head = NEXT_SENTENCE
-    head_stages: ClassVar[dict[str, str]] = {"logits": "BL"}
-    pooled = True
-
-    def _assemble_head(self, build: Builder) -> None:
-        self.seq_relationship = build.linear("seq_relationship")
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        logits = self.seq_relationship(self._pool(forward))
-        forward.trace.pooled("logits", logits)
-        return {"logits": forward.batch.unpack_sequences(logits)}
+    head, matrix, reads_pooler = NEXT_SENTENCE, "seq_relationship", True
+    head_stages = (Stage("logits", "BL", "cls.seq_relationship", "output"),)
 
 
-class BertForPreTraining(BertHeadModel):
-    """Both heads of BERT's pre-training; a call returns a BertForPreTrainingOutput."""
-
-    output_class = BertForPreTrainingOutput
-    head_stages: ClassVar[dict[str, str]] = {**PREDICTION_STAGES, "seq_relationship": "BL"}
-    pooled = True
-
-    @classmethod
-    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
-        """Return the table of names."""
-        return BertForMaskedLM.names(config) + POOLER + NEXT_SENTENCE
-
-    def _assemble_head(self, build: Builder) -> None:
-        self.predictions = build.predictions("predictions")
-        self.seq_relationship = build.linear("seq_relationship")
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        pooled = self._pool(forward)
-        logits = self.predictions(forward.rows, forward.trace)
-        follows = self.seq_relationship(pooled)
-        forward.trace.pooled("seq_relationship", follows)
-        return {
-            "prediction_logits": forward.batch.unpack(logits),
-            "seq_relationship_logits": forward.batch.unpack_sequences(follows),
-        }
-
-
-class BertForSequenceClassification(BertHeadModel):
+class BertForSequenceClassification(BertMatrixHead):
     """A label for the whole, from the pooler; a call returns a SequenceClassifierOutput."""
 
     output_class: ClassVar[type[ModelOutput]] = SequenceClassifierOutput
-    head = LABELS
-    head_stages: ClassVar[dict[str, str]] = {"logits": "BL"}
-    pooled = True
-
-    def _assemble_head(self, build: Builder) -> None:
-        self.classifier = build.linear("classifier")
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        logits = self.classifier(self._pool(forward))
-        forward.trace.pooled("logits", logits)
-        return {"logits": forward.batch.unpack_sequences(logits)}
+    head, matrix, reads_pooler = LABELS, "classifier", True
+    head_stages = (Stage("logits", "BL", "classifier", "output"),)
 
 
 class BertForMultipleChoice(BertForSequenceClassification):
     """Which of several texts? Inputs are (batch, choices, tokens).
 
-    A call returns a MultipleChoiceModelOutput with logits (batch, choices).
+    A call returns a MultipleChoiceModelOutput with logits (batch, choices). position_ids are
+    (tokens,) or (batch * choices, tokens); hidden states and attentions come with batch and
+    choices as one axis.
     """
 
     output_class = MultipleChoiceModelOutput
     head = CHOICE
+    with_choices = True
 
-    def __call__(
-        self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
-        position_ids: Any = None,
-        inputs_embeds: Any = None,
-        output_hidden_states: bool | None = None,
-        output_attentions: bool | None = None,
-        return_dict: bool | None = None,
-        trace: dict[str, Array] | None = None,
-    ) -> Any:
-        """Run the model on a batch: like any other, each input with an axis for the choices.
-
-        position_ids are (tokens,) or (batch * choices, tokens). Hidden states and attentions come
-        with batch and choices as one axis.
-        """
-        words, mask, types = (
-            _with_choices(name, value, 3)
-            for name, value in (
-                ("input_ids", input_ids),
-                ("attention_mask", attention_mask),
-                ("token_type_ids", token_type_ids),
-            )
-        )
-        embeds = _with_choices("inputs_embeds", inputs_embeds, 4)
-        inputs = (_merged(words), _merged(mask), _merged(types), position_ids, _merged(embeds))
-        output = super().__call__(*inputs, output_hidden_states, output_attentions, True, trace)
-        count = (words if words is not None else embeds).shape[1]  # one is there, by now
-        output = replace(output, logits=output.logits.reshape(-1, count))
-        wanted = self.config.return_dict if return_dict is None else return_dict
-        return output if wanted else output.to_tuple()
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Return the output's fields."""
+        return {"logits": logits.reshape(-1, batch.choices)}
 
 
-def _with_choices(name: str, value: Any, dimensions: int) -> Any:
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.ndim != dimensions:
-        raise ValueError(
-            f"{name} has {array.ndim} dimension(s), shape {array.shape}; needed: {dimensions}, "
-            "(batch, choices, tokens)" + (", width" if dimensions == 4 else "")
-        )
-    return array
-
-
-def _merged(array: Any) -> Any:
-    """Make one axis of batch and choices."""
-    return None if array is None else array.reshape(-1, *array.shape[2:])
-
-
-class BertForTokenClassification(BertHeadModel):
+class BertForTokenClassification(BertMatrixHead):
     """A label for each token; a call returns a TokenClassifierOutput."""
 
     output_class = TokenClassifierOutput
-    head = LABELS
-    head_stages: ClassVar[dict[str, str]] = {"logits": "BTL"}
-
-    def _assemble_head(self, build: Builder) -> None:
-        self.classifier = build.linear("classifier")
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        logits = self.classifier(forward.rows)
-        forward.trace.rows("logits", logits)
-        return {"logits": forward.batch.unpack(logits)}
+    head, matrix = LABELS, "classifier"
+    head_stages = (Stage("logits", "BTL", "classifier", "output"),)
 
 
-class BertForQuestionAnswering(BertHeadModel):
+class BertForQuestionAnswering(BertMatrixHead):
     """Where an answer begins and ends; a call returns a QuestionAnsweringModelOutput."""
 
     output_class = QuestionAnsweringModelOutput
-    head = SPAN
-    head_stages: ClassVar[dict[str, str]] = {"logits": "BTL"}
+    head, matrix = SPAN, "qa_outputs"
+    head_stages = (Stage("logits", "BTL", "qa_outputs", "output"),)
 
-    def _assemble_head(self, build: Builder) -> None:
-        self.qa_outputs = build.linear("qa_outputs")
-
-    def _finish(self, forward: Forward) -> dict[str, Any]:
-        logits = self.qa_outputs(forward.rows)
-        forward.trace.rows("logits", logits)
-        start, end = forward.batch.unpack(logits).transpose(2, 0, 1)
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Return the output's fields."""
+        start, end = logits.transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}

@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.names import Parameter
-from minibert.layers import (
-    Embeddings,
-    FeedForward,
-    Layer,
-    LayerNorm,
-    Linear,
-    PredictionHead,
-    SelfAttention,
-)
+from minibert.layers import Attention, FeedForward, Layer, LayerNorm, Linear
 from minibert.runtime.arrays import Array
 
 
@@ -36,55 +28,22 @@ class Builder:
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
         return LayerNorm(weight, bias, self.config.layer_norm_eps)
 
-    def embeddings(self) -> Embeddings:
-        """Return the three tables and their norm."""
-        return Embeddings(
-            word=self.arrays["embeddings.word"],
-            position=self.arrays["embeddings.position"],
-            token_type=self.arrays["embeddings.token_type"],
-            norm=self.norm("embeddings.norm"),
-        )
-
     def layer(self, name: str) -> Layer:
         """Return a whole layer."""
-        return Layer(
-            name,
-            attention=self.attention(f"{name}.attention"),
-            feed_forward=self.feed_forward(f"{name}.feed_forward"),
-            norm=self.norm(f"{name}.norm"),
-        )
-
-    def attention(self, name: str) -> SelfAttention:
-        """Return the attention half of a layer."""
-        return SelfAttention(
-            name,
-            query=self.linear(f"{name}.query"),
-            key=self.linear(f"{name}.key"),
-            value=self.linear(f"{name}.value"),
-            output=self.linear(f"{name}.output"),
-            norm=self.norm(f"{name}.norm"),
+        attention = Attention(
+            query=self.linear(f"{name}.attention.query"),
+            key=self.linear(f"{name}.attention.key"),
+            value=self.linear(f"{name}.attention.value"),
+            output=self.linear(f"{name}.attention.output"),
             num_heads=self.config.num_attention_heads,
         )
-
-    def feed_forward(self, name: str) -> FeedForward:
-        """Return the other half, without its norm."""
-        return FeedForward(
-            name,
-            intermediate=self.linear(f"{name}.intermediate"),
-            output=self.linear(f"{name}.output"),
+        feed_forward = FeedForward(
+            intermediate=self.linear(f"{name}.feed_forward.intermediate"),
+            output=self.linear(f"{name}.feed_forward.output"),
             activation=self.config.hidden_act,
         )
-
-    def predictions(self, name: str) -> PredictionHead:
-        """Return the head over the vocabulary; without a matrix of its own, the words' serves."""
-        matrix = self.arrays.get(f"{name}.decoder.weight", self.arrays["embeddings.word"])
-        return PredictionHead(
-            name,
-            dense=self.linear(f"{name}.dense"),
-            norm=self.norm(f"{name}.norm"),
-            decoder=Linear(matrix, self.arrays[f"{name}.decoder.bias"]),
-            activation=self.config.hidden_act,
-        )
+        norms = self.norm(f"{name}.attention_norm"), self.norm(f"{name}.norm")
+        return Layer(attention, norms[0], feed_forward, norms[1])
 
 
 def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Parameter], Array]:

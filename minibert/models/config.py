@@ -16,10 +16,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import make_folder, read_json, write_whole
-from minibert.checkpoint.source import find_folder
+from minibert.checkpoint.files import make_folder, replace_file
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.layout import CONFIG_NAME
+from minibert.checkpoint.load import read_config
 
-CONFIG_NAME = "config.json"
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -221,7 +222,7 @@ class PretrainedConfig:
         folder, overrides = find_folder(name, ("config",), options)
         path = folder / CONFIG_NAME
         try:
-            return cls.from_dict(read_json(path), **overrides)
+            return cls.from_dict(read_config(folder), **overrides)
         except ValueError as error:
             if str(path) in str(error):
                 raise
@@ -243,7 +244,7 @@ class PretrainedConfig:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json into a folder, made if need be; whole or not at all."""
         make_folder(Path(folder))
-        write_whole(Path(folder) / CONFIG_NAME, self.to_json_string().encode())
+        replace_file(Path(folder) / CONFIG_NAME, self.to_json_string().encode())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"

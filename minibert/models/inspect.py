@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from minibert.checkpoint.files import visible
+from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.names import Parameter, expand, standard_name
-from minibert.checkpoint.source import open_weights
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.models.bert import NAMES, BertConfig, BertModel
 
@@ -24,12 +25,12 @@ class Inspection:
     num_parameters: int  # of the model, without what is unused
 
     def __str__(self) -> str:
-        lines = [(t.name, t.dtype, str(t.shape), place) for t, place in self.places]
+        lines = [(visible(t.name, 200), t.dtype, str(t.shape), place) for t, place in self.places]
         name, dtype, shape, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
         table = [f"{a:{name}}  {b:{dtype}}  {c:{shape}}  {d}" for a, b, c, d in lines]
         numbers = sum(tensor.size for tensor, _ in self.places)
         foot = [
-            f"files       {', '.join(map(str, self.files))}",
+            f"files       {', '.join(map(visible, self.files))}",
             f"tensors     {len(lines)}, {numbers:,} numbers",
             f"parameters  {self.num_parameters:,} in the model",
             *(f"note        {note}" for note in self.notes),
@@ -48,9 +49,9 @@ def inspect(folder: str | os.PathLike[str]) -> Inspection:
     weights = open_weights(folder)
     tensors = defaultdict(list)
     for name, tensor in weights.tensors.items():
-        tensors[standard_name(name)].append(tensor)
+        tensors[standard_name(name, BertModel.prefix)].append(tensor)
     places, problems, notes = [], [], []
-    parameters = expand(NAMES, config)
+    parameters = expand(NAMES, config, BertModel.counters)
     for parameter in parameters:
         found = tensors.pop(parameter.name, [])
         places += [(tensor, f"-> {parameter.field}") for tensor in found]
@@ -59,10 +60,8 @@ def inspect(folder: str | os.PathLike[str]) -> Inspection:
             notes.append(f"{problem}: it would be drawn at random")
         elif problem:
             problems.append(problem)
-    for found in tensors.values():
-        places += [
-            (tensor, f"unused: {BertModel.why_unused(tensor.name, config)}") for tensor in found
-        ]
+    for standard, found in tensors.items():
+        places += [(t, f"unused: {BertModel.why_unused(standard, config)}") for t in found]
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
 

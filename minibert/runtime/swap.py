@@ -1,113 +1,107 @@
-"""Running the engine with somebody else's function in place of one of ours.
+"""Replace an operation of the engine with your own function.
 
     with minibert.swap(gelu=my_gelu):
         model(ids)
 
 Every operation of functions.py can be swapped, in this thread and context only (the threads that
-share in the model's work see it too). What arrives, always in this order and never by keyword; the
-letters are those of functions.py, N is the number of rows at hand, and rows are real tokens only:
-
-    linear(x, weight, bias)             (N, in), (out, in), (out,) -> (N, out)
-    layer_norm(x, weight, bias, eps)    (N, C), (C,), (C,), a float -> (N, C)
-    softmax(x)                          (h, q, k) -> (h, q, k)
-    split_heads(x, num_heads)           (N, h * D), an int h -> (h, N, D)
-    attention_scores(query, key)        (h, q, D), (h, k, D) -> (h, q, k)
-    attention_context(probabilities, value)    (h, q, k), (h, k, D) -> (h, q, D)
-    attention(query, key, value)        (h, q, D), (h, k, D), (h, k, D) -> (h, q, D)
-    gelu(x) and every other activation  (N, f) -> (N, f); erf, sigmoid: any shape
-    tanh(x)                             (B, C) -> (B, C)
-    embeddings(input_ids, token_type_ids, position_ids, word, token_type, position, weight, bias,
-        eps)                            (N,) each, tables (V, C), (.., C), (.., C) -> (N, C)
-    feed_forward(x, intermediate_weight, intermediate_bias, output_weight, output_bias,
-        activation)                     (N, C), (f, C), (f,), (C, f), (C,), a name -> (N, C)
-    pooler(first, weight, bias)         (B, C), (C, C), (C,) -> (B, C)
-
-Each thread takes some heads of an attention, from projection to what they add to its output, and
-computes them in blocks: h of the H heads, q of the queries, and all k tokens of one sequence.
-Likewise it takes f of the F wide numbers of a feed-forward network, and what they add. So h, q and
-f vary from call to call, a linear may have h * D or f in place of C or F, and the bias of an output
-is zeros for all parts but the first. Where our function is cut into blocks of rows or spread over
-threads by itself (linear, layer_norm, activations), another's gets the whole. With more than one
-thread, the function may be called in several at once.
+share the model's work see it too). It is called with positional arguments, in the order of ours;
+shapes are in the docstring of each (``help(minibert.functions.gelu)``), with rows for real tokens
+only. While anything is swapped, an operation is given whole layers and whole sequences; a batch is
+still shared among threads, so N varies and the function may run in several of them at once.
 
 The function may call ours by its name: within it, the name means ours again. The result must have
-the shape and the dtype of ours, without NaN where ours has none. Arrays that arrive are copies
-(or read-only, if the weights are), and what is returned is copied; a function that changes what it
-was given is told so. Of an operation that is swapped whole (attention, embeddings, feed_forward),
-the stages within it are not in the trace.
+the shape and the dtype of ours, without NaN where ours has none. Arrays are copies (or read-only,
+as the weights are), and what is returned is copied; a function that changes its input is told so.
+Of an operation that is swapped whole (attention, embeddings, feed_forward) the stages inside are
+not in a trace, unless the function has a parameter named ``trace`` and shows them itself.
 """
 
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.runtime.forms import Form
+from minibert.trace import here
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
-Functions = dict[str, Callable[..., Any] | None]  # None: ours
+Function = Callable[..., Any]
 
-#: What is swapped in this context, the innermost block last.
-swapped: ContextVar[tuple[Functions, ...]] = ContextVar("swapped", default=())
+#: What is swapped in this context, the innermost block last; None stands for our own function.
+_blocks: ContextVar[tuple[dict[str, Function | None], ...]] = ContextVar("blocks", default=())
 #: The operations by name.
-OPERATIONS: dict[str, Callable[..., Any]] = {}
+OPERATIONS: dict[str, Function] = {}
 
 
 class SwapError(ValueError):
-    """Another's function does not do what the engine needs.
+    """A user's function does not do what the engine needs.
 
-    ``function`` says which, ``problem`` what is wrong, and ``stage`` where in the network it was
-    called (None outside of the layers).
+    ``function`` says which, ``problem`` what is wrong, and ``stage`` in which part of the network
+    it was called (None outside of a model).
     """
 
     def __init__(self, function: str, problem: str) -> None:
         super().__init__(function, problem)
         self.function, self.problem = function, problem
-        self.stage: str | None = None
+        self.stage: str | None = here.get() or None
 
     def __str__(self) -> str:
         place = f" (in {self.stage})" if self.stage else ""
         return f"{self.function} {self.problem}".strip() + place
 
 
-def operation(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function one that can be swapped."""
-    name, active = function.__name__, swapped.get
+def operation(form: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function one that can be swapped. ``form``: "(..., in), (out, in) -> (..., out)"."""
 
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not active() or (other := stand_in(name)) is None:
-            return function(*args, **kwargs)
-        from minibert.runtime.stand_in import Call
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        name = function.__name__
 
-        kwargs.pop("record", None)  # of what lies within an operation, only ours tells the trace
-        result: Any = Call(name, function, other, args, kwargs).result()
-        return cast(R, result)
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if not _blocks.get() or (other := replacement_for(name)) is None:
+                return function(*args, **kwargs)
+            return cast(R, CheckedCall(name, other, args, kwargs).result())
 
-    OPERATIONS[name] = call
-    return call
+        call.__doc__ = f"{function.__doc__}\n\n{form}"
+        vars(call)["form"] = Form(form)
+        OPERATIONS[name] = call
+        return call
+
+    return decorate
 
 
-def stand_in(name: str) -> Callable[..., Any] | None:
+def replacement_for(name: str) -> Function | None:
     """Return what is to be called in place of one of our operations, if anything."""
-    return next((block[name] for block in reversed(swapped.get()) if name in block), None)
+    return next((block[name] for block in reversed(_blocks.get()) if name in block), None)
+
+
+def is_swapping() -> bool:
+    """Tell whether any operation is swapped here."""
+    if not _blocks.get():
+        return False
+    names = {name for block in _blocks.get() for name in block}
+    return any(replacement_for(name) is not None for name in names)
 
 
 class swap(ContextDecorator):  # noqa: N801
-    """Let the engine call other functions in place of its own, within the block.
+    """Let the engine call your functions in place of its own, within the block.
 
     ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, the
-    inner one wins, and each undoes no more than itself. What arrives at each operation and what it
-    must return is said above, in ``minibert.runtime.swap``.
+    inner one wins, and each undoes no more than itself. ``swap()`` alone hides those around it.
+    What a function is given and must return is said in ``minibert.runtime.swap``.
 
     ValueError for a name that is no operation, TypeError for a value that cannot be called. Within
     the block: SwapError, a ValueError, for a result of another type, shape or dtype, for NaN where
-    ours has none, and for changed inputs. An exception of the function's own passes through with a
-    note of where it was called (Python 3.10 has no notes: there it becomes a SwapError).
+    ours has none, and for changed inputs. The function's own exceptions pass through with a note of
+    where it was called (Python 3.10 has no notes: there they become a SwapError).
     """
 
-    def __init__(self, **functions: Callable[..., Any]) -> None:
+    def __init__(self, **functions: Function) -> None:
         for name, function in functions.items():
             if name not in OPERATIONS:
                 raise ValueError(_unknown(name))
@@ -115,19 +109,21 @@ class swap(ContextDecorator):  # noqa: N801
                 raise TypeError(
                     f"{name} is to be swapped for a {type(function).__name__}; needed: a function"
                 )
-        self.functions: Functions = {**functions}
+        self.functions: dict[str, Function | None] = {**functions}
+        if not functions:
+            self.functions = dict.fromkeys(OPERATIONS)
 
     def __enter__(self) -> None:
-        swapped.set((*swapped.get(), self.functions))
+        _blocks.set((*_blocks.get(), self.functions))
 
     def __exit__(self, *exception: object) -> None:
         # not simply the last: blocks in generators may be left in any order
-        blocks = list(swapped.get())
+        blocks = list(_blocks.get())
         for i in reversed(range(len(blocks))):
             if blocks[i] is self.functions:
                 del blocks[i]
                 break
-        swapped.set(tuple(blocks))
+        _blocks.set(tuple(blocks))
 
 
 def _unknown(name: str) -> str:
@@ -138,31 +134,143 @@ def _unknown(name: str) -> str:
     return f"there is no operation {name!r}{hint} Those there are: {', '.join(sorted(OPERATIONS))}"
 
 
-def tells_where(
-    method: Callable[Concatenate[S, P], R],
-) -> Callable[Concatenate[S, P], R]:
-    """Let a layer add its name to what another's function raised within it."""
+class CheckedCall:
+    """One call of a user's function in place of ours."""
 
-    @wraps(method)
-    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __init__(
+        self, name: str, other: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        from inspect import signature  # slow to import
+
+        self.name, self.ours, self.other = name, OPERATIONS[name], other
+        trace = kwargs.pop("trace", None)
+        parameters = signature(self.ours)
+        self.args: tuple[Any, ...] = parameters.bind(*args, **kwargs).args
+        self.parameters = list(parameters.parameters)[: len(self.args)]
+        code = getattr(other, "__code__", None)
+        shows = trace is not None and code and "trace" in code.co_varnames[: _count(code)]
+        self.shown = {"trace": trace} if shows else {}
+        own = getattr(other, "__name__", type(other).__name__)
+        named = f" ({own})" if own.isidentifier() else ""
+        self.title = f"the function in place of {name}{named}"
+
+    def result(self) -> NDArray[Any]:
+        """Return what the function makes of the arguments, as an array that is nobody else's.
+
+        SwapError if it does not have the form of ours, or if the arguments were changed.
+        """
+        found = self.run()
+        self.refuse_changes()
+        self.refuse_form(found)
+        result = np.array(found, order="K")  # the function may keep its own, and change it later
+        self.refuse_nan(result)
+        return result
+
+    def run(self) -> Any:
+        """Call the function, and return whatever it returns."""
+        # it gets copies, so that whatever it does, the engine's own numbers stay
+        self.given = [
+            value.copy(order="K") if _is_writable(value) else value for value in self.args
+        ]
+        token = _blocks.set((*_blocks.get(), {self.name: None}))  # within it, the name means ours
         try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            locate(error, getattr(self, "name", type(self).__name__.lower()))
+            return self.other(*self.given, **self.shown)
+        except SwapError:  # of a function within this one: said already
             raise
+        except Exception as error:
+            noted = self._noted(error)
+            if noted is error:
+                raise
+            raise noted from error
+        finally:
+            _blocks.reset(token)
 
-    return call
+    def _noted(self, error: Exception) -> Exception:
+        note = f"{self.title} raised this, {self._received()}."
+        if "read-only" in str(error):
+            note += " It may have tried to change an input in place; compute a new array instead."
+        if not hasattr(error, "add_note"):  # Python 3.10
+            return SwapError("", f"{note} {type(error).__name__}: {error}")
+        error.add_note(note)
+        stage = here.get()
+        if stage and "stage_of_swap" not in vars(error):
+            error.add_note(f"That was in {stage}.")
+            vars(error)["stage_of_swap"] = stage
+        return error
+
+    def _error(self, problem: str) -> SwapError:
+        return SwapError(self.title, problem)
+
+    def _received(self) -> str:
+        forms = [
+            f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
+            for value in self.args
+        ]
+        pairs = zip(self.parameters, forms, strict=True)
+        return "called with " + ", ".join(f"{name} {form}" for name, form in pairs)
+
+    def refuse_changes(self) -> None:
+        """Raise SwapError if an array is not what it was before the call."""
+        for name, before, after in zip(self.parameters, self.args, self.given, strict=True):
+            if after is before:  # no array, or one that cannot be written
+                continue
+            if after.shape != before.shape or not np.array_equal(before, after, equal_nan=True):
+                raise self._error(
+                    f"changes its input {name} in place, and others still need it; "
+                    "compute a new array instead, or work on a copy"
+                )
+
+    def refuse_form(self, found: Any) -> None:
+        """Raise SwapError for a result of another type, shape or dtype than ours has."""
+        if found is None:
+            raise self._error("returned nothing; is the return missing?")
+        if not isinstance(found, np.ndarray):
+            kind = type(found).__name__
+            raise self._error(f"returned a {kind}; needed: a NumPy array")
+        shape = vars(self.ours)["form"].result(self.args)
+        if found.shape != shape:
+            raise self._error(
+                f"returned an array of shape {found.shape}; needed: {shape}. "
+                f"It was {self._received()}"
+            )
+        dtype = next(
+            x.dtype for x in self.args if isinstance(x, np.ndarray) and x.dtype.kind == "f"
+        )
+        if found.dtype != dtype:
+            hint = _PROMOTED if found.dtype == np.float64 else ""
+            raise self._error(f"returned {found.dtype}; needed: {dtype}, as it was given{hint}")
+
+    def refuse_nan(self, result: NDArray[Any]) -> None:
+        """Raise SwapError for NaN and infinity where ours has neither."""
+        odd = ~np.isfinite(result)
+        if not odd.any():
+            return
+        with swap():
+            odd &= np.isfinite(self.ours(*self.args))
+        if odd.any():
+            place = tuple(np.argwhere(odd)[0].tolist())
+            kind = "NaN" if np.isnan(result[place]) else "infinite"
+            raise self._error(
+                f"returned {int(odd.sum())} of {odd.size} numbers that are NaN or "
+                f"infinite where there is no reason for it; the first, at {list(place)}, is {kind}"
+            )
 
 
-def locate(error: Exception, stage: str) -> None:
-    """Say of what another's function raised, unless it is said, at which stage it was."""
-    if isinstance(error, SwapError):
-        error.stage = error.stage or stage
-    elif vars(error).get("stage_of_swap") == "" and hasattr(error, "add_note"):
-        vars(error)["stage_of_swap"] = stage
-        error.add_note(f"That was in {stage}.")
+_PROMOTED = (
+    ". NumPy's own numbers and new arrays (those of np.sqrt or np.ones) are float64 and make the "
+    "rest so; Python's numbers (those of math.sqrt) do not"
+)
 
 
-def stage_of(error: Exception) -> str | None:
-    """Return the stage at which another's function raised this."""
+def stage_of(error: BaseException) -> str | None:
+    """Return the part of the network in which a user's function raised this."""
     return error.stage if isinstance(error, SwapError) else vars(error).get("stage_of_swap")
+
+
+def _count(code: Any) -> int:
+    return int(code.co_argcount + code.co_kwonlyargcount)
+
+
+def _is_writable(value: Any) -> bool:
+    """Tell whether to copy it: of weights that cannot change, there is one array."""
+    return isinstance(value, np.ndarray) and value.flags.writeable

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from stages import stage_axes
 from wide import WIDE
 
 from minibert import BertConfig, BertModel
-from minibert.trace import stage_axes
 
 MODEL = BertModel.from_pretrained(WIDE)
 EXACT = BertModel.from_pretrained(WIDE, dtype="float64")
@@ -50,7 +50,7 @@ def test_outputs_are_there_when_asked_for():
     full = MODEL(IDS, MASK, output_hidden_states=True, output_attentions=True)
     layers = MODEL.config.num_hidden_layers
     assert len(full.hidden_states) == layers + 1
-    assert full.hidden_states[-1] is full.last_hidden_state
+    np.testing.assert_array_equal(full.hidden_states[-1], full.last_hidden_state)
     assert [a.shape for a in full.attentions] == [(3, 3, 5, 5)] * layers
     np.testing.assert_array_equal(full.last_hidden_state, plain.last_hidden_state)
     as_tuple = MODEL(IDS, MASK, return_dict=False)
@@ -99,6 +99,12 @@ def test_a_batch_of_padding_alone_is_zeros():
     assert list(trace) == list(stage_axes(2))
     assert not any(stage.any() for stage in trace.values())
     assert not output.last_hidden_state.any()
+
+
+def test_attentions_of_a_batch_of_padding_alone_are_zeros():
+    output = MODEL(IDS, np.zeros((3, 5), int), output_attentions=True)
+    assert [a.shape for a in output.attentions] == [(3, 3, 5, 5)] * 2
+    assert not any(a.any() for a in output.attentions)
 
 
 @given(mask=arrays(bool, (3, 7)), data=st.data())
@@ -194,7 +200,7 @@ class TestDrawnWeights:
         assert model.embeddings.word.any(axis=1).sum() == 300
         assert not model.layers[1].attention.key.bias.any()
         assert (model.layers[0].norm.weight == 1).all()
-        assert not model.layers[0].attention.norm.bias.any()
+        assert not model.layers[0].attention_norm.bias.any()
 
     def test_the_seed_decides(self):
         one, same, other = (BertModel(self.CONFIG, seed=seed)(IDS) for seed in (3, 3, 4))

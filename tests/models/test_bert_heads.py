@@ -136,7 +136,7 @@ def test_a_drawn_model_works_and_counts_itself(kind):
 class TestMaskedLM:
     def test_the_decoder_is_the_word_embeddings(self, loaded):
         model = loaded(BertForMaskedLM, "float32")
-        assert model.predictions.decoder.weight is model.bert.embeddings.word
+        assert model.decoder.weight is model.bert.embeddings.word
 
     def test_redundant_tensors_change_nothing(self, write, reference):
         weights = recorded(BertForMaskedLM, "weight")
@@ -156,11 +156,10 @@ class TestMaskedLM:
 
     def test_the_bias_is_added_once(self, loaded):
         model = loaded(BertForMaskedLM)
-        bias = model.predictions.decoder.bias
+        bias = model.decoder.bias
         assert np.abs(bias).max() > 0.1
-        plain = dataclasses.replace(model.predictions.decoder, bias=np.zeros_like(bias))
         logits = model([[5, 3, 8]]).logits
-        model.predictions = dataclasses.replace(model.predictions, decoder=plain)
+        model.decoder = dataclasses.replace(model.decoder, bias=np.zeros_like(bias))
         np.testing.assert_allclose(model([[5, 3, 8]]).logits + bias, logits, atol=1e-14)
 
     def test_untied_it_has_a_matrix_of_its_own(self, write):
@@ -170,7 +169,7 @@ class TestMaskedLM:
         weights["cls.predictions.decoder.weight"] = matrix
         folder = write(weights, tie_word_embeddings=False)
         model = BertForMaskedLM.from_pretrained(folder)
-        np.testing.assert_array_equal(model.predictions.decoder.weight, matrix)
+        np.testing.assert_array_equal(model.decoder.weight, matrix)
 
     def test_logits_only_where_they_are_asked_for(self, loaded, reference):
         model = loaded(BertForMaskedLM)

@@ -1,4 +1,4 @@
-"""Another's function in place of ours: what it does, and where it holds."""
+"""A user's function in place of ours: what it does, and where it holds."""
 
 import asyncio
 import threading
@@ -10,8 +10,9 @@ import pytest
 from swaps import IDS, Again, doubled, halved, hidden
 
 import minibert
-from minibert import functions, swap, verify
-from minibert.runtime.swap import OPERATIONS
+from minibert import SwapError, functions, swap, verify
+from minibert.runtime import parallel
+from minibert.runtime.swap import OPERATIONS, is_swapping
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,6 +32,13 @@ def test_our_own_function_in_our_place_changes_nothing(name, model, reference):
                for row in report.rows)  # fmt: skip
     used = "layer_norm linear softmax attention gelu erf embeddings pooler feed_forward tanh"
     assert len(again.arrived) > 0 or name not in used.split()
+
+
+def test_a_call_and_a_verification_leave_no_place_behind(model, reference):
+    model(IDS, trace={})
+    assert SwapError("f", "is wrong").stage is None
+    verify(model, reference)
+    assert SwapError("f", "is wrong").stage is None
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
@@ -54,18 +62,39 @@ def test_another_function_is_called_and_what_it_returns_is_used(name, model):
     np.testing.assert_array_equal(hidden(model), before[0])
 
 
-def test_attention_with_fewer_queries_than_keys():
+def test_the_form_of_each_operation_is_in_its_docstring():
+    assert len(OPERATIONS) == 20
+    for name, operation in OPERATIONS.items():
+        assert operation is getattr(functions, name)
+        assert operation.__doc__.endswith(f"\n\n{operation.form.text}")
+        assert operation.__doc__.startswith(operation.__wrapped__.__doc__)
+
+
+def test_long_sequences_arrive_whole(monkeypatch):
+    """Ours is applied to blocks of queries and of heads."""
+    monkeypatch.setattr(parallel, "BLOCK", 1000)
     config = minibert.BertConfig(
         hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=6
     )
-    long, again = minibert.BertModel(config, seed=0), Again("attention")
-    ids = [[7] * 300]
+    long, again, ids = minibert.BertModel(config, seed=0), Again("attention"), [[7] * 300]
     expected = hidden(long, ids)
     with swap(attention=again):
-        np.testing.assert_array_equal(hidden(long, ids), expected)
-    shapes = {(query.shape, key.shape) for query, key, _ in again.arrived}
-    assert ((1, 256, 4), (1, 300, 4)) in shapes
-    assert ((1, 44, 4), (1, 300, 4)) in shapes
+        np.testing.assert_allclose(hidden(long, ids), expected, rtol=0, atol=1e-6)
+    assert [query.shape for query, _, _ in again.arrived] == [(2, 300, 4)]
+    softmax = Again("softmax")
+    with swap(softmax=softmax):
+        hidden(long, ids)
+    assert [scores.shape for (scores,) in softmax.arrived] == [(2, 300, 300)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_layers_stay_whole_and_a_batch_is_shared(model):
+    for ids, rows in ((IDS[:1], [5]), (IDS, [5, 5])):
+        again = Again("feed_forward")
+        with swap(feed_forward=again):
+            hidden(model, ids)
+        assert [len(x) for x, *_ in again.arrived] == rows * 2  # layers
+        assert {wide.shape for _, wide, *_ in again.arrived} == {(37, 21)}
 
 
 def test_an_activation_arrives_whole():
@@ -124,6 +153,37 @@ def test_an_exception_ends_the_block():
     assert functions.relu(np.ones(1)) == 1
 
 
+def test_without_functions_it_hides_the_blocks_around_it():
+    x = np.ones(1)
+    assert not is_swapping()
+    with swap(relu=doubled):
+        assert is_swapping()
+        with swap():
+            assert not is_swapping()
+            assert functions.relu(x) == 1
+            with swap(gelu=halved):
+                assert is_swapping()
+                assert (functions.relu(x), functions.gelu(x)) == (1, 0.5)
+        assert functions.relu(x) == 2
+    assert not is_swapping()
+
+
+class Falsy:
+    """A function that is not true: it holds nothing yet."""
+
+    def __len__(self):
+        return 0
+
+    def __call__(self, x):
+        return 3 * x
+
+
+def test_a_function_need_not_be_true():
+    with swap(relu=Falsy()):
+        assert is_swapping()
+        assert functions.relu(np.ones(1)) == 3
+
+
 def test_as_a_decorator():
     @swap(relu=doubled)
     def run(x):
@@ -163,10 +223,8 @@ def test_a_new_thread_knows_nothing_of_it():
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(
-    ("name", "ids"), [("embeddings", IDS), ("feed_forward", IDS[:1])], ids=["a batch", "a layer"]
-)
-def test_the_threads_that_share_the_work_see_it(name, ids, model):
+@pytest.mark.parametrize("name", ["embeddings", "feed_forward"])
+def test_the_threads_that_share_the_work_see_it(name, model):
     names, both = set(), threading.Barrier(2, timeout=60)
 
     def other(*args):
@@ -177,7 +235,7 @@ def test_the_threads_that_share_the_work_see_it(name, ids, model):
         return OPERATIONS[name](*args)
 
     with swap(**{name: other}):
-        hidden(model, ids)
+        hidden(model)
     assert len(names) == 2
 
 

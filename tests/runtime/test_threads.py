@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -8,17 +9,14 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel
-from minibert.layers import Linear
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, functions, swap
 from minibert.runtime import threads
 from minibert.runtime.threads import (
-    SMALL,
-    add_up,
     get_num_threads,
     set_num_threads,
     shares,
-    shares_of_work,
     spread,
+    this_thread_only,
     turn,
 )
 
@@ -47,7 +45,8 @@ PRINT_COUNT = "from minibert.runtime.threads import get_num_threads; print(get_n
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("3", "3"), ("5,2", "5"), ("0", None), ("many", None), ("", None)]
+    ("value", "expected"),
+    [("3", "3"), ("5,2", "5"), ("9999", "1024"), ("0", None), ("many", None), ("", None)],
 )
 def test_the_default_is_that_of_openmp_if_it_is_a_count(value, expected):
     cores = str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
@@ -87,8 +86,9 @@ def test_the_quota_of_a_container(tmp_path, monkeypatch, files, cores):
 @pytest.mark.parametrize(
     ("count", "error", "message"),
     [
-        (0, ValueError, "threads is 0; it must be 1 or above"),
+        (0, ValueError, "threads is 0; allowed: 1 to 1024"),
         (-2, ValueError, "threads is -2"),
+        (1025, ValueError, "threads is 1025; allowed: 1 to 1024"),
         (2.0, TypeError, "threads is 2.0; needed: a whole number"),
         (True, TypeError, "threads is True"),
         ("2", TypeError, "threads is '2'"),
@@ -97,6 +97,25 @@ def test_the_quota_of_a_container(tmp_path, monkeypatch, files, cores):
 def test_counts_that_are_none(count, error, message):
     with pytest.raises(error, match=message):
         set_num_threads(count)
+    assert get_num_threads() == 3
+
+
+def test_the_largest_count():
+    set_num_threads(1024)
+    assert get_num_threads() == 1024
+
+
+def test_a_thread_alone_has_one_thread_and_the_others_all():
+    with this_thread_only():
+        assert (get_num_threads(), len(shares(12))) == (1, 1)
+        with this_thread_only():
+            pass
+        assert get_num_threads() == 1
+        found = []
+        other = threading.Thread(target=lambda: found.append(get_num_threads()))
+        other.start()
+        other.join()
+        assert found == [3]
     assert get_num_threads() == 3
 
 
@@ -114,30 +133,6 @@ def test_as_many_shares_for_each_thread(least, count):
     parts = shares(20, least)
     assert len(parts) == count
     assert [i for part in parts for i in range(20)[part]] == list(range(20))
-
-
-def test_little_work_is_left_whole():
-    assert shares_of_work(20, SMALL) == [slice(0, 20)]
-    assert shares_of_work(20, SMALL + 1) == shares(20)
-
-
-def test_results_are_added_in_the_order_of_the_parts():
-    numbers = np.array([1, 2**24, -(2**24), 0.5], np.float32)  # in another order, 1 would stay
-
-    def late(part):
-        time.sleep(0.01 * (part.start == 0))
-        return numbers[part].copy()
-
-    assert add_up(late, [slice(i, i + 1) for i in range(4)]).tolist() == [0.5]
-    np.testing.assert_array_equal(add_up(late, [slice(0, 4)]), numbers)
-    assert numbers[0] == 1
-
-
-def test_what_parts_of_the_inputs_add_is_the_whole():
-    weight, bias, x = (np.arange(n * m).reshape(n, m) % 17 for n, m in ((5, 11), (1, 5), (7, 11)))
-    whole = Linear(weight.astype(np.float32), bias[0].astype(np.float32))
-    found = add_up(lambda part: whole.inputs(part)(x[:, part].astype(np.float32)), shares(11))
-    np.testing.assert_array_equal(found, whole(x.astype(np.float32)))
 
 
 def test_every_part_is_run_once():
@@ -235,6 +230,53 @@ def test_callers_take_turns_each_with_one_thread_of_blas():
     assert blas == [{1}] * 7
 
 
+def in_time(*functions):
+    """Run each in a thread of its own, and tell whether all ended soon."""
+    threads = [threading.Thread(target=function, daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return not any(thread.is_alive() for thread in threads)
+
+
+def test_blas_is_limited_until_the_last_of_two_overlapping_users_leaves():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before, found = blas_threads(), []
+        first, second, left = threading.Event(), threading.Event(), threading.Event()
+
+        def enters_first():
+            with swap(relu=abs), turn():  # with a swap, turns overlap
+                first.set()
+                assert second.wait(30)
+            left.set()
+
+        def leaves_last():
+            assert first.wait(30)
+            with swap(relu=abs), turn():
+                second.set()
+                assert left.wait(30)
+                found.append(blas_threads())
+
+        assert in_time(enters_first, leaves_last)
+        assert found == [{1}]
+        assert blas_threads() == before
+
+
+def test_a_user_of_a_swap_and_one_without_share_the_limit_of_blas():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with turn():
+            assert in_time(run_swapped)
+            assert blas_threads() == {1}
+        assert blas_threads() == before
+
+
+def run_swapped():
+    with swap(relu=abs):
+        MODEL(IDS[:1])
+
+
 WIDE = BertConfig(
     vocab_size=97, hidden_size=96, num_hidden_layers=2, num_attention_heads=6, intermediate_size=352
 )
@@ -285,6 +327,82 @@ def test_many_callers_may_share_a_model():
         caller.join(60)
     for output, logits in zip(found, expected, strict=True):
         np.testing.assert_array_equal(output, logits)
+
+
+def test_a_swapped_function_may_call_a_model_in_a_thread_of_its_own():
+    """Nobody has the turn while it runs: it would wait for itself."""
+    inner = BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
+    outputs = []
+
+    def calls_a_model(x):
+        if not outputs:
+            assert in_time(lambda: outputs.append(inner([[5, 6, 7]])))
+        return functions.gelu(x)
+
+    def call():
+        with swap(gelu=calls_a_model):
+            MODEL(IDS[:1])
+
+    assert in_time(call)
+    expected = inner([[5, 6, 7]]).last_hidden_state
+    np.testing.assert_array_equal(outputs[0].last_hidden_state, expected)
+
+
+def test_a_slow_function_of_a_user_stops_nobody():
+    here, gone = threading.Event(), threading.Event()
+
+    def waits(x):
+        here.set()
+        assert gone.wait(30)
+        return functions.gelu(x)
+
+    def slow():
+        with swap(gelu=waits):
+            MODEL(IDS[:1])
+
+    def other():
+        assert here.wait(30)
+        MODEL(IDS[:1])
+        gone.set()
+
+    assert in_time(slow, other)
+
+
+IMPORTING = """
+import tracemalloc
+import numpy as np
+tracemalloc.start()
+allocated, empty = [], np.empty
+np.empty = lambda shape, *rest: allocated.append(np.prod(shape)) or empty(shape, *rest)
+import minibert
+from minibert.runtime import threads
+print(max([0, *allocated]) < 10**6, threads._keep_memory.cache_info().currsize, end=" ")
+print(tracemalloc.get_traced_memory()[1] < 16_000_000, end=" ")
+model = minibert.BertModel.from_pretrained(minibert.EMBEDDED_CHECKPOINT)
+print(threads._keep_memory.cache_info().currsize, end=" ")
+model([[1, 2, 3]])
+print(max(allocated), threads._keep_memory.cache_info().currsize)
+"""
+
+
+def test_the_first_pass_and_no_import_has_the_c_library_keep_memory():
+    assert in_a_new_process(IMPORTING) == "True 0 True 0 32000000 1"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do otherwise")
+def test_memory_is_not_given_back_between_two_calls():
+    program = """
+import resource
+import numpy as np
+from minibert import BertConfig, BertModel
+model = BertModel(BertConfig(vocab_size=13, num_hidden_layers=1))
+ids = np.ones((1, 300), int)
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model(ids)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    assert int(in_a_new_process(program, OMP_NUM_THREADS="1")) < 200  # pages
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

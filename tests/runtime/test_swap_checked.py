@@ -1,4 +1,4 @@
-"""What is said of another's function that does not do, and whose arrays are whose."""
+"""What is said of a user's function that does not fit, and whose arrays are whose."""
 
 import sys
 
@@ -7,6 +7,7 @@ import pytest
 from swaps import IDS, Again, doubled, hidden
 
 from minibert import SwapError, functions, swap
+from minibert.runtime.swap import stage_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STAGE = "layer.0.feed_forward"  # where gelu is first called
@@ -180,7 +181,6 @@ def test_nan_of_another_swap_is_no_excuse():
 
 
 def test_what_is_kept_stays_as_it_was(model):
-    """The engine adds residuals in place, to its own copy."""
     again = Again("feed_forward")
     with swap(feed_forward=again):
         hidden(model)
@@ -196,7 +196,7 @@ def test_a_result_that_is_the_input_is_no_fault(model):
         expected = hidden(model)
     with swap(gelu=lambda x: x[:]):
         np.testing.assert_array_equal(hidden(model), expected)
-    with swap(feed_forward=lambda x, *_: x):  # output += x, were it x itself, would double x, too
+    with swap(feed_forward=lambda x, *_: x):
         trace = {}
         model(IDS, trace=trace)
     np.testing.assert_array_equal(trace[STAGE], trace["layer.0.attention"])
@@ -211,3 +211,52 @@ def test_attention_swapped_whole_hides_its_stages(model):
     assert "layer.0.attention.context" in trace
     assert "layer.0.attention.scores" not in trace
     assert "layer.0.attention.probabilities" not in trace
+
+
+def test_a_function_with_a_trace_shows_the_stages_itself(model):
+    expected, found, shown = {}, {}, []
+    model(IDS, trace=expected)
+
+    def other(query, key, value, trace):
+        shown.append(query.shape)
+        return functions.attention(query, key, value, trace=trace)
+
+    with swap(attention=other):
+        model(IDS, trace=found)
+        output = model(IDS, output_attentions=True)
+        model(IDS)  # nobody looks
+    assert shown == [(3, 5, 7)] * 2 * 2 * 3
+    assert list(found) == list(expected)
+    for stage, array in expected.items():
+        np.testing.assert_array_equal(found[stage], array)
+    np.testing.assert_array_equal(output.attentions[0], found["layer.0.attention.probabilities"])
+
+
+def test_the_result_is_checked_by_the_form_of_the_operation(model):
+    """The shapes that are needed follow from what the function is given."""
+    for name, shape, message in (
+        (
+            "split_heads",
+            (3, 5, 8),
+            r"\(3, 5, 8\); needed: \(3, 5, 7\). It was called with x \(5, 21",
+        ),
+        ("pooler", (2, 22), r"\(2, 22\); needed: \(2, 21\)"),
+        ("embeddings", (10, 1, 21), r"needed: \(10, 21\)"),
+    ):
+        wrong = np.zeros(shape, np.float32)
+        with swap(**{name: lambda *_, wrong=wrong: wrong}), pytest.raises(SwapError, match=message):
+            hidden(model)
+
+
+def test_the_stage_of_an_exception():
+    error = SwapError("f", "is wrong")
+    error.stage = "layer.1"
+    assert stage_of(error) == "layer.1"
+    assert stage_of(ValueError()) is None
+
+
+@NOTES
+def test_the_stage_of_any_exception_of_a_function(model):
+    with swap(pooler=lambda *_: 1 // 0), pytest.raises(ZeroDivisionError) as caught:
+        hidden(model)
+    assert stage_of(caught.value) == "pooler"

@@ -1,0 +1,252 @@
+"""How functions and layers are applied: shares for threads, blocks for the cache, shapes for BLAS.
+
+Where there are sequences enough, each thread runs the whole network on a share of them
+(``over_sequences``), and all below runs in that thread. Where there are not, threads share a layer,
+some heads or some of its width each (``adds_up``), and outside of the layers the outputs of a
+matrix (``by_outputs``). Either way a function of rows is applied to blocks of rows (``by_rows``)
+and attention to blocks of scores (``by_heads``), so that what a formula computes on its way stays
+in the cache. While a user's function is swapped in, layers and attention stay whole for it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce, wraps
+from operator import add
+from typing import Any, Concatenate, ParamSpec, Protocol
+
+import numpy as np
+
+from minibert.runtime.arrays import Array
+from minibert.runtime.swap import is_swapping
+from minibert.runtime.threads import get_num_threads, shares, spread
+from minibert.trace import Trace, silent
+
+P = ParamSpec("P")
+
+SMALL = 1_000_000  # multiplications that are done before another thread has woken up
+BLOCK = 130_000  # numbers of a block: half a megabyte in float32
+MAX_QUERIES = 256  # of a block of scores
+MIN_ROWS, MAX_ROWS = 200, 1024  # of a thread's share of a batch
+FEW_ROWS, FEW_NUMBERS = 48, 125_000  # BLAS would take longer to rearrange a matrix than to use it
+
+
+class Rows(Protocol):
+    """A batch of sequences as rows (see minibert.batch)."""
+
+    @property
+    def sequences(self) -> Any:
+        """Those that have a real token."""
+
+    def only(self, indices: list[int]) -> Any:
+        """Return the share that has these sequences."""
+
+    def gather(self, shares: Any, rows: list[Array]) -> Array:
+        """Put the rows of shares together."""
+
+
+# a batch among threads
+
+
+def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace) -> Array:
+    """Run a network, (batch, trace) -> (N, C), each thread on a share of the sequences."""
+    parts = deal(batch, get_num_threads())
+    if len(parts) == 1:
+        return run(batch, trace)
+    rows: list[Any] = [None] * len(parts)
+
+    def one(i: int) -> None:
+        rows[i] = run(parts[i], trace.of(parts[i]))
+
+    spread(one, range(len(parts)))
+    return batch.gather(parts, rows)
+
+
+def deal(batch: Rows, count: int) -> list[Any]:
+    """Deal the sequences out to shares of equal size: at least ``count``, or a single one.
+
+    More than ``count`` if these would be too large to stay in the cache; one if they would be
+    unequal, or so small that reading the weights takes longest.
+    """
+    total = sum(len(sequence.columns) for sequence in batch.sequences)
+    if total < count * MIN_ROWS:
+        return [batch]
+    count *= max(1, round(total / (count * MAX_ROWS)))
+    hands: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for sequence in sorted(batch.sequences, key=lambda s: -len(s.columns)):
+        least = loads.index(min(loads))
+        hands[least].append(sequence.index)
+        loads[least] += len(sequence.columns)
+    if count == 1 or max(loads) * count >= 1.1 * total:
+        return [batch]
+    return [batch.only(sorted(hand)) for hand in hands]
+
+
+# a layer among threads
+
+
+def adds_up(
+    size: Callable[[Any], int], part: Callable[[Any, slice], Any]
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+    """Let threads share a layer whose parts' outputs add up: ``part(layer, slice)`` of its size."""
+    # threads meet twice a layer so; if each function shared its own work, they would eight times
+
+    def decorate(call: Callable[..., Array]) -> Callable[..., Array]:
+        @wraps(call)
+        def apply(layer: Any, x: Array, trace: Trace, *args: Any) -> Array:
+            slices = shares(size(layer)) if x.size * x.shape[-1] > SMALL else []
+            if len(slices) < 2 or is_swapping():
+                return call(layer, x, trace, *args)
+            count = size(layer)
+            outputs: list[Any] = [None] * len(slices)
+
+            def one(i: int) -> None:
+                inner = trace.columns(slices[i], count)
+                outputs[i] = call(part(layer, slices[i]), x, inner, *args)
+
+            spread(one, range(len(slices)))
+            return reduce(add, outputs)
+
+        return apply
+
+    return decorate
+
+
+def some_heads(attention: Any, heads: slice) -> Any:
+    """Return the attention of some heads: what it computes adds up to the whole."""
+    size = len(attention.query.bias) // attention.num_heads
+    columns = slice(heads.start * size, heads.stop * size)
+    return replace(
+        attention,
+        query=some_outputs(attention.query, columns),
+        key=some_outputs(attention.key, columns),
+        value=some_outputs(attention.value, columns),
+        output=some_inputs(attention.output, columns),
+        num_heads=heads.stop - heads.start,
+    )
+
+
+def some_width(feed_forward: Any, wide: slice) -> Any:
+    """Return the feed-forward network of a slice of its width."""
+    return replace(
+        feed_forward,
+        intermediate=some_outputs(feed_forward.intermediate, wide),
+        output=some_inputs(feed_forward.output, wide),
+    )
+
+
+def some_outputs(linear: Any, part: slice) -> Any:
+    """Return the matrix and the bias of some outputs."""
+    return replace(linear, weight=linear.weight[part], bias=linear.bias[part])
+
+
+def some_inputs(linear: Any, part: slice) -> Any:
+    """Return what some inputs add to the outputs. Only the first of them bring the bias."""
+    bias = linear.bias if part.start == 0 else np.zeros_like(linear.bias)
+    return replace(linear, weight=linear.weight[:, part], bias=bias)
+
+
+# a function in blocks
+
+
+def by_rows(
+    function: Callable[Concatenate[Array, P], Array],
+) -> Callable[Concatenate[Array, P], Array]:
+    """Apply a function that treats each row alone to blocks of rows."""
+    # NumPy computes in place on what has no name, as inside a formula, if it has 256 KB or more:
+    # so formulas cost little more than code that reuses its arrays
+
+    @wraps(function)
+    def apply(x: Array, /, *args: P.args, **kwargs: P.kwargs) -> Array:
+        if x.size <= BLOCK:
+            return function(x, *args, **kwargs)
+        out = np.empty_like(x)
+
+        def block(rows: slice) -> None:
+            out[rows] = function(x[rows], *args, **kwargs)
+
+        spread(block, shares(len(x), math.ceil(x.size / BLOCK)))
+        return out
+
+    return apply
+
+
+def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:
+    """Apply attention to blocks of heads and queries whose scores stay in the cache."""
+
+    @wraps(attention)
+    def apply(query: Array, key: Array, value: Array, *, trace: Trace = silent) -> Array:
+        num_heads, length, size = query.shape
+        parts = blocks(num_heads, length, key.shape[1])
+        if len(parts) == 1:
+            return attention(query, key, value, trace=trace.block(*parts[0], num_heads))
+        # in memory the heads of a token lie side by side, as merge_heads will want them
+        out = np.empty((length, num_heads, size), query.dtype).transpose(1, 0, 2)
+
+        def block(part: tuple[slice, slice]) -> None:
+            heads, inner = part[0], trace.block(*part, num_heads)
+            out[part] = attention(query[part], key[heads], value[heads], trace=inner)
+
+        spread(block, parts)
+        return out
+
+    return apply
+
+
+def blocks(num_heads: int, queries: int, keys: int) -> list[tuple[slice, slice]]:
+    """Return slices of the heads and of the queries with about BLOCK scores each."""
+    rows = min(MAX_QUERIES, queries)
+    count = math.ceil(num_heads * rows * keys / BLOCK)
+    if (count < 2 and rows == queries) or is_swapping():
+        return [(slice(0, num_heads), slice(0, queries))]
+    heads = shares(num_heads, count) if count > 1 else [slice(0, num_heads)]
+    starts = range(0, queries, rows)
+    return [(h, slice(start, min(start + rows, queries))) for start in starts for h in heads]
+
+
+# a product in the shape that BLAS likes
+
+
+def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
+    """Apply a matrix and a bias, each thread to some of the outputs, in shapes that BLAS likes."""
+
+    @wraps(linear)
+    def apply(x: Array, weight: Array, bias: Array) -> Array:
+        shape = *x.shape[:-1], len(weight)
+        if x.size * len(weight) > SMALL and len(parts := shares(len(weight))) > 1:
+            return _of_parts(apply, parts, x, weight, bias)
+        if x.ndim == 2 and len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS and len(weight) % 8 == 0:
+            # OpenBLAS rearranges a matrix before it multiplies, unless it has only eight outputs:
+            # it goes as a stack of such, with axes in the order that .T makes (stack, inputs, 8)
+            stack = weight.reshape(-1, 8, x.shape[1]).transpose(1, 2, 0)
+            return linear(x, stack, bias.reshape(-1, 1, 8)).transpose(1, 0, 2).reshape(shape)
+        # of one shape with the product, which has no name, NumPy adds the bias in place
+        return linear(x, weight, np.broadcast_to(bias, shape))
+
+    return apply
+
+
+def _of_parts(
+    apply: Callable[..., Array], parts: list[slice], x: Array, weight: Array, bias: Array
+) -> Array:
+    out = np.empty((*x.shape[:-1], len(weight)), x.dtype)
+
+    def part(outputs: slice) -> None:
+        out[..., outputs] = apply(x, weight[outputs], bias[outputs])
+
+    spread(part, parts)
+    return out
+
+
+def keys_first(scores: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """Exchange the arguments of a function that this transposes, and transpose its result.
+
+    In memory keys come before queries: NumPy takes maxima and sums of columns faster than of rows.
+    """
+
+    @wraps(scores)
+    def apply(query: Array, key: Array) -> Array:
+        return scores(key, query).transpose(0, 2, 1)
+
+    return apply

@@ -1,0 +1,57 @@
+"""A checkpoint laid open, as data; tests/whole/test_cli.py has what is printed of it."""
+
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from wide import WIDE
+
+from minibert import BertModel
+from minibert.models.inspect import inspect
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Return what changes the tensors of a checkpoint, and lays it open."""
+    folder = shutil.copytree(WIDE, tmp_path / "copy")
+
+    def changed(change):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+        return inspect(folder)
+
+    return changed
+
+
+def test_every_tensor_lands_in_a_field_of_the_model():
+    found, model = inspect(WIDE), BertModel.from_pretrained(WIDE)
+    assert (found.problems, found.notes) == ((), ())
+    assert found.num_parameters == model.num_parameters()
+    for tensor, place in found.places:
+        array = model.array(place.removeprefix("-> "))
+        np.testing.assert_array_equal(tensor.read("float32"), array)
+
+
+def test_what_would_be_drawn_is_a_note_and_what_is_unused_comes_last(changed):
+    def change(tensors):
+        del tensors["pooler.dense.bias"]
+        tensors["a.stranger"] = np.ones(3)
+
+    found = changed(change)
+    assert found.problems == ()
+    assert found.notes == ("'pooler.dense.bias' is missing: it would be drawn at random",)
+    assert found.places[-1][0].name == "a.stranger"
+    assert found.places[-1][1] == "unused: no tensor of BERT has this name"
+
+
+def test_what_loading_would_refuse_is_a_problem(changed):
+    def change(tensors):
+        del tensors["encoder.layer.1.output.dense.bias"]
+        tensors["pooler.dense.bias"] = np.ones(4, np.float32)
+
+    assert changed(change).problems == (
+        "'encoder.layer.1.output.dense.bias' is missing",
+        "'pooler.dense.bias' is (4,), expected (21,)",
+    )
