@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from onnx_files import NEEDED
+from bench.onnx_files import NEEDED
 
 IMPORTS = {
     "minibert": "from minibert import BertModel",

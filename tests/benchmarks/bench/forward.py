@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import draw
-from engines import ENGINES, Engine, open_engines
-from machine import MATMUL, MATMUL_FLOPS, matmul
-from tables import duration, table
-from turns import in_turn, ratio
-from workloads import FORWARD, Shape, Workload, useful_flops
+
+from bench.checkpoints import draw
+from bench.engines import ENGINES, Engine, open_engines
+from bench.machine import MATMUL, MATMUL_FLOPS, matmul
+from bench.tables import duration, table
+from bench.turns import in_turn, ratio
+from bench.workloads import FORWARD, Shape, Workload, useful_flops
 
 
 def measure(threads: int, seconds: float, only: str, show: Callable[[str], None]) -> dict[str, Any]:

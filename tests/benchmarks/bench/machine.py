@@ -13,6 +13,8 @@ import numpy as np
 DISTRIBUTIONS = ("minibert-numpy", "numpy", "torch", "transformers", "onnxruntime", "onnx")
 VARIABLES = ("OPENBLAS_", "OMP_", "GOMP_", "MKL_")
 
+KERNEL_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
 MATMUL = "NumPy matmul"
 MATMUL_FLOPS = 2 * 1024 * 768 * 3072
 
@@ -70,7 +72,7 @@ def blas() -> str:
     except ImportError:
         return "unknown (pip install threadpoolctl)"
     found = [
-        f"{library['internal_api']} {library['version']} ({library.get('architecture', '?')})"
+        f"{library['internal_api']} {library['version']}, {library.get('architecture')} kernel"
         for library in threadpool_info()
         if library["user_api"] == "blas" and "numpy" in library["filepath"]
     ]
@@ -90,6 +92,17 @@ def head(machine: dict[str, Any]) -> str:
     if machine["load"] and machine["load"] > 0.5:
         lines.append(f"Other work runs here (load {machine['load']:.1f}): expect noise")
     return "\n".join(lines)
+
+
+def with_the_kernel_of_this_processor() -> None:
+    """Start this program anew without the variables that choose OpenBLAS's kernel, if any is set.
+
+    Everybody else's NumPy runs with the kernel that OpenBLAS finds fit for the processor.
+    """
+    chosen = {name: os.environ.pop(name) for name in KERNEL_CHOICES if name in os.environ}
+    if chosen:  # OpenBLAS has read them already
+        print("unset: " + " ".join(f"{k}={v}" for k, v in chosen.items()), flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def put_first(folder: Path) -> None:

@@ -8,11 +8,11 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from checkpoints import draw
-from engines import open_engines
-from tables import duration, table
-from turns import in_turn
-from workloads import Shape, even
+from bench.checkpoints import draw
+from bench.engines import open_engines
+from bench.tables import duration, table
+from bench.turns import in_turn
+from bench.workloads import Shape, even
 
 NAMES = ("minibert", "transformers sdpa")
 SECONDS = 2.0  # for each point

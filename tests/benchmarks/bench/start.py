@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from onnx_files import make_onnx_files
-from programs import IMPORTS, Program, absent, forward_program, installed
-from tables import duration, table
-from turns import ratio, turn_order
+from bench.onnx_files import make_onnx_files
+from bench.programs import IMPORTS, Program, absent, forward_program, installed
+from bench.tables import duration, table
+from bench.turns import ratio, turn_order
 
 IDS = [[101, 1037, 2158, 3248, 1037, 2858, 2006, 1996, 2395, 1012, 102]]
 EMPTY = "empty Python"

@@ -1,5 +1,7 @@
 """minibert beside transformers and onnxruntime: python tests/benchmarks --help.
 
+Beside another checkout of minibert: python tests/benchmarks versus PATH.
+
 All run the same float32 weights with the same number of threads. A ratio above 1 says that
 minibert is faster: the median, over the rounds, of the other's time divided by minibert's.
 """
@@ -11,13 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import forward
-import growth
-import memory
-import picture
-import sizes
-import start
-from machine import cores, describe, head
+from bench import forward, growth, memory, picture, sizes, start, tokenizer, versus
+from bench.machine import cores, describe, head
 
 Options = argparse.Namespace
 
@@ -34,6 +31,7 @@ PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
     "memory": (lambda o: memory.measure(o.threads), memory.render),
     "size": (lambda o: sizes.measure(), sizes.render),
     "growth": (lambda o: growth.measure(o.threads), growth.render),
+    "tokenizer": (lambda o: tokenizer.measure(o.only), tokenizer.render),
 }
 
 
@@ -48,7 +46,7 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--threads", type=int, default=cores(), help="for each engine")
     parser.add_argument("--seconds", type=float, default=20, help="for each forward workload")
     parser.add_argument("--repeats", type=int, default=7, help="of every new process")
-    parser.add_argument("--only", default="", metavar="TEXT", help="workloads named with TEXT")
+    parser.add_argument("--only", default="", metavar="TEXT", help="work or texts named with TEXT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth (extra plot)")
     read = parser.parse_args(arguments)
@@ -63,6 +61,9 @@ def options(arguments: list[str]) -> Options:
 
 def main(arguments: list[str]) -> None:
     """Measure what was asked for, and print it part by part."""
+    if arguments[:1] == ["versus"]:
+        versus.main(arguments[1:])
+        return
     asked = options(arguments)
     measured: dict[str, Any] = {"machine": describe(asked.threads)}
     print(head(measured["machine"]), flush=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx_files import make_onnx_files
-from workloads import Integers
+
+from bench.onnx_files import make_onnx_files
+from bench.workloads import Integers
 
 Array = NDArray[np.floating[Any]]
 Run = Callable[[Integers, Integers], Array]

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from checkpoints import draw
-from onnx_files import make_onnx_files
-from programs import IMPORTS, Program, absent, forward_program, installed
-from tables import megabytes, table
-from workloads import Shape, even
+from bench.checkpoints import draw
+from bench.onnx_files import make_onnx_files
+from bench.programs import IMPORTS, Program, absent, forward_program, installed
+from bench.tables import megabytes, table
+from bench.workloads import Shape, even
 
 FORWARDS = 3
 WEIGHTS = 437_951_328  # bytes of BERT-base in float32, with the pooler

@@ -7,7 +7,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tables import megabytes, table
+
+from bench.tables import megabytes, table
 
 ENGINES = {
     "minibert": ("minibert-numpy",),
@@ -51,7 +52,7 @@ def size(name: str) -> int:
     Of minibert, the files of this checkout: the record of an editable install lists none.
     """
     if name == "minibert-numpy":
-        files = (Path(__file__).parents[2] / "minibert").rglob("*")
+        files = (Path(__file__).parents[3] / "minibert").rglob("*")
         return sum(file.stat().st_size for file in files if _counts(file))
     recorded = metadata.files(name) or []
     paths = (Path(str(file.locate())) for file in recorded)
