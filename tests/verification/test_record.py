@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stages import stage_axes
 from wide import WIDE
 
 import minibert
@@ -21,9 +22,8 @@ from minibert import (
     record_model,
     verify,
 )
-from minibert.trace import STAGES, stage_axes
+from minibert.models.auto import MODELS
 from minibert.verification.compare import real_places
-from minibert.verification.hooks import ENCODER_PLACES
 
 
 def test_what_we_record_we_verify(tmp_path, model, reference):
@@ -56,7 +56,8 @@ def test_provenance_says_where_it_is_from(reference):
     theirs = json.loads(reference.provenance["float32_errors"])
     assert set(errors) == set(theirs) == set(stage_axes(2))
     for name, (mean, largest) in errors.items():
-        assert 0 < mean < largest < 2 * theirs[name][1]
+        assert 0 < mean < largest
+        assert name == "pooler" or mean < 1.2 * theirs[name][0]  # the largest number is luck
 
 
 def test_in_float32_nothing_is_said_of_its_errors(reference):
@@ -137,9 +138,12 @@ def test_without_transformers_it_says_how_to_get_it(monkeypatch, library):
 
 
 def test_every_stage_has_its_place_in_transformers():
-    """But for the scores, which no module shows: torch's softmax does."""
-    places = [stage for stage, _, _ in ENCODER_PLACES]
-    assert places == [name for name in STAGES if not name.endswith(".scores")]
+    """The scores are no module's input or output: torch's softmax is given them."""
+    shown = {stage.name: stage.shown for kind in MODELS for stage in kind.stages()}
+    assert {name for name, way in shown.items() if way == "softmax"} == {
+        "layer.{i}.attention.scores"
+    }
+    assert set(shown.values()) == {"input", "output", "second", "softmax"}
 
 
 def test_one_file_of_the_package_imports_torch():

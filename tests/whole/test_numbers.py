@@ -1,44 +1,70 @@
 """The numbers that the engine must reach, against what transformers on torch computed."""
 
 import json
+from collections import defaultdict
 
 import numpy as np
 import pytest
+from reordered import reordered
+from stages import stage_axes
 
 from minibert import BertModel, verify
-from minibert.trace import stage_axes
 from minibert.verification.compare import real_places
+from minibert.verification.isolate import Isolation
 
 
-def errors(folder, reference, dtype):
+def errors(model, reference, put_back=lambda name, stage: stage):
     """Yield (stage, errors of its real numbers, scale of the stage) against torch's float64."""
-    model = BertModel.from_pretrained(folder, dtype=dtype)
     stages = {}
     model(**reference.inputs, trace=stages)
     for name, axes in stage_axes(model.config.num_hidden_layers).items():
         if name in reference.stages:
             exact = reference.stages[name]
             places = np.broadcast_to(real_places(axes, reference.real_tokens()), exact.shape)
-            yield name, np.abs(stages[name] - exact)[places], np.abs(exact[places]).max()
+            found = put_back(name, stages[name])
+            yield name, np.abs(found - exact)[places], np.abs(exact[places]).max()
 
 
 def test_float64_agrees_with_torch_to_1e_12_of_the_scale(recorded):
-    for stage, error, scale in errors(*recorded, "float64"):
+    folder, reference = recorded
+    for stage, error, scale in errors(BertModel.from_pretrained(folder, "float64"), reference):
         assert error.max() <= 1e-12 * scale, stage
 
 
 def test_float32_errs_no_more_than_torch_float32(recorded):
+    """The root mean square; and in the median of 9 orders of summation, the largest error too.
+
+    The largest of some thousand errors is luck: it moves by 2.7 times with the order of the sums
+    (another kernel of BLAS has another), where the root mean square moves by 1.2. The same network
+    with its columns shuffled sums in another order.
+    """
     folder, reference = recorded
     torch_errors = json.loads(reference.provenance["float32_errors"])
-    compared = 0
-    for stage, error, _ in errors(folder, reference, "float32"):
-        if stage == "pooler":
-            continue  # a row for each sequence: too few for a mean
-        mean_square, largest = torch_errors[stage]
-        assert np.sqrt((error**2).mean()) <= 1.2 * mean_square, stage
-        assert error.max() <= 2 * largest, stage
-        compared += 1
-    assert compared == len(reference.stages) - 1 >= 7
+    model, random = BertModel.from_pretrained(folder), np.random.default_rng(0)
+    runs = [(model, lambda name, stage: stage), *(reordered(model, random) for _ in range(8))]
+    mean_squares, largest = defaultdict(list), defaultdict(list)
+    for other, put_back in runs:
+        for stage, error, _ in errors(other, reference, put_back):
+            mean_square, worst = torch_errors[stage]
+            mean_squares[stage].append(np.sqrt((error**2).mean()) / mean_square)
+            largest[stage].append(error.max() / worst)
+    assert set(largest) == set(reference.stages)
+    for stage, ratios in mean_squares.items():
+        assert stage == "pooler" or ratios[0] <= 1.2, stage  # it has too few numbers for a mean
+        assert np.median(ratios) <= 1.2, stage
+        assert np.median(largest[stage]) <= 2, stage
+
+
+def test_each_operation_alone_rounds_as_float32_does(recorded):
+    """On recorded inputs, where nothing that went before adds to it."""
+    folder, reference = recorded
+    model = BertModel.from_pretrained(folder)
+    batch, real = model.batch(**reference.inputs), reference.real_tokens()
+    measures = Isolation(model, batch, reference.stages, real, "the reference").measures
+    assert set(measures) == set(reference.stages)
+    for stage, measure in measures.items():
+        assert measure.rounding.rms <= 4 * 2.0**-24 * measure.size.rms, stage
+        assert measure.rounding.largest <= 8 * 2.0**-24 * measure.size.largest, stage
 
 
 def test_verification_passes(recorded):
