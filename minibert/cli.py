@@ -3,6 +3,8 @@
 import argparse
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint.files import lines_of, require_folder, write_whole
+from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
 
 
@@ -19,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"minibert {options.name}: {error}", file=sys.stderr)
         return 2
@@ -37,9 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_checks(commands: Any) -> None:
     verify = commands.add_parser("verify", help="compare a checkpoint's stages with a reference")
     verify.set_defaults(command=_verify)
-    verify.add_argument(
-        "folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT, help="default: the embedded"
-    )
+    about = "a folder or a Hub id; default: the embedded checkpoint"
+    verify.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT, help=about)
     verify.add_argument(
         "--reference",
         metavar="FILE",
@@ -52,11 +57,11 @@ def _add_checks(commands: Any) -> None:
     compare.add_argument("first", metavar="A", help="a reference file")
     compare.add_argument("second", metavar="B", help="another")
     about = "a checkpoint with their weights: it shows which side is wrong, and where"
-    compare.add_argument("--model", type=Path, metavar="FOLDER", help=about)
+    compare.add_argument("--model", metavar="FOLDER", help=about)
     _add_report_options(compare)
     inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
     inspect.set_defaults(command=_inspect)
-    inspect.add_argument("folder", nargs="?", type=Path, default=EMBEDDED_CHECKPOINT)
+    inspect.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT)
 
 
 def _add_record(commands: Any) -> None:
@@ -117,16 +122,22 @@ def _add_tasks(commands: Any) -> None:
     embed.add_argument("--batch-size", type=int, default=32)
 
 
+def _folder(name: str | os.PathLike[str]) -> Path:
+    from minibert.checkpoint.hub import find_folder
+
+    return find_folder(name, ("config", "weights"), {})[0]
+
+
 def _verify(options: argparse.Namespace) -> int:
     from minibert.models.bert import BertModel
-    from minibert.verification.reference import Reference
-    from minibert.verification.run import verify
+    from minibert.verification import Reference, verify
 
-    path = _reference_path(options.folder, options.reference)
-    model = BertModel.from_pretrained(options.folder, dtype=options.dtype)
+    folder = _folder(options.folder)
+    path = _reference_path(folder, options.reference)
+    model = BertModel.from_pretrained(folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
     report = verify(model, reference, options.atol, options.rtol)
-    return _report(report, options, options.folder, reference.inputs)
+    return _report(report, options, folder, reference.inputs)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -140,11 +151,15 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _report(report: Any, options: argparse.Namespace, folder: Any, inputs: Any) -> int:
-    from minibert.verification.terminal import table, wants_colour
+    from minibert.verification.table import table, wants_colour
 
+    if options.stages and not options.html:
+        raise ValueError("--stages says what the page shows: say --html FILE, too")
+    known = [row.stage for row in report.rows]
+    if unknown := [name for name in options.stages or () if name not in known]:
+        raise ValueError(f"--stages: no stage {unknown[0]!r} was compared; {', '.join(known)} were")
     if options.html:
-        from minibert.verification.heat import token_texts
-        from minibert.verification.page import page
+        from minibert.verification.page import page, token_texts
 
         ids = inputs.get("input_ids")
         tokens = token_texts(folder, ids) if folder and ids is not None and ids.ndim == 2 else None
@@ -187,7 +202,7 @@ def _record(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     from minibert.models.inspect import inspect
 
-    inspection = inspect(options.folder)
+    inspection = inspect(_folder(options.folder))
     print(inspection)
     return 1 if inspection.problems else 0
 
@@ -198,7 +213,9 @@ def _fill_mask(options: argparse.Namespace) -> int:
     found = fill_mask(options.text, options.top_k, options.targets, options.model)
     for mask in found if isinstance(found[0], list) else [found]:
         for word in mask:
-            print(f"{word['score']:.3f}  {word['token_str']:16}  {word['sequence']}")
+            print(
+                f"{word['score']:.3f}  {visible(word['token_str']):16}  {visible(word['sequence'])}"
+            )
     return 0
 
 
@@ -206,7 +223,7 @@ def _next_sentence(options: argparse.Namespace) -> int:
     from minibert.tasks import next_sentence
 
     for name, score in next_sentence(options.first, options.second, options.model).items():
-        print(f"{score:.3f}  {name}")
+        print(f"{score:.3f}  {visible(name)}")
     return 0
 
 
@@ -214,7 +231,7 @@ def _classify(options: argparse.Namespace) -> int:
     from minibert.tasks import classify
 
     for label in classify(options.text, options.text_pair, options.model):
-        print(f"{label['score']:.3f}  {label['label']}")
+        print(f"{label['score']:.3f}  {visible(label['label'])}")
     return 0
 
 
@@ -222,7 +239,7 @@ def _tag(options: argparse.Namespace) -> int:
     from minibert.tasks import tag
 
     for word in tag(options.text, options.aggregation, options.model):
-        print(f"{word['score']:.3f}  {word['label']:16}  {word['word']}")
+        print(f"{word['score']:.3f}  {visible(word['label']):16}  {visible(word['word'])}")
     return 0
 
 
@@ -230,7 +247,7 @@ def _answer(options: argparse.Namespace) -> int:
     from minibert.tasks import answer
 
     found = answer(options.question, options.context, options.no_answer, model=options.model)
-    print(f"{found['score']:.3f}  {found['answer'] or '(no answer)'}")
+    print(f"{found['score']:.3f}  {visible(found['answer'] or '(no answer)')}")
     return 0
 
 

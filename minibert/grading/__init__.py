@@ -1,6 +1,6 @@
 """Grading one function of a student's, in place of one of ours."""
 
+from minibert.grading.grader import grade
 from minibert.grading.result import Grade
-from minibert.grading.run import grade
 
 __all__ = ["Grade", "grade"]

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.grading.cases import ORDINARY, Case, cases
-from minibert.grading.mistakes import mistakes
-from minibert.grading.result import Found
-from minibert.grading.words import in_words
-from minibert.runtime.stand_in import Call, Function
-from minibert.runtime.swap import OPERATIONS, SwapError
+from minibert.grading.result import Found, in_words
+from minibert.mistakes.table import mistakes_of
+from minibert.runtime.swap import OPERATIONS, CheckedCall, Function, SwapError
+from minibert.verification.compare import Tolerance
 
 TWICE = "the same input twice"
 KEPT = "inputs that stay as they were"
@@ -33,7 +32,7 @@ def try_alone(name: str, student: Function) -> list[Found]:
 
 def _cause(name: str, student: Function, case: Case) -> str:
     """Return what is wrong with the function on a case; nothing if it is right."""
-    call = Call(name, _ours(name), student, case.args, {})
+    call = CheckedCall(name, student, case.args, {})
     try:
         result = call.run()
         call.refuse_form(result)
@@ -52,7 +51,7 @@ def _mistake(name: str, student: Function, case: Case) -> str:
     right, given = _ours(name)(*case.args), _numbers(student, case)
     if given is None:
         return ""
-    for sentence, mistake in mistakes(name):
+    for sentence, mistake in mistakes_of(name):
         wrong = _numbers(mistake, case)
         if wrong is not None and _agree(given, wrong, CLOSE) and not _agree(wrong, right, CLOSE):
             return sentence
@@ -70,9 +69,10 @@ def _numbers(function: Function, case: Case) -> NDArray[Any] | None:
 
 
 def _agree(found: NDArray[Any], wanted: NDArray[Any], tolerance: float) -> bool:
-    return found.shape == wanted.shape and bool(
-        np.allclose(found, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
-    )
+    if found.shape != wanted.shape:
+        return False
+    close = Tolerance(tolerance, tolerance).allows(found, wanted)
+    return bool((close | np.isnan(found) & np.isnan(wanted)).all())
 
 
 def _twice(name: str, student: Function, case: Case) -> Found:
@@ -83,7 +83,7 @@ def _twice(name: str, student: Function, case: Case) -> Found:
 
 
 def _kept(name: str, student: Function, case: Case) -> Found:
-    call = Call(name, _ours(name), student, case.args, {})
+    call = CheckedCall(name, student, case.args, {})
     call.run()
     try:
         call.refuse_changes()

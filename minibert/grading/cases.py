@@ -44,6 +44,7 @@ def cases(operation: str) -> list[Case]:
         found.append(Case("a row of equal numbers", (equal, *args[1:])))
     if operation.startswith("attention"):
         found.append(Case("fewer queries than keys", (first[:, :3], *args[1:])))
+    if operation.startswith(("attention", "merge")):
         found.append(Case("a single head", tuple(array[:1] for array in args)))
     return [*found, *_special(operation, args, draw)]
 
@@ -70,6 +71,7 @@ def _ordinary(operation: str, draw: Draw) -> tuple[Any, ...]:
         "layer_norm": lambda: (2 * draw(5, 6) + 1, draw(6), draw(6), 0.1),
         "softmax": lambda: (2 * draw(2, 5, 5),),
         "split_heads": lambda: (draw(5, 6), 3),
+        "merge_heads": lambda: (draw(*heads),),
         "attention_scores": lambda: (draw(*heads), draw(*heads)),
         "attention": lambda: (draw(*heads), draw(*heads), draw(*heads)),
     }

@@ -46,11 +46,13 @@ class Difference:
     @classmethod
     def of(cls, ours: Array, theirs: Array, real: NDArray[np.bool_]) -> "Difference":
         """Compare where ``real``, of the same shape, is True; what is not finite is worst."""
-        a, b = ours.astype(np.float64), theirs.astype(np.float64)
+        a, b = ours.astype(np.float64, copy=False), theirs.astype(np.float64, copy=False)
         with np.errstate(invalid="ignore"):
-            error = np.where(real, np.abs(a - b), np.nan)
-        odd = real & ~(np.isfinite(a) & np.isfinite(b))
-        size = np.where(odd, np.inf, np.where(real, error, -1))
+            error = np.abs(a - b)
+        size = error
+        if not (real.all() and np.isfinite(error.max())):
+            error = np.where(real, error, np.nan)
+            size = np.where(np.isfinite(error), error, np.where(real, np.inf, -1))
         place = tuple(int(i) for i in np.unravel_index(size.argmax(), size.shape))
         return cls(error, float(error[place]), place, float(a[place]), float(b[place]))
 
@@ -74,3 +76,20 @@ def real_places(axes: str, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if len(axes) == 2:  # one vector for each sequence
         return real[:, :1]
     return real[:, :, None]
+
+
+def per_token(axes: str, error: Array, real: NDArray[np.bool_]) -> Array:
+    """Return the largest error of each token, (B, T), NaN at padding.
+
+    A sequence's one vector counts as its column 0; what is not finite counts as infinite.
+    """
+    size = np.where(np.isfinite(error), error, np.inf)
+    if axes == "BHTT":
+        keys = real[:, None, None, :]
+        largest: Array = np.where(keys, size, 0).max(axis=(1, 3))
+    elif len(axes) == 2:
+        largest = np.full(real.shape, np.nan)
+        largest[:, 0] = size.max(axis=1)
+    else:
+        largest = size.reshape(*error.shape[:2], -1).max(axis=2)
+    return np.where(real, largest, np.nan)

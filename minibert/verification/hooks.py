@@ -1,8 +1,9 @@
-"""Seeing the stages of a BERT of transformers while it runs: which module shows which.
+"""Seeing the stages of a BERT of transformers while it runs.
 
-Forward hooks on modules see every stage but the attention's scores, which are no module's input or
-output: they are what torch's softmax is given, and a function mode of torch sees that. Nothing is
-computed here that the model itself does not compute.
+A model's own table of stages says which module shows which. Forward hooks see every stage but the
+attention's scores, which are no module's input or output: they are what torch's softmax is given,
+and a function mode of torch sees that. Nothing is computed here that the model itself does not
+compute.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,41 +11,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
+from minibert.trace import Stage, expand_stages
 
 Stages = dict[str, Array]
-
-# fmt: off
-#: As what a module shows a stage: what goes in, what comes out, the second thing that comes out.
-IN, OUT, SECOND = "in", "out", "second"
-#: Stage, module of a BertModel, as what.
-ENCODER_PLACES = (
-    ("embeddings.sum", "embeddings.LayerNorm", IN),
-    ("embeddings", "embeddings", OUT),
-    ("layer.{i}.attention.query", "encoder.layer.{i}.attention.self.query", OUT),
-    ("layer.{i}.attention.key", "encoder.layer.{i}.attention.self.key", OUT),
-    ("layer.{i}.attention.value", "encoder.layer.{i}.attention.self.value", OUT),
-    ("layer.{i}.attention.probabilities", "encoder.layer.{i}.attention.self", SECOND),
-    ("layer.{i}.attention.context", "encoder.layer.{i}.attention.output.dense", IN),
-    ("layer.{i}.attention.output", "encoder.layer.{i}.attention.output.dense", OUT),
-    ("layer.{i}.attention", "encoder.layer.{i}.attention.output", OUT),
-    ("layer.{i}.feed_forward.intermediate", "encoder.layer.{i}.intermediate.dense", OUT),
-    ("layer.{i}.feed_forward.activation", "encoder.layer.{i}.intermediate", OUT),
-    ("layer.{i}.feed_forward", "encoder.layer.{i}.output.dense", OUT),
-    ("layer.{i}", "encoder.layer.{i}", OUT),
-    ("pooler", "pooler", OUT),
-)
-#: The same for the modules that a head adds.
-HEAD_PLACES = (
-    ("predictions.intermediate", "cls.predictions.transform.dense", OUT),
-    ("predictions.activation", "cls.predictions.transform.LayerNorm", IN),
-    ("predictions", "cls.predictions.transform", OUT),
-    ("logits", "cls.predictions.decoder", OUT),
-    ("seq_relationship", "cls.seq_relationship", OUT),  # called logits where it is the only head
-    ("logits", "classifier", OUT),
-    ("logits", "qa_outputs", OUT),
-)
-# fmt: on
 
 
 def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[str]:
@@ -61,39 +32,25 @@ def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[st
             )
         seen[stage] = tensor.detach().cpu().numpy().copy()
 
-    for stage, module, part in _places_in(model):
-        if stage.endswith(".attention.probabilities"):
-            scores = stage.replace("probabilities", "scores")
-            _watch_softmax(torch, module, partial(keep, scores), stack)
-            yield scores
-        _hook(module, part, partial(keep, stage), stack)
-        yield stage
+    for stage, module in _places_in(model):
+        if stage.shown == "softmax":
+            _watch_softmax(torch, module, partial(keep, stage.name), stack)
+        else:
+            _hook(module, stage.shown, partial(keep, stage.name), stack)
+        yield stage.name
 
 
-def _places_in(model: Any) -> Iterator[tuple[str, Any, str]]:
-    """Yield the stages that a model has, the module that shows each, and as what."""
-    encoder, modules = model.base_model, dict(model.named_modules())
-    for stage, name, part in _places(model.config.num_hidden_layers):
-        if stage != "pooler" or getattr(encoder, "pooler", None) is not None:
-            yield stage, encoder.get_submodule(name), part
-    for stage, name, part in HEAD_PLACES:
-        if name in modules:
-            alone = name == "cls.seq_relationship" and "cls.predictions" not in modules
-            yield "logits" if alone else stage, modules[name], part
-
-
-def _places(num_hidden_layers: int) -> list[tuple[str, str, str]]:
-    """Return the stages of an encoder with so many layers: name, module, as what."""
-    layers = [place for place in ENCODER_PLACES if "{i}" in place[0]]
-    return [
-        *(place for place in ENCODER_PLACES if place[0].startswith("embeddings")),
-        *(
-            (stage.format(i=i), module.format(i=i), part)
-            for i in range(num_hidden_layers)
-            for stage, module, part in layers
-        ),
-        ENCODER_PLACES[-1],
-    ]
+def _places_in(model: Any) -> Iterator[tuple[Stage, Any]]:
+    """Yield the stages that a model has, each with the module that shows it."""
+    encoder, count = model.base_model, model.config.num_hidden_layers
+    kinds = {kind.__name__: kind for kind in MODELS}
+    base = kinds[type(encoder).__name__]
+    kind = kinds.get(type(model).__name__, base)
+    inside, outside = dict(encoder.named_modules()), dict(model.named_modules())
+    for stage in expand_stages(kind.stages(), count):
+        modules = inside if stage in expand_stages(base.stages(), count) else outside
+        if modules.get(stage.module) is not None:
+            yield stage, modules[stage.module]
 
 
 def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack) -> None:
@@ -104,12 +61,12 @@ def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack)
 
     def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
         outputs = output if isinstance(output, tuple) else (output,)
-        shown = outputs[1] if part == SECOND else outputs[0]
+        shown = outputs[1] if part == "second" else outputs[0]
         if shown is not None:  # no probabilities, where the attention is not eager
             keep(shown)
 
-    add = module.register_forward_pre_hook if part == IN else module.register_forward_hook
-    stack.callback(add(before if part == IN else after).remove)
+    add = module.register_forward_pre_hook if part == "input" else module.register_forward_hook
+    stack.callback(add(before if part == "input" else after).remove)
 
 
 def _watch_softmax(torch: Any, module: Any, keep: Callable[[Any], None], stack: ExitStack) -> None:

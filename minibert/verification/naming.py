@@ -21,17 +21,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.models.bert_heads import PREDICTION_STAGES
-from minibert.trace import STAGES
+from minibert.models.auto import MODELS
+from minibert.runtime.arrays import Array
+from minibert.trace import pattern_of
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 LAST = "last_hidden_state"
 
-#: Every stage with the axes that it may have: a head's logits depend on the head.
-AXES = {name: (axes,) for name, axes in {**STAGES, **PREDICTION_STAGES}.items()} | {
-    "logits": ("BTV", "BTL", "BL"),
-    "seq_relationship": ("BL",),
-}
+
+def _all_axes() -> dict[str, tuple[str, ...]]:
+    """Return every stage of every model, with the axes that it may have: those of a head vary."""
+    found: dict[str, tuple[str, ...]] = {}
+    for stage in (stage for model in MODELS for stage in model.stages()):
+        axes = found.get(stage.name, ())
+        found[stage.name] = axes if stage.axes in axes else (*axes, stage.axes)
+    return found
+
+
+AXES = _all_axes()
 _OTHERS = {
     "pooler_output": "pooler",
     "prediction_logits": "logits",
@@ -43,7 +50,7 @@ _NUMBER = re.compile(r"(?<![^.])(0|[1-9]\d{0,4})(?![^.])")  # a part of a name, 
 
 def axes_of(stage: str) -> tuple[str, ...]:
     """Return the axes that a stage may have, one letter each; none if there is no such stage."""
-    return AXES.get(_NUMBER.sub("{i}", stage), ())
+    return AXES.get(pattern_of(stage), ())
 
 
 def split_names(
@@ -126,7 +133,7 @@ def _unknown(name: str) -> str:
     meant = near[0].replace("{i}", number[0] if number else "0") if near else ""
     hint = f"did you mean {meant!r}? All " if meant else ""
     return (
-        f"there is no stage {name[:80]!r}; {hint}stages are named as in minibert.trace.STAGES: "
+        f"there is no stage {name[:80]!r}; {hint}stages have names such as "
         "embeddings, layer.0.attention.scores, layer.0.feed_forward, layer.0, pooler, ..."
     )
 
@@ -147,3 +154,12 @@ def _last_layer(
         f"{LAST} is the stage of the last layer, and nothing here says how many layers there are: "
         "say num_hidden_layers=12, for instance, or name the stage layer.11"
     )
+
+
+def returned_stages(fields: Mapping[str, Any], last: str) -> dict[str, Array]:
+    """Return the fields of a model's output as stages; ``last`` is that of the last layer."""
+    found = {LAST: last, "logits": "logits", **_OTHERS}
+    stages = {found[name]: x for name, x in fields.items() if name in found and x is not None}
+    if "start_logits" in fields:
+        stages["logits"] = np.stack([fields["start_logits"], fields["end_logits"]], axis=-1)
+    return stages

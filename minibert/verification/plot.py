@@ -1,174 +1,140 @@
-"""Error by stage on a log scale, as inline SVG: accumulated, added, and the floor."""
+"""Error by stage on a log scale, as inline SVG: accumulated, added, and the floor.
 
-from __future__ import annotations
+There is one drawing for all screens. The lines are drawn on a grid in which a stage is 1 wide and
+a decade 1 high, stretched to whatever room there is; letters, at places in percent, keep their
+size and stand around it. page.css has the widths and colours.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from minibert.verification.findings import number, visible
-from minibert.verification.frame import BOTTOM, LEFT, RIGHT, TOP, Frame, has_height
+from minibert.checkpoint.files import visible
+from minibert.verification.result import StageResult, number
 
-if TYPE_CHECKING:
-    from minibert.verification.diagnosis import StageResult
-
-LETTER = 6.7  # pixels, of the labels' font
-EVERY = 11  # pixels between the markers of a line, at least
-
-Point = tuple[float, float]
-
-
-def circle(x: float, y: float) -> str:
-    """Draw the marker of what accumulated."""
-    return f"M{x - 3:.1f} {y:.1f}a3 3 0 1 0 6 0a3 3 0 1 0-6 0z"
-
-
-def square(x: float, y: float) -> str:
-    """Draw the marker of what a stage adds."""
-    return f"M{x - 3:.1f} {y - 3:.1f}h6v6h-6z"
-
-
-def triangle(x: float, y: float) -> str:
-    """Draw the marker of the floor."""
-    return f"M{x - 3.5:.1f} {y + 3:.1f}h7l-3.5-6z"
-
-
-#: Each line: its class in the style, its marker, and what it says.
-LINES: dict[str, tuple[Callable[[float, float], str], str]] = {
-    "floor": (triangle, "floor: rounding alone"),
-    "accumulated": (circle, "accumulated up to the stage"),
-    "added": (square, "added by the stage itself"),
+#: Each line: its class in the style, and what it says. Drawn in this order.
+LINES = {
+    "floor": "floor: rounding alone",
+    "accumulated": "accumulated up to the stage",
+    "added": "added by the stage itself",
 }
+WIDTH, HEIGHT = 260, 280  # pixels, of the narrowest screen and of all: labels must not overlap
+LETTER = 7  # pixels, at most
 
 
-#: A drawing for each kind of screen, so that letters keep their size: width and height in pixels.
-SIZES = {"wide": (960, 380), "narrow": (336, 340)}
-
-
-def plot(rows: Sequence[StageResult], factor: float, kind: str) -> str:
-    """Draw the rows in one of the sizes."""
-    if not rows:
-        return ""
-    values = [value for row in rows for name in LINES if (value := getattr(row, name)) is not None]
-    frame = Frame.around(values, len(rows), *SIZES[kind])
+def plot(rows: Sequence[StageResult], factor: float, numbers: Mapping[str, int]) -> str:
+    """Draw the rows; numbers are those of the faulty stages in the list of faults."""
+    grid = _Grid(rows)
     parts = [
-        f'<svg class="{kind}" viewBox="0 0 {frame.width} {frame.height}" role="img" '
-        'aria-label="Error by stage on a log scale; the table of all stages has the numbers">',
-        *_band(rows, factor, frame),
-        *_decades(frame),
-        *_groups(rows, frame),
-        *(part for name in LINES for part in _line(name, rows, frame)),
-        *_flags(rows, frame),
-        *_tips(rows, frame),
+        '<svg class="plot" role="img" aria-label="Error by stage on a log scale; '
+        'the table of all stages has the numbers">',
+        f'<svg viewBox="0 0 {len(rows)} {grid.decades}" preserveAspectRatio="none">',
+        _band(rows, factor, grid),
+        *(path for name in LINES for path in _line(name, rows, grid)),
+        *_tips(rows, grid),
+        "</svg>",
+        *_heights(grid),
+        *_layers(rows),
+        *_flags(rows, numbers),
         "</svg>",
     ]
     return "\n".join(parts)
 
 
-def _decades(frame: Frame) -> Iterator[str]:
-    end = frame.width - RIGHT
-    every = math.ceil((frame.high - frame.low) * 26 / (frame.bottom - frame.top))
-    ticks = [(f"1e{e}", frame.height_of(e)) for e in range(frame.low, frame.high + 1, every)]
-    for lane in frame.lanes:
-        ticks.append((lane, frame.lane(lane)))
-    for name, y in ticks:
-        style = "lane" if name in frame.lanes else "grid"
-        yield f'<path class="{style}" d="M{LEFT} {y:.1f}H{end}"/>'
-        yield f'<text class="y" x="{LEFT - 6}" y="{y + 4:.1f}">{name}</text>'
-    yield '<text x="4" y="13">error, log scale</text>'
+class _Grid:
+    """Stages from left to right, whole decades from bottom to top.
+
+    On a log scale, 0 has no place and is drawn on the lower edge, infinity and NaN on the upper.
+    Nothing else comes near an edge.
+    """
+
+    def __init__(self, rows: Sequence[StageResult]) -> None:
+        values = [v for row in rows for name in LINES if (v := getattr(row, name)) is not None]
+        heights = [math.log10(v) for v in values if math.isfinite(v) and v > 0] or [0.0]
+        self.low, self.high = math.floor(min(heights) - 0.1), math.ceil(max(heights) + 0.1)
+        self.decades = self.high - self.low
+
+    def y(self, value: float) -> float:
+        if math.isnan(value) or value == 0:
+            return 0 if value else self.decades
+        return min(max(self.high - math.log10(value), 0), self.decades)
+
+    def points(self, values: Sequence[float | None]) -> Iterator[list[tuple[float, float]]]:
+        """Return the points that a line joins: it is broken where there is no value."""
+        for missing, run in groupby(enumerate(values), lambda item: item[1] is None):
+            if not missing:
+                yield [(i + 0.5, self.y(value)) for i, value in run if value is not None]
 
 
-def _group(row: StageResult) -> str:
-    first, _, rest = row.stage.partition(".")
-    digits = rest.partition(".")[0]
-    return f"layer {digits}" if first == "layer" and digits.isdecimal() else visible(first)
-
-
-def _groups(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
-    """Draw where layers begin, with their names, or numbers alone if there is no more room."""
-    groups = [(name, len(list(members))) for name, members in groupby(rows, _group)]
-    narrow = any(not _fits(name, size, frame) for name, size in groups if name[:5] == "layer")
-    base, end = frame.height - BOTTOM, frame.width - RIGHT
-    start, free = 0, 0.0
-    for name, size in groups:
-        if start:
-            x = frame.x(start - 0.5)
-            yield f'<path class="grid" d="M{x:.1f} {frame.top:.1f}V{base}"/>'
-        label = name.removeprefix("layer ") if narrow else name
-        middle, half = frame.x(start + (size - 1) / 2), len(label) * LETTER / 2
-        if middle - half >= free and (label != name or _fits(name, size, frame)):
-            yield f'<text class="x" x="{middle:.1f}" y="{base + 15}">{escape(label)}</text>'
-            free = middle + half + 3
-        start += size
-    yield f'<path class="axis" d="M{LEFT} {TOP}V{base}H{end}"/>'
-    title = f"stage, in network order{'; numbers are layers' if narrow else ''}"
-    yield f'<text class="x" x="{(LEFT + end) / 2:.1f}" y="{base + 34}">{title}</text>'
-
-
-def _fits(name: str, stages: int, frame: Frame) -> bool:
-    return len(name) * LETTER + 4 < frame.step * stages
-
-
-def _runs(values: Sequence[float | None], frame: Frame) -> Iterator[list[Point]]:
-    """Return the points that a line joins: it is broken where there is no height."""
-    for there, run in groupby(enumerate(values), lambda item: has_height(item[1])):
-        if there:
-            yield [(frame.x(i), frame.y(value)) for i, value in run if value is not None]
-
-
-def _band(rows: Sequence[StageResult], factor: float, frame: Frame) -> Iterator[str]:
+def _band(rows: Sequence[StageResult], factor: float, grid: _Grid) -> str:
     """Shade what rounding may do: up to the factor times the floor."""
-    tops = [row.floor and row.floor * factor for row in rows]
-    half = frame.step / 2
-    for run in _runs(tops, frame):
-        steps = "".join(f"L{x - half:.1f} {y:.1f}H{x + half:.1f}" for x, y in run)
-        left = run[0][0] - half
-        yield f'<path class="band" d="M{left:.1f} {frame.bottom:.1f}{steps}V{frame.bottom:.1f}z"/>'
+    tops = [None if row.floor is None else row.floor * factor for row in rows]
+    path = ""
+    for run in grid.points(tops):
+        steps = "".join(f"L{x - 0.5:g} {y:.3f}h1" for x, y in run)
+        path += f"M{run[0][0] - 0.5:g} {grid.decades}{steps}V{grid.decades}z"
+    return f'<path class="band" d="{path}"/>'
 
 
-def _line(name: str, rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
-    values: list[float | None] = [getattr(row, name) for row in rows]
-    for run in _runs(values, frame):
-        if len(run) > 1:
-            path = "L".join(f"{x:.1f} {y:.1f}" for x, y in run)
-            yield f'<path class="line {name}" d="M{path}"/>'
-    every = math.ceil(EVERY / frame.step)
-    first = every // 2 if name == "floor" else 0  # beside the others, not on them
-    marks = [
-        LINES[name][0](frame.x(i), frame.y(value))
-        for i, value in enumerate(values)
-        if value is not None and (i % every == first or rows[i].is_fault or not has_height(value))
-    ]
-    if marks:
-        yield f'<path class="mark {name}" d="{"".join(marks)}"/>'
+def _line(name: str, rows: Sequence[StageResult], grid: _Grid) -> Iterator[str]:
+    """Draw a line, and a dot for each point that has no neighbour."""
+    runs = list(grid.points([getattr(row, name) for row in rows]))
+    line = "".join("M" + "L".join(f"{x:g} {y:.3f}" for x, y in run) for run in runs if run[1:])
+    dots = "".join(f"M{x:g} {y:.3f}h0" for (x, y), *others in runs if not others)
+    for kind, path in ("line", line), ("dot", dots):
+        if path:
+            yield f'<path class="{kind} {name}" d="{path}"/>'
 
 
-def _flags(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
-    """Give the faults the numbers of their list, where there is room."""
-    free, count = 0.0, 0
-    for i, row in enumerate(rows):
-        if not row.is_fault:
-            continue
-        count += 1
-        x = frame.x(i)
-        values = [v for v in (row.added, row.accumulated) if v is not None]
-        y = max(frame.y(values[0]) - 13, 10) if values else frame.top + 10
-        yield f'<path class="fault" d="M{x:.1f} {y + 9:.1f}V{frame.height - BOTTOM}"/>'
-        if x >= free:
-            yield f'<circle class="flag" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
-            yield f'<text class="flag" x="{x:.1f}" y="{y + 4:.1f}">{count}</text>'
-            free = x + 19
-
-
-def _tips(rows: Sequence[StageResult], frame: Frame) -> Iterator[str]:
+def _tips(rows: Sequence[StageResult], grid: _Grid) -> Iterator[str]:
     """Lay a transparent column over each stage, which tells its numbers to a pointer."""
     for i, row in enumerate(rows):
         told = ", ".join(f"{name} {number(getattr(row, name))}" for name in LINES)
-        yield (
-            f'<rect class="tip" x="{frame.x(i - 0.5):.1f}" y="{TOP}" width="{frame.step:.1f}" '
-            f'height="{frame.height - BOTTOM - TOP}">'
-            f"<title>{escape(visible(row.stage))}: {escape(visible(row.status))}, {told}</title>"
-            "</rect>"
-        )
+        text = escape(visible(f"{row.stage}: {row.status}, {told}"))
+        rect = f'<rect class="tip" x="{i}" width="1" height="{grid.decades}">'
+        yield f"{rect}<title>{text}</title></rect>"
+
+
+def _heights(grid: _Grid) -> Iterator[str]:
+    """Write powers of ten on the left, as many as have room."""
+    for decade in range(grid.low, grid.high + 1, math.ceil(grid.decades * 25 / HEIGHT)):
+        y = 100 * (grid.high - decade) / grid.decades
+        yield f'<line class="grid" x2="100%" y1="{y:.2f}%" y2="{y:.2f}%"/>'
+        yield f'<text class="y" x="-6" y="{y:.2f}%">1e{decade}</text>'
+
+
+def _layers(rows: Sequence[StageResult]) -> Iterator[str]:
+    """Draw where layers begin, and write the numbers of those that have room."""
+    start, free = 0, 0.0
+    for name, members in groupby(rows, _layer):
+        size = len(list(members))
+        x, middle = 100 * start / len(rows), (start + size / 2) / len(rows)
+        left, right = (WIDTH * middle + side * LETTER * len(name) / 2 for side in (-1, 1))
+        if start:
+            yield f'<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y2="100%"/>'
+        if name and free <= left and right <= WIDTH:
+            yield f'<text class="x" x="{100 * middle:.2f}%" y="100%" dy="16">{name}</text>'
+            free = right + 4
+        start += size
+    yield '<text class="x" x="50%" y="100%" dy="34">stage, in network order, by layer</text>'
+
+
+def _layer(row: StageResult) -> str:
+    first, *rest = row.stage.split(".")
+    return rest[0] if first == "layer" and rest and rest[0].isdecimal() else ""
+
+
+def _flags(rows: Sequence[StageResult], numbers: Mapping[str, int]) -> Iterator[str]:
+    """Mark the faults, with the numbers of their list where there is room above the drawing."""
+    free = 0.0
+    for i, row in enumerate(rows):
+        if not row.is_fault:
+            continue
+        place = (i + 0.5) / len(rows)
+        x = f"{100 * place:.2f}%"
+        yield f'<line class="fault" x1="{x}" x2="{x}" y2="100%"/>'
+        if place * WIDTH >= free:
+            yield f'<circle class="flag" cx="{x}" cy="-12" r="9"/>'
+            yield f'<text class="flag" x="{x}" y="-8">{numbers[row.stage]}</text>'
+            free = place * WIDTH + 19

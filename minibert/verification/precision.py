@@ -57,13 +57,22 @@ def _is_enough(values: Array) -> bool:
 
 def _formats(values: Array) -> Iterator[Precision]:
     """Yield the formats that hold all these numbers, the coarsest first."""
-    with np.errstate(over="ignore"):  # what is too large for a format becomes infinite
-        single = values.astype(np.float32)
-        half = single.astype(np.float16)
-    if (single == values).all():
-        if not (np.ascontiguousarray(single).view(np.uint32) & 0xFFFF).any():
-            yield BFLOAT16
-        if (half == single).all():
-            yield FLOAT16
-        yield FLOAT32
+    for form, holds in ((BFLOAT16, _is_bfloat16), (FLOAT16, _is_float16), (FLOAT32, _is_float32)):
+        if holds(values[:1000]) and holds(values):  # few numbers tell what most are not
+            yield form
     yield FLOAT64
+
+
+def _is_float32(values: Array) -> bool:
+    return values.dtype == np.float32 or bool((values.astype(np.float32) == values).all())
+
+
+def _is_float16(values: Array) -> bool:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return bool((values.astype(np.float16) == values).all())
+
+
+def _is_bfloat16(values: Array) -> bool:
+    with np.errstate(over="ignore"):
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return not (bits & 0xFFFF).any() and _is_float32(values)

@@ -6,7 +6,6 @@ their stages are seen is in hooks.py.
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib import import_module
@@ -18,11 +17,13 @@ from numpy.typing import NDArray
 
 from minibert.batch import make_batch
 from minibert.checkpoint.files import sha256
-from minibert.checkpoint.loading import float_dtype
-from minibert.checkpoint.source import find_folder, open_weights
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.load import open_weights
+from minibert.checkpoint.tensors import float_dtype
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
+from minibert.runtime.warn import warn
 from minibert.verification.arrays import check_inputs, own_array
 from minibert.verification.compare import real_places
 from minibert.verification.hooks import Stages, watch
@@ -168,11 +169,10 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
         order = list(watch(torch, model, seen, stack))
         model(**_tensors(torch, model, inputs))
     if missing := [name for name in order if name not in seen]:
-        warnings.warn(
+        warn(
             f"{len(missing)} stages were not seen and are not in the recording, among them "
             f"{missing[0]}: the attention is {attention!r}. "
-            "Load the model with attn_implementation='eager'",
-            stacklevel=3,
+            "Load the model with attn_implementation='eager'"
         )
     version = torch.__version__.split("+")[0]
     tools = f"transformers {transformers.__version__}, torch {version}"

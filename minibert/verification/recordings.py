@@ -3,6 +3,8 @@
 All of them hold arrays by name (naming.py); nothing is unpickled, and torch is not needed.
 """
 
+import errno
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
-from minibert.checkpoint.npz import is_npz, read_npz
 from minibert.checkpoint.safetensors import read_metadata, read_safetensors
-from minibert.checkpoint.tensors import FLOATS, StoredTensor
-
-_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+from minibert.checkpoint.tensors import FLOATS, TYPES, StoredTensor
 
 Arrays = dict[str, NDArray[Any]]
+
+MAX_ARRAYS = 10_000
+MAX_UNFOLDED = 2**30  # bytes; a file that is larger may unfold to MAX_EXPANSION times its own size
+MAX_EXPANSION = 64
 
 
 def read_recording(path: Path) -> tuple[Arrays, dict[str, str], dict[str, str]]:
@@ -42,6 +45,53 @@ def read_recording(path: Path) -> tuple[Arrays, dict[str, str], dict[str, str]]:
     return *_tensors(read_safetensors(path)), metadata
 
 
+def is_npz(path: Path) -> bool:
+    """Tell whether a zip archive holds NumPy's arrays; False if it is none, or a broken one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return False
+
+
+def read_npz(path: Path) -> Arrays:
+    """Return the arrays of a file by name, all of them numbers.
+
+    OSError if no regular file is there; ValueError with a sentence if it is no such file, is cut
+    short, holds pickled objects, or would unfold to an absurd size.
+    """
+    require_file(path)
+    try:
+        _check_members(path)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _numbers(name, file[name]) for name in file.files}
+    except Exception as error:  # of zipfile, zlib or tokenize, or of NumPy's reader of headers
+        # zipfile seeks wherever a broken directory sends it
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{str(path)!r} is not a readable .npz file: {error}") from None
+
+
+def _check_members(path: Path) -> None:
+    """Bound what reading can take, before anything is unfolded."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    size, unfolded = path.stat().st_size, sum(member.file_size for member in members)
+    if len(members) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(members)} members; allowed: {MAX_ARRAYS}")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two of its members have one name")
+    if unfolded > max(MAX_UNFOLDED, MAX_EXPANSION * size):
+        raise ValueError(f"it has {size} bytes and unfolds to {unfolded}: absurdly compressed")
+
+
+def _numbers(name: str, array: object) -> NDArray[Any]:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
+        found = getattr(array, "dtype", "something else than an array")
+        raise ValueError(f"array {name!r:.80} holds {found}; allowed: numbers")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def _read_torch(path: Path) -> dict[str, StoredTensor]:
     from minibert.checkpoint.torchfile import read_torch
 
@@ -56,7 +106,9 @@ def _tensors(tensors: Mapping[str, StoredTensor]) -> tuple[Arrays, dict[str, str
     for name, tensor in tensors.items():
         wide = "float64" if tensor.dtype == "F64" else "float32"
         arrays[name] = tensor.read(wide) if tensor.dtype in FLOATS else tensor.stored()
-    return arrays, {name: _NAMES.get(t.dtype, t.dtype) for name, t in tensors.items()}
+    return arrays, {
+        name: TYPES[t.dtype].name if t.dtype in FLOATS else t.dtype for name, t in tensors.items()
+    }
 
 
 def _widened(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The reference file: what another implementation computed, stage by stage, and where it is from.
 
 A safetensors file. Tensors: ``input.NAME`` for each argument of the model's call, ``stage.NAME``
-for each recorded stage (names and axes as in trace.STAGES). Metadata, all text:
+for each recorded stage (names and axes as in models/bert.py's STAGES). Metadata, all text:
 
     format, version      "minibert-reference", "1"
     tools                names and versions of what recorded it
@@ -65,8 +65,8 @@ class Reference:
     ) -> "Reference":
         """Make a recording of what any program computed.
 
-        stages: from names to arrays. Names as in trace.STAGES, ``layer.0.attention.scores``, or as
-        transformers names its outputs (naming.py); any may be absent. Arrays are lists, NumPy's,
+        stages: from names to arrays. Names as in models/bert.py, ``layer.0.attention.scores``, or
+        as transformers names its outputs (naming.py); any may be absent. Arrays are lists, NumPy's,
         torch tensors or what else has ``__array__``; they are copied, the dtype kept. B sequences
         of T tokens: (B, T, C), scores and probabilities (B, H, T, T), the pooler (B, C).
         inputs: the arguments of the model's call by name, input_ids (B, T) among them.
@@ -86,6 +86,8 @@ class Reference:
         for name, text in (provenance or {}).items():
             if not isinstance(text, str):
                 raise TypeError(f"provenance[{name!r}] is a {type(text).__name__}; needed: a text")
+            if name in ("format", "version"):
+                raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
         return cls._checked(given, bare, dict(provenance or {}), num_hidden_layers)
 
     @classmethod
@@ -131,7 +133,7 @@ class Reference:
         tensors |= {f"stage.{name}": array for name, array in self.stages.items()}
         # the library would write an array that is not in C order as garbage
         whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        metadata = {"format": FORMAT, "version": VERSION, **self.provenance}
+        metadata = {**self.provenance, "format": FORMAT, "version": VERSION}
         write_whole(Path(path), save(whole, metadata=metadata))
 
 

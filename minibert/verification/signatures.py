@@ -1,103 +1,87 @@
-"""Variations that are told by the recorded numbers themselves.
+"""Faults recognised from the recorded numbers themselves: dropout, attended padding.
 
-What was drawn or attended to is not in the inputs, but the recorded stage shows it: each function
-takes the place, this model's stage, the recorded one and the stage's inputs, and returns what the
-stage would be if the variation were true. It is true only if that is what was recorded.
+What was drawn or attended to is not in the inputs, but the recorded stage shows it. A signature
+takes this model's stage, the recorded one, the batch, and what gives other stages; it returns the
+stage as it would be with the fault, which is there only if that is what was recorded. Stages are
+whole arrays, zeros at padding.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minibert.batch import Batch
+from minibert.functions import merge_heads, split_heads
 from minibert.runtime.arrays import Array
-from minibert.verification.graph import A, F, Place
-from minibert.verification.packing import Packed
+
+Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
+Signature = Callable[[Array, Array, Batch, Known], Array]
 
 
-def dropped(own: Array, theirs: Array) -> Array:
+def dropped(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     """Set to 0 what the recording has as 0, and divide the rest by what was kept of it."""
     gone = (theirs == 0) & (own != 0)
     kept = ~gone & (own != 0)
-    if not 0 < gone.mean() < 0.6 or not kept.any():
+    if not 0 < gone.sum() < 0.6 * np.count_nonzero(own) or not kept.any():
         return own
     share = float(np.median(theirs[kept] / own[kept]))
     return np.where(gone, 0, own * share)
 
 
-def _dropped_rows(at: Place, own: Array, theirs: Array, *_: Any) -> Array:
-    return dropped(own, theirs)
+def _is_padded(batch: Batch) -> Any:
+    return ~np.asarray(batch.mask.all(axis=1))[:, None, None, None]
 
 
-def _dropped_pairs(at: Place, own: Packed, theirs: Packed, *_: Any) -> Packed:
-    flat = dropped(_flat(own), _flat(theirs))
-    ends = np.cumsum([x.size for x in own])[:-1]
-    parts = np.split(flat, ends)
-    return [part.reshape(x.shape) for part, x in zip(parts, own, strict=True)]
-
-
-def _flat(pairs: Packed) -> Array:
-    return np.concatenate([x.ravel() for x in pairs])
-
-
-def _is_padded(at: Place) -> list[bool]:
-    length = at.batch.shape[1]
-    return [len(s.columns) < length for s in at.batch.sequences]
-
-
-def _padding_attended(at: Place, own: Packed, theirs: Packed, *_: Any) -> Packed:
+def _padding_attended(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     """Leave to each real key its share of what is attended in all."""
-    rows = zip(own, theirs, _is_padded(at), strict=True)
-    return [o * t.sum(axis=-1, keepdims=True) if padded else o for o, t, padded in rows]
+    real = np.where(batch.mask[:, None, None, :], theirs, 0)
+    return np.where(_is_padded(batch), own * real.sum(axis=-1, keepdims=True), own)
 
 
-def _mask_inverted(at: Place, own: Packed, theirs: Packed, *_: Any) -> Packed:
+def _mask_inverted(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     """Leave nothing to real keys; where all keys are real, every mask is the same for all."""
-    found = []
-    for o, t, padded in zip(own, theirs, _is_padded(at), strict=True):
-        even = np.full_like(o, 1 / o.shape[-1])
-        alike = np.abs(t - even).max() < np.abs(t - o).max()
-        found.append(np.zeros_like(o) if padded else even if alike else o)
-    return found
+    even = np.full_like(own, 1 / own.shape[-1])
+    is_even = np.abs(theirs - even).max(axis=(1, 2, 3), keepdims=True) < np.abs(theirs - own).max(
+        axis=(1, 2, 3), keepdims=True
+    )
+    return np.where(_is_padded(batch), 0, np.where(is_even, even, own))
 
 
-def _dropped_probabilities(
-    at: Place, own: Array, theirs: Array, probabilities: Packed, value: Array
-) -> Array:
+def _dropped_probabilities(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     """Solve for the probabilities that the context was made of; they must be ours, or 0."""
-    from minibert.verification.graph import heads, merged
-
-    solved = []
-    rows = [theirs[s.rows] for s in at.batch.sequences]
-    count = at.layer.attention.num_heads
-    values = heads(at, value)
-    for context, v, p in zip(rows, values, probabilities, strict=True):
-        if v.shape[1] > v.shape[2]:  # more keys than numbers in a head: no single answer
+    probabilities, values = known("probabilities"), known("value")
+    num_heads = probabilities.shape[1]
+    kept, contexts = [], np.zeros_like(own)
+    for s in batch.sequences:
+        context, value = (split_heads(x[s.index, s.columns], num_heads) for x in (theirs, values))
+        if value.shape[1] > value.shape[2]:  # more keys than numbers in a head: no single answer
             return own
-        c = context.reshape(len(context), count, -1).transpose(1, 0, 2)
-        solved.append((c @ np.linalg.pinv(v)).reshape(p.shape))
-    ratio = _flat(solved) / _flat(probabilities)
-    share = float(np.median(ratio[ratio > 0.5])) if (ratio > 0.5).any() else 1.0
-    pairs = zip(solved, probabilities, strict=True)
-    kept = [np.where(s > p * share / 2, p * share, 0) for s, p in pairs]
-    if not 0 < np.mean(_flat(kept) == 0) < 0.6:
-        return own
-    return merged([p @ v for p, v in zip(kept, values, strict=True)])
+        ours = probabilities[s.index][:, s.columns][:, :, s.columns]
+        solved = context @ np.linalg.pinv(value)
+        ratio = solved / ours
+        share = float(np.median(ratio[ratio > 0.5])) if (ratio > 0.5).any() else 1.0
+        kept.append(np.where(solved > ours * share / 2, ours * share, 0))
+        contexts[s.index, s.columns] = merge_heads(kept[-1] @ value)
+    gone = np.mean([(x == 0).mean() for x in kept])
+    return contexts if 0 < gone < 0.6 else own
 
 
 PADDING = "padding that is attended: the mask missing, or applied to the queries"
 DROPOUT = "dropout left on (a model in training mode)"
-_ROWS = ((DROPOUT, _dropped_rows),)
+_ROWS = ((DROPOUT, dropped),)
+_A, _F = "layer.{i}.attention", "layer.{i}.feed_forward"
 
-SIGNATURES: dict[str, tuple[tuple[str, Any], ...]] = {
+SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
     "embeddings": _ROWS,
-    f"{A}.probabilities": (
-        (DROPOUT, _dropped_pairs),
+    f"{_A}.probabilities": (
+        *_ROWS,
         (PADDING, _padding_attended),
         ("the mask inverted", _mask_inverted),
     ),
-    f"{A}.context": ((DROPOUT, _dropped_probabilities), *_ROWS),
-    f"{A}.output": _ROWS,
-    f"{F}.activation": _ROWS,
-    F: _ROWS,
+    f"{_A}.context": ((DROPOUT, _dropped_probabilities), *_ROWS),
+    f"{_A}.output": _ROWS,
+    f"{_F}.activation": _ROWS,
+    _F: _ROWS,
     "pooler": _ROWS,
 }

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from faults import draw_inputs
+from stages import stage_axes
 from wide import WIDE
 
 from minibert import BertModel, Reference, verify
-from minibert.trace import stage_axes
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[live]'")
 transformers = pytest.importorskip("transformers")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from stages import stage_axes
 from wide import WIDE
 
 from minibert import (
@@ -16,7 +17,6 @@ from minibert import (
     verify,
 )
 from minibert.cli import main
-from minibert.trace import stage_axes
 from minibert.verification.record import SOURCES
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"

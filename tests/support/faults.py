@@ -1,106 +1,132 @@
-"""Faults of BERTs, to be planted in the engine: what is wrong, where it shows, what names it.
+"""Faults of BERTs, planted in a model: what is wrong, where it shows first, what names it.
 
-A fault is planted in one layer, where it is one of a layer. ``record`` runs the faulty engine.
+A fault changes parts of a model, or the inputs of its call. What changes is written here once more,
+by other means than in the package's own list of mistakes.
 """
 
 import copy
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from minibert import Reference, functions
-from minibert.runtime.swap import swap
-from minibert.runtime.threads import get_num_threads, set_num_threads
+from minibert import Reference, functions, swap
+from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm, Pooler
 
 A, F, LAYER = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
 PLAIN = {
     name: getattr(functions, name).__wrapped__
     for name in (
-        *("linear", "layer_norm", "softmax", "split_heads", "attention_scores"),
+        *("linear", "layer_norm", "softmax", "split_heads", "merge_heads", "attention_scores"),
         *("attention_context", "tanh", "gelu", "gelu_new", "quick_gelu", "relu", "silu", "erf"),
     )
 }
 FAULTS = []
-
-
-def address(array):
-    """Where an array's numbers lie: the same for a view of all of it."""
-    return array.__array_interface__["data"][0]
-
-
 LENGTH = 9  # of the inputs
 
 
-@dataclass
 class Plant:
-    """A faulty engine: other layers, other functions, or other inputs."""
+    """A copy of a model, to plant faults in; ``i`` is the layer that the next one goes into."""
 
-    model: object
-    i: int = 0  # the layer that the next fault goes into
-    norms: dict = field(default_factory=dict)  # place of a norm's weight -> function (x, w, b, eps)
-    matrices: dict = field(default_factory=dict)  # place of a matrix -> function (x, w, b)
-    by_layer: dict = field(default_factory=dict)  # layer -> functions by name
-    everywhere: dict = field(default_factory=dict)  # functions by name
-    inputs: dict = field(default_factory=dict)  # in place of the reference's
-    seen: dict = field(default_factory=dict)
-    now: int = -1  # the layer that runs
+    def __init__(self, model):
+        self.model, self.i, self.inputs = copy.copy(model), 0, {}
+        if model.encoder is not model:
+            self.model.bert = copy.copy(model.bert)
 
     @property
-    def swaps(self):
-        return self.by_layer.setdefault(self.i, {})
+    def encoder(self):
+        return self.model.encoder
 
     @property
     def layer(self):
-        return self.model.encoder.layers[self.i]
+        return self.encoder.layers[self.i]
 
-    def change(self, **changes):
-        """Change parts of the layer: ``change(attention__query=...)``."""
-        for path, value in changes.items():
-            self.put(self.i, changed(self.layer, path.split("__"), value))
+    def put(self, layer):
+        """Put a layer in place of layer i; None takes it out."""
+        layers = list(self.encoder.layers)
+        layers[self.i : self.i + 1] = [] if layer is None else [layer]
+        self.encoder.layers = tuple(layers)
 
-    def put(self, i, layer):
-        layers = list(self.model.encoder.layers)
-        layers[i : i + 1] = [] if layer is None else [layer]
-        self.model.encoder.layers = tuple(layers)
+    def change(self, path, change):
+        """Change what lies at a path in layer i."""
+        self.put(changed(self.layer, path, change))
 
-    def linear(self, x, weight, bias):
-        for i, layer in enumerate(self.model.encoder.layers):
-            if address(weight) == address(layer.attention.query.weight):
-                self.now, self.seen["rows"] = i, x.copy()
-            if address(weight) == address(layer.feed_forward.intermediate.weight):
-                self.seen["attended"] = x.copy()
-        act = self.matrices.get(address(weight), PLAIN["linear"])
-        found = act(x, weight, bias)
-        self.seen["last"] = found.copy()
-        return found
+    def swap(self, **functions):
+        """Swap operations in layer i alone."""
+        self.put(Swapping(**parts(self.layer), swaps=functions))
 
-    def layer_norm(self, x, weight, bias, eps):
-        act = self.norms.get(address(weight), PLAIN["layer_norm"])
-        return act(x, weight, bias, eps)
+    def embed(self, **changes):
+        """Change tables of the embeddings, or their norm."""
+        own = self.encoder.embeddings
+        self.encoder.embeddings = replace(
+            own, **{k: f(getattr(own, k)) for k, f in changes.items()}
+        )
 
-    def swapped(self, name):
-        def call(*args, **kwargs):
-            kwargs.pop("record", None)
-            return self.by_layer.get(self.now, {}).get(name, PLAIN[name])(*args, **kwargs)
-
-        return call
-
-    def run(self, inputs):
-        """Return the trace of the faulty engine."""
-        names = {name for swaps in self.by_layer.values() for name in swaps}
-        own = {name: self.swapped(name) for name in names}
-        trace = {}
-        with swap(**own, linear=self.linear, layer_norm=self.layer_norm, **self.everywhere):
-            self.model(**{**inputs, **self.inputs}, trace=trace)
-        return trace
+    def head(self, name, path, change):
+        """Change what lies at a path in a part of the head."""
+        setattr(self.model, name, changed(getattr(self.model, name), path, change))
 
 
-def changed(part, path, value):
-    name, *rest = path
+def parts(part):
+    return {f.name: getattr(part, f.name) for f in fields(part)}
+
+
+def changed(part, path, change):
+    name, _, rest = path.partition(".")
+    own = getattr(part, name)
+    value = changed(own, rest, change) if rest else change(own)
     if isinstance(value, np.ndarray):
-        value.setflags(write=False)  # as weights are: the engine's own do not reach a function else
-    return replace(part, **{name: changed(getattr(part, name), rest, value) if rest else value})
+        value.setflags(write=False)  # as weights are
+    return replace(part, **{name: value})
+
+
+@dataclass(frozen=True, eq=False)
+class Swapping(Layer):
+    """A layer that runs with other operations."""
+
+    swaps: dict = field(default_factory=dict)
+
+    def __call__(self, x, trace, batch):
+        with swap(**self.swaps):
+            return super().__call__(x, trace, batch)
+
+
+@dataclass(frozen=True, eq=False)
+class Norm(LayerNorm):
+    """A norm that does something else."""
+
+    act: object = None
+
+    def __call__(self, x):
+        return self.act(x, self.weight, self.bias, self.eps)
+
+
+def acting(act):
+    return lambda norm: Norm(norm.weight, norm.bias, norm.eps, act)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined(Layer):
+    """A layer that joins what its parts compute in another way: how(norm, x, change, input)."""
+
+    first: object = None
+    second: object = None
+    given: object = None  # what its parts get: given(norm, x)
+
+    def __call__(self, x, trace, batch):
+        first, second = self.first or plainly, self.second or plainly
+        given = self.given or (lambda norm, x: x)
+        inner = trace.within("attention")
+        attended = self.attention(given(self.attention_norm, x), inner, batch)
+        attended = inner("output", attended)
+        y = trace("attention", first(self.attention_norm, x, attended, x))
+        inner = trace.within("feed_forward")
+        fed = trace("feed_forward", self.feed_forward(given(self.norm, y), inner))
+        return second(self.norm, y, fed, x)
+
+
+def plainly(norm, x, change, _):
+    return norm(x + change)
 
 
 @dataclass(frozen=True)
@@ -109,7 +135,7 @@ class Fault:
     stage: str  # the first that is wrong
     words: str | None  # of the cause; None where no list could have it
     plant: object
-    where: str = "layer"  # "inner": not the last; "later": not the first; "once"; "head"
+    where: str = "layer"  # "inner": not the last; "later": not the first; "once"; "head"; "engine"
     hidden: bool = False  # only hidden states are recorded
 
 
@@ -121,30 +147,26 @@ def fault(stage, words, where="layer", hidden=False, name=None):
     return register
 
 
-def record(faults, model, inputs, dtype="float64"):
-    """Return what an engine with these faults, each with its layer, says of the inputs.
-
-    It runs in one thread: which layer runs is known by what was called before.
-    """
-    model = copy.copy(model)
-    if model.encoder is not model:
-        model.bert = copy.copy(model.bert)
+def planted(faults, model):
+    """Return a model with these faults, each with its layer, and what it changes of the inputs."""
     plant = Plant(model)
-    for fault, i in faults:
+    for one, i in faults:
         plant.i = i
-        fault.plant(plant)
-    threads = get_num_threads()
-    set_num_threads(1)
-    try:
-        trace = plant.run(inputs)
-    finally:
-        set_num_threads(threads)
-    if any(fault.hidden for fault, _ in faults):
-        trace = {name: trace[name] for name in trace if _is_hidden_state(name)}
+        one.plant(plant)
+    return plant.model, plant.inputs
+
+
+def record(faults, model, inputs, dtype="float64"):
+    """Return what an engine with these faults, each with its layer, says of the inputs."""
+    faulty, other = planted(faults, model)
+    trace = {}
+    faulty(**{**inputs, **other}, trace=trace)
+    if any(one.hidden for one, _ in faults):
+        trace = {name: trace[name] for name in trace if is_hidden_state(name)}
     return Reference(inputs, {k: np.asarray(v, dtype) for k, v in trace.items()}, {})
 
 
-def _is_hidden_state(name):
+def is_hidden_state(name):
     return name in ("embeddings", "pooler") or (name.startswith("layer.") and name.count(".") == 1)
 
 
@@ -169,17 +191,17 @@ for name, words in {
 
     @fault(f"{F}.activation", words, name=f"activation_{name}")
     def _(p, name=name):
-        p.change(feed_forward__activation=name)
+        p.change("feed_forward.activation", lambda _: name)
 
 
 @fault(f"{F}.activation", "no activation")
 def no_activation(p):
-    p.swaps["gelu"] = lambda x: x.copy()
+    p.swap(gelu=lambda x: x.copy())
 
 
 @fault(f"{F}.activation", "gelu without the 1/sqrt(2)")
 def erf_without_the_root(p):
-    p.swaps["gelu"] = lambda x: 0.5 * x * (1 + PLAIN["erf"](x))
+    p.swap(gelu=lambda x: 0.5 * x * (1 + PLAIN["erf"](x)))
 
 
 # norms
@@ -196,6 +218,7 @@ NORMS = {
     "eps 1e-06": lambda x, w, b, e: PLAIN["layer_norm"](x, w, b, 1e-6),
     "eps 1e-05": lambda x, w, b, e: PLAIN["layer_norm"](x, w, b, 1e-5),
     "eps 0.001": lambda x, w, b, e: PLAIN["layer_norm"](x, w, b, 1e-3),
+    "eps 0.001 outside": lambda x, w, b, e: ln(x, w, b, 1e-3, outside=True),
     "divided by n - 1": lambda x, w, b, e: ln(x, w, b, e, ddof=1),
     "n - 1 and eps": lambda x, w, b, e: ln(x, w, b, 1e-6, ddof=1, outside=True),
     "mean not taken off": lambda x, w, b, e: ln(x, w, b, e, mean=False),
@@ -205,66 +228,71 @@ NORMS = {
     "bias of the norm added twice": lambda x, w, b, e: PLAIN["layer_norm"](x, w, 2 * b, e),
     "weight and the bias of the norm swapped": lambda x, w, b, e: PLAIN["layer_norm"](x, b, w, e),
 }
-PLACES = {
-    "embeddings": ("embeddings", lambda p: p.model.encoder.embeddings.norm, "once"),
-    "attention": (A, lambda p: p.layer.attention.norm, "layer"),
-    "layer": (LAYER, lambda p: p.layer.norm, "layer"),
-}
+PLACES = {"attention": (A, "attention_norm"), "layer": (LAYER, "norm")}
 for words, act in NORMS.items():
-    for place, (stage, get, where) in PLACES.items():
+    for place, (stage, path) in PLACES.items():
 
-        @fault(stage, words, where, name=f"{words} ({place})")
-        def _(p, act=act, get=get):
-            p.norms[address(get(p).weight)] = act
+        @fault(stage, words, name=f"{words} ({place})")
+        def _(p, act=act, path=path):
+            p.change(path, acting(act))
+
+
+@dataclass(frozen=True, eq=False)
+class Normed(Embeddings):
+    """Embeddings with a norm of their own."""
+
+    act: object = None
+
+    def __call__(self, batch, trace):
+        with swap(layer_norm=self.act):
+            return super().__call__(batch, trace)
+
+
+def norm_embeddings(p, act):
+    p.encoder.embeddings = Normed(**parts(p.encoder.embeddings), act=act)
+
+
+for words, act in NORMS.items():
+
+    @fault("embeddings", words, "once", name=f"{words} (embeddings)")
+    def _(p, act=act):
+        norm_embeddings(p, act)
+
+
+@fault("embeddings", "the input of the norm added to its result", "once")
+def norm_added_to_its_input(p):
+    norm_embeddings(p, lambda x, w, b, e: x + PLAIN["layer_norm"](x, w, b, e))
+
+
+@fault(LAYER, "the norm of the attention in place of the layer's own")
+def norm_of_the_attention_after_the_feed_forward(p):
+    p.change("norm", lambda _: p.layer.attention_norm)
 
 
 # residuals
 
+for words, how in {
+    "the residual missing": lambda norm, x, change, _: norm(change),
+    "the residual doubled": lambda norm, x, change, _: norm(change + 2 * x),
+    "the norm before the residual": lambda norm, x, change, _: norm(change) + x,
+    "nothing but the residual": lambda norm, x, change, _: x,
+}.items():
+    for place in PLACES:
 
-def residual(place):
-    stage, get, _ = PLACES[place]
-    source = "rows" if place == "attention" else "attended"
-
-    def norm(p, how):
-        def act(x, w, b, e):
-            out, kept = p.seen["last"], p.seen[source]
-            return how(lambda y: PLAIN["layer_norm"](y, w, b, e), out, kept)
-
-        p.norms[address(get(p).weight)] = act
-
-    return stage, norm
-
-
-for place in ("attention", "layer"):
-    stage, norm = residual(place)
-    for words, how in {
-        "the residual missing": lambda norm, out, kept: norm(out),
-        "the residual doubled": lambda norm, out, kept: norm(out + 2 * kept),
-        "the norm before the residual": lambda norm, out, kept: norm(out) + kept,
-    }.items():
-
-        @fault(stage, words, name=f"{words} ({place})")
-        def _(p, norm=norm, how=how):
-            norm(p, how)
+        @fault(PLACES[place][0], words, name=f"{words} ({place})")
+        def _(p, how=how, place=place):
+            p.put(Joined(**parts(p.layer), **{"first" if place == "attention" else "second": how}))
 
 
 @fault(LAYER, "the residual taken from the layer's input")
 def residual_from_the_input(p):
-    p.norms[address(p.layer.norm.weight)] = lambda x, w, b, e: PLAIN["layer_norm"](
-        p.seen["last"] + p.seen["rows"], w, b, e
-    )
+    p.put(Joined(**parts(p.layer), second=lambda norm, x, change, start: norm(change + start)))
 
 
 def pre_norm(p):
-    first, second = p.layer.attention.norm, p.layer.norm
-    for matrix in (p.layer.attention.query, p.layer.attention.key, p.layer.attention.value):
-        p.matrices[address(matrix.weight)] = lambda x, w, b: PLAIN["linear"](
-            PLAIN["layer_norm"](x, first.weight, first.bias, first.eps), w, b
-        )
-    p.matrices[address(p.layer.feed_forward.intermediate.weight)] = lambda x, w, b: PLAIN["linear"](
-        PLAIN["layer_norm"](x, second.weight, second.bias, second.eps), w, b
-    )
-    p.norms[address(first.weight)] = p.norms[address(second.weight)] = lambda x, w, b, e: x.copy()
+    add = lambda norm, x, change, _: x + change  # noqa: E731
+    given = lambda norm, x: norm(x)  # noqa: E731
+    p.put(Joined(**parts(p.layer), first=add, second=add, given=given))
 
 
 fault(f"{A}.query", "pre-norm")(pre_norm)
@@ -273,48 +301,39 @@ fault(LAYER, "pre-norm", hidden=True, name="pre_norm (hidden states)")(pre_norm)
 # matrices
 
 MATRICES = {
-    f"{A}.query": "attention__query",
-    f"{A}.key": "attention__key",
-    f"{A}.value": "attention__value",
-    f"{A}.output": "attention__output",
-    f"{F}.intermediate": "feed_forward__intermediate",
-    F: "feed_forward__output",
+    f"{A}.query": "attention.query",
+    f"{A}.key": "attention.key",
+    f"{A}.value": "attention.value",
+    f"{A}.output": "attention.output",
+    f"{F}.intermediate": "feed_forward.intermediate",
+    F: "feed_forward.output",
 }
-for stage, path in MATRICES.items():
-
-    @fault(stage, "weight matrix transposed", name=f"transposed ({path})")
-    def _(p, path=path):
-        p.change(**{f"{path}__weight": turned(part(p.layer, path).weight)})
-
-    @fault(stage, "no bias", name=f"no bias ({path})")
-    def _(p, path=path):
-        p.change(**{f"{path}__bias": 0 * part(p.layer, path).bias})
-
-    @fault(stage, "bias added twice", name=f"bias twice ({path})")
-    def _(p, path=path):
-        p.change(**{f"{path}__bias": 2 * part(p.layer, path).bias})
-
-
-def part(layer, path):
-    for name in path.split("__"):
-        layer = getattr(layer, name)
-    return layer
 
 
 def turned(weight):
     return np.ascontiguousarray(weight.reshape(weight.shape[::-1]).T)
 
 
+for stage, path in MATRICES.items():
+    for words, array, change in (
+        ("weight matrix transposed", "weight", turned),
+        ("no bias", "bias", lambda b: 0 * b),
+        ("bias added twice", "bias", lambda b: 2 * b),
+    ):
+
+        @fault(stage, words, name=f"{words} ({path})")
+        def _(p, path=path, array=array, change=change):
+            p.change(f"{path}.{array}", change)
+
+
 @fault(f"{A}.query", "weights of the key")
 def query_and_key_swapped(p):
-    a = p.layer.attention
-    p.change(attention__query=a.key, attention__key=a.query)
+    p.change("attention", lambda a: replace(a, query=a.key, key=a.query))
 
 
 @fault(f"{A}.key", "weights of the value")
 def key_and_value_swapped(p):
-    a = p.layer.attention
-    p.change(attention__key=a.value, attention__value=a.key)
+    p.change("attention", lambda a: replace(a, key=a.value, value=a.key))
 
 
 @fault(LAYER, "keys and values swapped", hidden=True)
@@ -329,64 +348,81 @@ def plain_scores(q, k, scale):
     return (q @ k.transpose(0, 2, 1)) * scale
 
 
+for words, scale in {
+    "divided by D": lambda q: 1 / q.shape[-1],
+    "root of the hidden size": lambda q: 1 / math.sqrt(q.shape[0] * q.shape[-1]),
+}.items():
+
+    @fault(f"{A}.scores", words, name=f"scores {words}")
+    def _(p, scale=scale):
+        p.swap(attention_scores=lambda q, k: plain_scores(q, k, scale(q)))
+
+
 @fault(f"{A}.scores", "not divided")
 def scale_missing(p):
-    p.swaps["attention_scores"] = lambda q, k: plain_scores(q, k, 1.0)
-
-
-@fault(f"{A}.scores", "divided by D")
-def scale_1_over_d(p):
-    p.swaps["attention_scores"] = lambda q, k: plain_scores(q, k, 1 / q.shape[-1])
-
-
-@fault(f"{A}.scores", "root of the hidden size")
-def scale_by_the_hidden_size(p):
-    size = p.model.config.hidden_size
-    p.swaps["attention_scores"] = lambda q, k: plain_scores(q, k, 1 / math.sqrt(size))
+    p.swap(attention_scores=lambda q, k: plain_scores(q, k, 1.0))
 
 
 @fault(f"{A}.scores", "queries and keys swapped")
 def queries_and_keys_swapped(p):
-    p.swaps["attention_scores"] = lambda q, k: PLAIN["attention_scores"](k, q)
+    p.swap(attention_scores=lambda q, k: PLAIN["attention_scores"](k, q))
 
 
 @fault(f"{A}.scores", "heads split as (B, T, D, H)")
 def heads_split_wrongly(p):
-    p.swaps["split_heads"] = lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1)
+    p.swap(split_heads=lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1))
+
+
+@fault(f"{A}.scores", "without transposing")
+def heads_split_without_transposing(p):
+    p.swap(split_heads=lambda x, n: x.reshape(n, len(x), -1).copy())
 
 
 @fault(f"{A}.probabilities", "softmax over the queries")
 def softmax_over_the_queries(p):
-    p.swaps["softmax"] = lambda x: PLAIN["softmax"](x.swapaxes(1, 2)).swapaxes(1, 2)
+    p.swap(softmax=lambda x: PLAIN["softmax"](x.swapaxes(1, 2)).swapaxes(1, 2))
+
+
+@fault(f"{A}.probabilities", None, "engine")  # a recording of it would look like half precision
+def softmax_in_half_precision(p):
+    p.swap(softmax=lambda x: PLAIN["softmax"](x.astype(np.float16)).astype(x.dtype))
 
 
 @fault(f"{A}.probabilities", "causal mask")
 def causal(p):
-    p.swaps["softmax"] = lambda x: PLAIN["softmax"](
-        np.where(np.triu(np.ones(x.shape[-2:], bool), 1), -1e30, x).astype(x.dtype)
+    p.swap(
+        softmax=lambda x: PLAIN["softmax"](
+            np.where(np.triu(np.ones(x.shape[-2:], bool), 1), -1e30, x).astype(x.dtype)
+        )
     )
 
 
 @fault(f"{A}.probabilities", "dropout", name="dropout of the probabilities")
 def _(p):
-    p.swaps["softmax"] = lambda x: dropout(PLAIN["softmax"](x))
+    p.swap(softmax=lambda x: dropout(PLAIN["softmax"](x)))
 
 
 @fault(f"{A}.context", "dropout", name="dropout before the context")
 def _(p):
-    p.swaps["attention_context"] = lambda x, v: PLAIN["attention_context"](dropout(x), v)
+    p.swap(attention_context=lambda x, v: PLAIN["attention_context"](dropout(x), v))
+
+
+@dataclass(frozen=True, eq=False)
+class Dropping(FeedForward):
+    """A feed-forward network with dropout after it."""
+
+    def __call__(self, x, trace):
+        return dropout(super().__call__(x, trace))
 
 
 @fault(F, "dropout", name="dropout after the feed-forward")
 def _(p):
-    out = p.layer.feed_forward.output.weight
-    p.matrices[address(out)] = lambda x, w, b: dropout(PLAIN["linear"](x, w, b))
+    p.change("feed_forward", lambda f: Dropping(**parts(f)))
 
 
 @fault("embeddings", "dropout", "once", name="dropout of the embeddings")
 def _(p):
-    norm = p.model.encoder.embeddings.norm.weight
-    p.norms[address(norm)] = lambda *x: dropout(PLAIN["layer_norm"](*x))
+    norm_embeddings(p, lambda x, w, b, e: dropout(PLAIN["layer_norm"](x, w, b, e)))
 
 
 def dropout(x):
@@ -396,21 +432,12 @@ def dropout(x):
 
 @fault(f"{A}.context", "heads put together as (B, H, T, D)")
 def heads_merged_wrongly(p):
-    p.swaps["attention_context"] = lambda x, v: _mixed(x @ v)
-
-
-def _mixed(context):
-    """What is put together as (T, H, D) shall hold (H, T, D)."""
-    return (
-        np.ascontiguousarray(context)
-        .reshape(context.shape[1], context.shape[0], context.shape[2])
-        .transpose(1, 0, 2)
-    )
+    p.swap(merge_heads=lambda x: np.ascontiguousarray(x).reshape(x.shape[1], -1))
 
 
 @fault(f"{A}.context", "probabilities transposed")
 def probabilities_transposed(p):
-    p.swaps["attention_context"] = lambda x, v: x.swapaxes(1, 2) @ v
+    p.swap(attention_context=lambda x, v: x.swapaxes(1, 2) @ v)
 
 
 @fault("layer.0.attention.probabilities", "padding that is attended", "once")
@@ -423,7 +450,7 @@ def mask_missing(p):
 
 @fault("embeddings.sum", "no token types", "once")
 def token_types_missing(p):
-    table(p, "token_type", np.zeros_like)
+    p.embed(token_type=np.zeros_like)
 
 
 @fault("embeddings.sum", "all 0", "once")
@@ -433,12 +460,7 @@ def token_types_zero(p):
 
 @fault("embeddings.sum", "0 and 1 swapped", "once")
 def token_types_swapped(p):
-    table(p, "token_type", lambda t: t[[1, 0, *range(2, len(t))]])
-
-
-def table(p, name, change):
-    e = p.model.encoder.embeddings
-    p.model.encoder.embeddings = replace(e, **{name: change(getattr(e, name))})
+    p.embed(token_type=lambda t: t[[1, 0, *range(2, len(t))]])
 
 
 for words, change in {
@@ -451,7 +473,7 @@ for words, change in {
 
     @fault("embeddings.sum", words, "once", name=words)
     def _(p, change=change):
-        table(p, "position", change)
+        p.embed(position=change)
 
 
 @fault("embeddings.sum", "positions reversed", "once")
@@ -461,31 +483,19 @@ def positions_reversed(p):
 
 @fault("embeddings.sum", "multiplied by sqrt(C)", "once")
 def words_scaled(p):
-    table(p, "word", lambda t: (t * math.sqrt(t.shape[1])).astype(t.dtype))
+    p.embed(word=lambda t: (t * math.sqrt(t.shape[1])).astype(t.dtype))
 
 
 # layers
 
 
-def renamed(layer, i):
-    name = f"layer.{i}"
-    attention = replace(layer.attention, name=f"{name}.attention")
-    return replace(
-        layer,
-        name=name,
-        attention=attention,
-        feed_forward=replace(layer.feed_forward, name=f"{name}.feed_forward"),
-    )
-
-
 def order(p, numbers):
-    layers = p.model.encoder.layers
-    p.model.encoder.layers = tuple(renamed(layers[j], i) for i, j in enumerate(numbers))
+    p.encoder.layers = tuple(p.encoder.layers[j] for j in numbers)
 
 
 @fault(f"{A}.query", "as if layer.{i} were skipped", "inner")
 def layer_skipped(p):
-    order(p, [j for j in range(len(p.model.encoder.layers)) if j != p.i])
+    p.put(None)
 
 
 @fault(LAYER, "as if layer.{i} were skipped", "inner", hidden=True)
@@ -495,8 +505,7 @@ def layer_skipped_hidden(p):
 
 @fault(f"{A}.query", "as if layer.{before} were repeated", "later")
 def layer_repeated(p):
-    count = len(p.model.encoder.layers)
-    order(p, [p.i - 1 if j == p.i else j for j in range(count)])
+    order(p, [p.i - 1 if j == p.i else j for j in range(len(p.encoder.layers))])
 
 
 @fault(LAYER, "as if layer.{before} were repeated", "later", hidden=True)
@@ -506,86 +515,76 @@ def layer_repeated_hidden(p):
 
 @fault("layer.0.attention.query", "the weights of layer.{last}", "once")
 def layers_reversed(p):
-    order(p, range(len(p.model.encoder.layers) - 1, -1, -1))
+    order(p, range(len(p.encoder.layers) - 1, -1, -1))
 
 
 for words, how in {
-    "gelu_new (tanh)": lambda p: p.change(feed_forward__activation="gelu_new"),
+    "gelu_new (tanh)": lambda p: p.change("feed_forward.activation", lambda _: "gelu_new"),
     "not divided": scale_missing,
     "eps 1e-05": lambda p: [
-        p.norms.__setitem__(address(norm.weight), NORMS["eps 1e-05"])
-        for norm in (p.layer.attention.norm, p.layer.norm)
+        p.change(path, acting(NORMS["eps 1e-05"])) for path in ("attention_norm", "norm")
     ],
-    "weights of the key": query_and_key_swapped,
-    "the residual missing": lambda p: residual("layer")[1](p, lambda norm, out, kept: norm(out)),
+    "the residual missing": lambda p: p.put(
+        Joined(**parts(p.layer), second=lambda norm, x, change, _: norm(change))
+    ),
 }.items():
-    if words != "weights of the key":  # which equals scores with queries and keys swapped
-        fault(LAYER, words, hidden=True, name=f"{words} (hidden states)")(how)
+    fault(LAYER, words, hidden=True, name=f"{words} (hidden states)")(how)
 
 
 # the pooler
 
 
-def pooler(change):
-    def plant(p):
-        p.everywhere["pooler"] = change
+@dataclass(frozen=True, eq=False)
+class Pooling(Pooler):
+    """A pooler that does something else: act(x, batch, w, b)."""
 
-    return plant
+    act: object = None
 
-
-def last_tokens(p):
-    batch = p.model.encoder.pooler
-    p.model.encoder.pooler = LastPooler(batch.dense)
+    def __call__(self, x, batch):
+        return self.act(x, batch, self.dense.weight, self.dense.bias)
 
 
-class LastPooler:
-    def __init__(self, dense):
-        self.dense = dense
-
-    def __call__(self, rows, batch, trace):
-        last = rows[[s.rows.stop - 1 for s in batch.sequences]]
-        pooled = functions.pooler(last, self.dense.weight, self.dense.bias)
-        trace.pooled("pooler", pooled)
-        return pooled
+def last_tokens(x, batch, w, b):
+    return np.tanh(PLAIN["linear"](x[[s.rows.stop - 1 for s in batch.sequences]], w, b))
 
 
-fault("pooler", "the last token", "once")(last_tokens)
-for words, change in {
-    "no tanh": lambda x, w, b: PLAIN["linear"](x, w, b),
-    "no dense layer": lambda x, w, b: x.copy(),
-    "weight matrix transposed": lambda x, w, b: np.tanh(PLAIN["linear"](x, turned(w), b)),
-    "no bias": lambda x, w, b: np.tanh(PLAIN["linear"](x, w, 0 * b)),
-    "bias added twice": lambda x, w, b: np.tanh(PLAIN["linear"](x, w, 2 * b)),
+def of_first(act):
+    return lambda x, batch, w, b: act(x[batch.first_rows()], w, b)
+
+
+for words, act in {
+    "the last token": last_tokens,
+    "no tanh": of_first(lambda x, w, b: PLAIN["linear"](x, w, b)),
+    "no dense layer": of_first(lambda x, w, b: x.copy()),
+    "weight matrix transposed": of_first(lambda x, w, b: np.tanh(PLAIN["linear"](x, turned(w), b))),
+    "no bias": of_first(lambda x, w, b: np.tanh(PLAIN["linear"](x, w, 0 * b))),
+    "bias added twice": of_first(lambda x, w, b: np.tanh(PLAIN["linear"](x, w, 2 * b))),
 }.items():
-    fault("pooler", words, "once", name=f"{words} (pooler)")(pooler(change))
+
+    @fault("pooler", words, "once", name=f"{words} (pooler)")
+    def _(p, act=act):
+        p.encoder.pooler = Pooling(p.encoder.pooler.dense, act)
+
 
 # the heads
 
-
-def predictions(**changes):
-    def plant(p):
-        head = p.model.predictions
-        for path, change in changes.items():
-            head = changed(head, path.split("__"), change(part(head, path)))
-        p.model.predictions = head
-
-    return plant
-
-
-for stage, words, changes in (
-    ("predictions.intermediate", "weight matrix transposed", {"dense__weight": turned}),
-    ("predictions.intermediate", "no bias", {"dense__bias": lambda b: 0 * b}),
-    ("predictions.activation", "relu", {"activation": lambda _: "relu"}),
-    ("predictions.activation", "gelu_new (tanh)", {"activation": lambda _: "gelu_new"}),
-    ("predictions", "eps 1e-05", {"norm__eps": lambda _: 1e-5}),
-    ("logits", "bias added twice", {"decoder__bias": lambda b: 2 * b}),
-    ("logits", "no bias", {"decoder__bias": lambda b: 0 * b}),
+for stage, words, head, path, change in (
+    ("predictions.intermediate", "weight matrix transposed", "predictions", "dense.weight", turned),
+    ("predictions.intermediate", "no bias", "predictions", "dense.bias", lambda b: 0 * b),
+    ("predictions.activation", "relu", "predictions", "activation", lambda _: "relu"),
+    (
+        "predictions.activation",
+        "gelu_new (tanh)",
+        "predictions",
+        "activation",
+        lambda _: "gelu_new",
+    ),
+    ("predictions", "eps 1e-05", "predictions", "norm.eps", lambda _: 1e-5),
+    ("logits", "bias added twice", "decoder", "bias", lambda b: 2 * b),
+    ("logits", "no bias", "decoder", "bias", lambda b: 0 * b),
+    ("seq_relationship", "bias added twice", "seq_relationship", "bias", lambda b: 2 * b),
 ):
-    fault(stage, words, "head", name=f"{words} ({stage})")(predictions(**changes))
 
-
-@fault("seq_relationship", "bias added twice", "head")
-def bias_of_the_next_sentence_twice(p):
-    p.model.seq_relationship = replace(
-        p.model.seq_relationship, bias=2 * p.model.seq_relationship.bias
-    )
+    @fault(stage, words, "head", name=f"{words} ({stage})")
+    def _(p, head=head, path=path, change=change):
+        p.head(head, path, change)

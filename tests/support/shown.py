@@ -1,49 +1,27 @@
-"""Reports that no model made, for what shows a report."""
-
-from dataclasses import dataclass, field
-from typing import Any
+"""Results that no model made, for what shows a result."""
 
 import numpy as np
+from stages import stage_axes
 
-from minibert.trace import stage_axes
+from minibert.verification.report import Diagnosis
+from minibert.verification.result import StageResult
 
 TEXT = """[CLS] the quick brown fox jump ##s over the lazy dog near the old riverbank , and no
 ##body seem ##ed to notice that it had already done so twice before break ##fast . [SEP]"""
 WORDS = TEXT.split()
+TOKENS = [WORDS, WORDS[:9]]
 
 
-@dataclass
-class Row:
-    stage: str
-    status: str = "OK"
-    accumulated: float | None = 1e-7
-    added: float | None = 1e-7
-    floor: float | None = 1e-7
-    cause: str | None = None
-    after: str | None = None
-    detail: str = ""
-    excess: float | None = None
-
-    def __post_init__(self):
-        if self.added is not None and self.floor:
-            self.excess = self.added / self.floor
-
-    @property
-    def is_fault(self):
-        return self.status not in ("OK", "INHERITED")
+def row(stage, status="OK", accumulated=1e-7, added=1e-7, floor=1e-7, cause=None, **others):
+    """A stage, with errors unless they are None; the excess follows from them."""
+    excess = added / floor if added is not None and floor else None
+    fields = {"excess": excess, **others}
+    return StageResult(stage, status, accumulated, added, floor, cause=cause, **fields)
 
 
-@dataclass
-class Report:
-    rows: list[Row]
-    ok: bool = True
-    verdict: str = "OK: all stages agree"
-    precision: str = "float32"
-    factor: float = 8.0
-    tolerance: Any = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-    token_errors: dict[str, Any] = field(default_factory=dict)
-    tokens: list[list[str]] | None = None
+def report(rows, precision="float32", factor=8.0, provenance=None, **others):
+    """A diagnosis of these rows."""
+    return Diagnosis(tuple(rows), precision, factor, provenance or {}, **others)
 
 
 CAUSES = {
@@ -53,7 +31,7 @@ CAUSES = {
 }
 
 
-def realistic(num_hidden_layers: int = 8) -> Report:
+def realistic(num_hidden_layers=8):
     """Two faults in a deep network; what they add is inherited by all that follows."""
     draw = np.random.default_rng(0)
     rows, inherited = [], 0.0
@@ -65,15 +43,9 @@ def realistic(num_hidden_layers: int = 8) -> Report:
         inherited = float(np.hypot(inherited * draw.uniform(0.93, 1.04), added))
         cause = CAUSES.get(stage)
         status = "FAULT" if cause else "INHERITED" if inherited > 20 * floor else "OK"
-        rows.append(Row(stage, status, inherited, added, floor, cause))
-    return Report(
-        rows,
-        ok=False,
-        verdict=f"FAULT: 2 of {len(rows)} stages, the first is layer.2.feed_forward.activation",
-        provenance=PROVENANCE,
-        token_errors={row.stage: token_errors(draw, row.accumulated) for row in rows},
-        tokens=[WORDS, WORDS[:9]],
-    )
+        rows.append(row(stage, status, inherited, added, floor, cause))
+    errors = {row.stage: token_errors(draw, row.accumulated) for row in rows}
+    return report(rows, provenance=PROVENANCE, token_errors=errors)
 
 
 def token_errors(draw, size):
@@ -106,15 +78,11 @@ EVIL = "<img src=x onerror=alert(1)>&\"'</style></script>"
 def evil():
     """Every text that a report carries, from a stranger."""
     rows = [
-        Row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, EVIL, EVIL),
-        Row(f"layer.0.{EVIL}", "FAULT", detail=EVIL),
+        row(EVIL, EVIL, 1e-3, 1e-3, 1e-7, EVIL, after=EVIL, detail=EVIL),
+        row(f"layer.0.{EVIL}", "FAULT", detail=EVIL),
     ]
-    return Report(
-        rows,
-        ok=False,
-        verdict=EVIL,
-        precision=EVIL,
-        provenance={EVIL: EVIL, "files": [EVIL], "real_tokens": EVIL, "reference": {EVIL: EVIL}},
-        token_errors={EVIL: np.array([[1e-3, 1e-4]])},
-        tokens=[[EVIL, EVIL]],
-    )
+    facts = {EVIL: EVIL, "files": [EVIL], "real_tokens": EVIL, "reference": {EVIL: EVIL}}
+    return report(rows, EVIL, provenance=facts, token_errors={EVIL: np.array([[1e-3, 1e-4]])})
+
+
+EVIL_TOKENS = [[EVIL, EVIL]]

@@ -1,15 +1,22 @@
-"""The catalogue of faults: each must be found where it is, and named for what it is."""
+"""The catalogue of faults: each must be found where it is, and named for what it is.
+
+A fault is planted in what made the recording, or in the model that is verified.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from faults import FAULTS, draw_inputs, record
+from faults import FAULTS as ALL
+from faults import draw_inputs, is_hidden_state, planted, record
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertModel, verify
+from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, verify
 from minibert.models.bert_heads import BertForPreTraining
 from minibert.runtime.threads import get_num_threads, set_num_threads
+from minibert.verification import diagnose
+
+FAULTS = [fault for fault in ALL if fault.where != "engine"]
 
 
 @dataclass
@@ -100,6 +107,58 @@ def test_faults_are_found_in_float32_too():
     assert [o for o in outcomes if o.first.cause and o.words not in o.first.cause] == []
 
 
+def test_every_fault_of_a_model_is_found_where_it_is(monkeypatch):
+    """Against what a right model recorded: the engine is examined as it runs."""
+    monkeypatch.setattr(diagnose, "likely_cause", lambda *_: None)  # slow, and not looked at
+    model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+    inputs = draw_inputs(model.config, np.random.default_rng(3))
+    right = record([], model, inputs)
+    missed = []
+    for fault in ALL:
+        faulty, other = planted([(fault, 1)], model)
+        if other or fault.hidden:  # of the call, not of the model; or there is an exact place
+            continue
+        trace = {}
+        faulty(**inputs, trace=trace)
+        stage = fault.stage.format(i=1)
+        if stage in trace and np.abs(trace[stage] - right.stages[stage]).max() > 0:
+            report = verify(faulty, right)
+            if report.ok or report.first_failure.stage != stage:
+                missed.append((fault.name, report.verdict))
+    assert missed == []
+
+
+FORMS = {
+    "all hidden states": is_hidden_state,
+    "last": lambda name: name == "layer.3",
+    "last and pooler": lambda name: name in ("layer.3", "pooler"),
+    "embeddings and last": lambda name: name in ("embeddings", "layer.3"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_fault_is_found_in_partial_recordings(form, monkeypatch):
+    """Unless it changes nothing there, as a key's bias, which moves all scores of a query alike.
+
+    A small eps changes as little as float32 rounds, and few stages look like float32 then.
+    """
+    monkeypatch.setattr(diagnose, "likely_cause", lambda *_: None)  # slow, and not looked at
+    model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
+    inputs = draw_inputs(model.config, np.random.default_rng(3))
+    clean, missed = record([], model, inputs).stages, []
+    for fault in FAULTS:
+        stages = record([(fault, 1)], model, inputs).stages
+        kept = {name: x for name, x in stages.items() if FORMS[form](name)}
+        if not kept or fault.name.startswith("eps 1e-0"):
+            continue
+        scale = max(np.abs(x).max() for x in kept.values())
+        if any(np.abs(x - clean[name]).max() > 1e-12 * scale for name, x in kept.items()):
+            report = verify(model, Reference(inputs, kept))
+            if report.ok or not report.verdict.startswith("FAULT"):
+                missed.append((fault.name, report.verdict))
+    assert missed == []
+
+
 def test_two_faults_in_different_layers_are_both_found():
     model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
     count, random = model.config.num_hidden_layers, np.random.default_rng(5)
@@ -139,8 +198,6 @@ def test_no_clean_run_is_a_fault(folder):
 
 
 def clean_run(models, random):
-    from minibert import Reference
-
     config = models["float32"].config
     size, length = (int(random.integers(1, n)) for n in (5, min(25, config.vocab_size)))
     inputs = draw_inputs(config, random, size, length)

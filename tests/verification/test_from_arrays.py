@@ -134,7 +134,7 @@ def test_a_near_miss_is_told(name, meant):
 
 
 def test_a_name_that_is_like_none_is_given_no_guess():
-    with pytest.raises(ValueError, match="there is no stage 'zzz'; stages are named as in"):
+    with pytest.raises(ValueError, match="there is no stage 'zzz'; stages have names such as"):
         Reference.from_arrays({"zzz": X}, IDS)
 
 

@@ -6,8 +6,8 @@ from faults import FAULTS, PLAIN, draw_inputs, record
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, verify
 from minibert.runtime.swap import swap
+from minibert.verification.cause import shortened
 from minibert.verification.precision import grids
-from minibert.verification.products import shortened
 
 
 @pytest.fixture(scope="module")

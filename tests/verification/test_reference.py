@@ -94,3 +94,12 @@ def test_the_reference_of_the_course_is_shipped():
 
 def test_the_embedded_checkpoint_comes_with_its_reference():
     assert (EMBEDDED_CHECKPOINT / "reference.safetensors").is_file()
+
+
+def test_the_files_own_keys_are_not_a_recordings(tmp_path, reference):
+    for name in ("format", "version"):
+        with pytest.raises(ValueError, match=f"provenance\\['{name}'\\] is the file's own"):
+            Reference.from_arrays(reference.stages, reference.inputs, {name: "0.3"})
+    other = Reference(reference.inputs, reference.stages, {"version": "0.3", "tools": "mine"})
+    other.save(tmp_path / "r.safetensors")
+    assert Reference.load(tmp_path / "r.safetensors").provenance["tools"] == "mine"

@@ -76,9 +76,9 @@ def test_the_courses_reference_goes_by_its_name(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["verify", "nowhere"], "there is no folder 'nowhere'"),
+        (["verify", "./nowhere"], "there is no folder 'nowhere'"),
         (["verify", "--reference", "nothing"], "there is no file 'nothing'"),
-        (["inspect", "nowhere"], "there is no folder 'nowhere'"),
+        (["inspect", "./nowhere"], "there is no folder 'nowhere'"),
         (["verify", "--atol", "-1"], "must be 0 or above"),
     ],
 )

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from faults import FAULTS
 
 from minibert.cli import main
 
@@ -51,8 +52,16 @@ def test_the_commands_run(capsys, minilm_folder, tmp_path):
     assert "paris" in capsys.readouterr().out
 
 
-def test_the_number_of_planted_bugs_is_right():
-    planted = (
-        (README.parent / "tests" / "whole" / "test_mutations.py").read_text().count("\n@mutation(")
+def test_the_numbers_of_planted_faults_are_right():
+    """A fault of a layer is planted in two, the first and the last that it can be in."""
+    places = sum(2 if fault.where in ("layer", "inner", "later") else 1 for fault in FAULTS)
+    without_heads = sum(fault.where != "head" for fault in FAULTS)
+    text = " ".join(README.read_text().split())
+    assert (
+        f"{len(FAULTS)} kinds of faults are planted in the embedded checkpoint in {places} places, "
+        f"and {without_heads} of them in all-MiniLM-L6-v2"
+    ) in text
+    assert [int(n) for n in re.findall(r"(\d+) (?:known bugs|faults)", text)] in (
+        [],
+        [len(FAULTS)],
     )
-    assert f"{planted} known bugs" in README.read_text()

@@ -1,8 +1,11 @@
 """Grades: what is right, points, and where they are used."""
 
+import contextlib
 import doctest
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -54,7 +57,7 @@ def test_the_text_is_the_same_each_time():
     texts = {repr(grade(softmax=lambda x: np.exp(x), points=3)) for _ in range(3)}
     assert texts == {
         "softmax: wrong, 0 of 3 points; first wrong stage: layer.0.attention.probabilities; "
-        "probable cause: the result is not divided by its sum"
+        "probable cause: no division by the sum"
     }
 
 
@@ -72,7 +75,7 @@ def test_in_pytest(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 1
-    assert "probable cause: it is ReLU, another function" in run.stdout
+    assert "probable cause: relu" in run.stdout
 
 
 def test_in_a_doctest():
@@ -101,3 +104,115 @@ def test_bad_calls():
         grade(soft_max=softmax)
     with pytest.raises(TypeError, match="needed: a function"):
         grade(gelu=None)
+
+
+def graded_in_time(student, limit=0.5):
+    """Return the grade of a function that takes too long, and how long it took to give it."""
+    start = time.monotonic()
+    result = grade(gelu=student, time_limit=limit)
+    taken = time.monotonic() - start
+    assert result.cause == f"it had not finished after {limit:g} seconds"
+    assert (result.points, result.stage, result.wrong) == (0, None, ("ordinary numbers",))
+    assert taken < limit + 10
+    return result
+
+
+def test_an_endless_loop_is_stopped_and_ends():
+    running = []
+
+    def endless(x):
+        running.append(threading.current_thread())
+        while True:
+            pass
+
+    result = graded_in_time(endless)
+    assert repr(result).endswith("probable cause: it had not finished after 0.5 seconds")
+    running[0].join(10)
+    assert not running[0].is_alive()
+
+
+def test_an_endless_loop_that_catches_everything_it_can_is_stopped():
+    ended = threading.Event()
+
+    def endless(x):
+        try:
+            while True:
+                with contextlib.suppress(Exception):
+                    time.sleep(0.001)
+        finally:
+            ended.set()
+
+    graded_in_time(endless)
+    assert ended.wait(10)
+
+
+def test_a_function_that_sleeps_is_not_waited_for():
+    awake = threading.Event()
+    graded_in_time(lambda x: awake.wait(30))
+    awake.set()
+
+
+def test_a_function_that_is_slow_in_the_model_alone_is_stopped_too():
+    awake = threading.Event()
+    graded_in_time(lambda x: gelu(x) if len(x) <= 5 else awake.wait(30), limit=2)
+    awake.set()
+
+
+def test_within_the_limit_nothing_is_said_of_it():
+    assert grade(gelu=lambda x: time.sleep(0.01) or gelu(x), time_limit=30)
+
+
+ENDLESS = """
+import time, minibert
+def endless(x):
+    {body}
+print(minibert.grade(gelu=endless, time_limit=0.3).cause)
+"""
+
+
+@pytest.mark.parametrize("body", ["time.sleep(1000)", "while True: pass", "return endless(x)"])
+def test_a_process_ends_though_a_function_does_not(body):
+    command = [sys.executable, "-W", "error", "-c", ENDLESS.format(body=body)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith(("it had not finished after 0.3 seconds", "it raises Recursion"))
+
+
+def test_while_a_function_is_graded_other_threads_run_their_models(model):
+    """A slow function holds nobody up: the model runs while it waits for that."""
+    ran, outputs = threading.Event(), []
+
+    def other():
+        outputs.append(model([[1, 2, 3]]).last_hidden_state)
+        ran.set()
+
+    thread = threading.Thread(target=other)
+
+    def waits(x):
+        if len(x) > 5 and not thread.ident:  # in the model
+            thread.start()
+            assert ran.wait(30)
+        return gelu(x)
+
+    assert grade(gelu=waits, time_limit=60)
+    assert thread.ident
+    np.testing.assert_array_equal(outputs[0], model([[1, 2, 3]]).last_hidden_state)
+
+
+def test_warnings_and_prints_of_a_function_are_those_of_the_callers_context(capsys):
+    def prints(x):
+        print("here")
+        return gelu(x)
+
+    assert grade(gelu=prints)
+    assert "here" in capsys.readouterr().out
+
+
+def test_an_interruption_reaches_the_caller():
+    """Of the teacher's own code, and of Ctrl-C, nothing is swallowed."""
+
+    def interrupted(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grade(gelu=interrupted)

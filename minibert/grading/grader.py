@@ -4,8 +4,13 @@
     assert result, result
 
 The function is tried twice: by itself, on small inputs (see cases.py), and in the engine, in place
-of ours, against what transformers computed with torch. Both find what the other does not.
+of ours, against what transformers computed with torch. Each finds what the other does not.
 """
+
+import ctypes
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
 
 import numpy as np
 
@@ -14,10 +19,11 @@ from minibert.grading.cases import ORDINARY
 from minibert.grading.result import Found, Grade
 from minibert.grading.whole import try_whole
 from minibert.models.base import PreTrainedModel
-from minibert.runtime.stand_in import Function
-from minibert.runtime.swap import swap, swapped
-from minibert.runtime.threads import this_thread_only, turn
+from minibert.runtime.swap import Function, swap
+from minibert.runtime.threads import this_thread_only
 from minibert.verification import Reference
+
+TIME_LIMIT = 60.0  # seconds; what is right takes less than one
 
 
 def grade(
@@ -25,6 +31,7 @@ def grade(
     model: PreTrainedModel | None = None,
     reference: Reference | None = None,
     points: float = 1,
+    time_limit: float = TIME_LIMIT,
     **function: Function,
 ) -> Grade:
     """Grade a function: ``grade(layer_norm=f)``. Any operation that ``swap`` takes can be graded.
@@ -33,6 +40,7 @@ def grade(
     embedded checkpoint in float64 and its reference; with a model alone, its own run with our
     functions. points: what a right function earns. One that fails on ordinary numbers earns 0, any
     other the share of the cases that came out right (the whole model is one of them).
+    time_limit: in seconds; a function that takes longer is stopped, earns 0, and is told so.
 
     An exception of the function does not come through: it is a wrong answer, told in the cause. The
     result holds no number of the right answer. This is no defence against cheats: the function may
@@ -42,25 +50,62 @@ def grade(
         raise ValueError(f"grade takes one function, by name, as in gelu=f; given: {len(function)}")
     swap(**function)  # refuses what cannot be swapped
     ((name, student),) = function.items()
-    token = swapped.set(())  # in a block of swap, too, ours is ours
-    try:
-        with this_thread_only(), turn(), np.errstate(all="ignore"):
+    found: list[Found] = []
+
+    def work() -> None:
+        with swap(), this_thread_only(), np.errstate(all="ignore"):  # swap(): ours is ours
             alone = try_alone(name, student)
             whole = try_whole(name, student, model, reference)
+            found.extend([*alone, whole] if whole else alone)
+
+    if not _in_time(work, time_limit):
+        late = Found(ORDINARY, f"it had not finished after {time_limit:g} seconds")
+        return _result(name, points, [late])
+    return _result(name, points, found)
+
+
+class _TimeIsUp(BaseException):
+    """Stops a function that takes too long; no ``except Exception`` keeps it."""
+
+
+def _in_time(work: Callable[[], None], limit: float) -> bool:
+    """Run something in a thread of its own; tell whether it ended within so many seconds.
+
+    A thread cannot be ended from outside, but Python raises an exception in it as soon as it runs
+    Python code again: so an endless loop ends, and nobody waits for what does not.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except _TimeIsUp:
+            pass
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="grade", daemon=True)
+    thread.start()
+    try:
+        thread.join(limit)
     finally:
-        swapped.reset(token)
-    return _result(name, points, alone, whole)
+        ended = not thread.is_alive()
+        if not ended and thread.ident is not None:
+            number = ctypes.c_ulong(thread.ident)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(_TimeIsUp))
+    if errors:
+        raise errors[0]
+    return ended
 
 
-def _result(name: str, points: float, alone: list[Found], whole: Found | None) -> Grade:
-    found = [*alone, whole] if whole else alone
+def _result(name: str, points: float, found: list[Found]) -> Grade:
     wrong = [one for one in found if one.cause]
     share = 1 - len(wrong) / len(found)
     if any(one.case == ORDINARY for one in wrong):
         share = 0
     return Grade(
         function=name,
-        stage=whole.stage if whole else None,
+        stage=next((one.stage for one in found if one.stage), None),
         cause=wrong[0].cause if wrong else "",
         points=round(points * share, 2),
         out_of=points,

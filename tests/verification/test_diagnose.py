@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from stages import stage_axes
 
 from minibert import BertConfig, BertModel, Reference, functions, swap, verify
-from minibert.trace import stage_axes
 
 
 def test_all_stages_are_compared_in_network_order(model, reference):

@@ -3,27 +3,27 @@ import shutil
 
 import numpy as np
 import pytest
-from shown import Report, Row, realistic
+from shown import realistic, report, row
 
 from minibert import EMBEDDED_CHECKPOINT
-from minibert.verification.heat import LEVELS, MAX_STAGES, MAX_TOKENS, heat_maps, token_texts
+from minibert.verification.page import LEVELS, MAX_STAGES, MAX_TOKENS, page, token_texts
 
 NAN, INF = float("nan"), float("inf")
 
 
 def shown(errors, tokens=None):
-    report = Report([Row("pooler")], token_errors={"pooler": np.array(errors, dtype=float)})
-    return heat_maps(report, tokens, None)
+    errors = {"pooler": np.array(errors, dtype=float)}
+    return page(report([row("pooler")], token_errors=errors), tokens)
 
 
 def chips(text):
-    """The classes and labels of the tokens, without those of the scale."""
-    found = re.findall(r'<span class="(\w+)">([^<]*)(?:<small>([^<]*)</small>)?</span>', text)
-    return found[LEVELS:]
+    """The classes, labels and errors of the tokens."""
+    return re.findall(r'<span class="(h.|pad)">([^<]*)(?:<small>([^<]*)</small>)?</span>', text)
 
 
 def opened(text):
-    names = re.findall(r"<details( open)?><summary><code>(.*?)</code>", text.replace("\n", ""))
+    text = text.replace("\n", "").replace("<wbr>", "")
+    names = re.findall(r"<details( open)?><summary><code>(.*?)</code>", text)
     return [name for is_open, name in names if is_open], [name for _, name in names]
 
 
@@ -49,20 +49,20 @@ def test_tokens_stand_where_they_are_and_padding_is_said():
 
 
 def test_the_first_faulty_stage_is_open():
-    is_open, names = opened(heat_maps(realistic(), None, None))
+    is_open, names = opened(page(realistic()))
     assert is_open == ["layer.2.feed_forward.activation"]
     assert names == ["layer.2.feed_forward.activation", "layer.5.attention"]
 
 
 def test_without_faults_the_largest_error_is_open():
     errors = {"a": np.full((1, 2), 1e-7), "b": np.full((1, 2), 1e-6), "c": np.full((1, 2), NAN)}
-    report = Report([Row("a"), Row("b"), Row("c")], token_errors=errors)
-    assert opened(heat_maps(report, None, None)) == (["b"], ["b"])
+    found = report([row("a"), row("b"), row("c")], token_errors=errors)
+    assert opened(page(found)) == (["b"], ["b"])
 
 
 def test_stages_are_chosen_by_name():
     wanted = ["pooler", "layer.1", "nowhere"]
-    assert opened(heat_maps(realistic(), None, wanted)) == (["pooler"], ["pooler", "layer.1"])
+    assert opened(page(realistic(), None, wanted)) == (["pooler"], ["pooler", "layer.1"])
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 0)])
@@ -71,7 +71,7 @@ def test_no_tokens(shape):
 
 
 def test_no_errors():
-    assert "No errors by token" in heat_maps(Report([Row("pooler", "FAULT")]), None, None)
+    assert "No errors by token" in page(report([row("pooler", "FAULT")]))
 
 
 def test_all_padding():
@@ -79,9 +79,15 @@ def test_all_padding():
 
 
 def test_many_faults_do_not_make_a_book():
-    rows = [Row(f"layer.{i}", "FAULT") for i in range(50)]
-    report = Report(rows, token_errors={row.stage: np.ones((1, 1)) for row in rows})
-    assert len(opened(heat_maps(report, None, None))[1]) == MAX_STAGES
+    rows = [row(f"stage{i}", "FAULT") for i in range(50)]
+    found = report(rows, token_errors={one.stage: np.ones((1, 1)) for one in rows})
+    assert len(opened(page(found))[1]) == MAX_STAGES
+
+
+def test_of_a_fault_in_several_layers_the_first_is_shown():
+    rows = [row(f"layer.{i}", "FAULT") for i in range(5)]
+    found = report(rows, token_errors={one.stage: np.ones((1, 1)) for one in rows})
+    assert opened(page(found)) == (["layer.0"], ["layer.0"])
 
 
 def test_of_many_sequences_the_worst_are_shown():

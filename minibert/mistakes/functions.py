@@ -1,0 +1,232 @@
+"""What goes wrong in a single operation: a phrase that says it, and a function that does it.
+
+A phrase says what is wrong and not what would be right. A function takes what the operation takes
+(functions.py); one with a parameter ``trace`` shows the stages inside the operation.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minibert import functions as f
+from minibert.runtime.swap import OPERATIONS
+
+Mistake = tuple[str, Callable[..., Any]]
+
+
+def general(name: str) -> tuple[Mistake, ...]:
+    """Return the mistakes that any operation may make."""
+    ours = OPERATIONS[name]
+    return (
+        ("the input returned unchanged", lambda x, *_: x),
+        ("zeros in place of a result", lambda *args: np.zeros_like(ours(*args))),
+        ("the wrong sign", lambda *args: -ours(*args)),
+        ("the input added to the result", lambda x, *args: x + ours(x, *args)),
+        ("rows and columns of the result exchanged", lambda *a: ours(*a).swapaxes(-1, -2)),
+        ("a result that is too small, by one factor", lambda *args: ours(*args) / 2),
+        ("a result that is too large, by one factor", lambda *args: 2 * ours(*args)),
+    )
+
+
+# matrices: all but the last is done by another matrix or another bias
+
+
+def _turned(weight: Any, bias: Any) -> Any:
+    return np.ascontiguousarray(weight.reshape(weight.shape[::-1]).T), bias
+
+
+MATRICES: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
+    ("the weight matrix transposed", _turned),
+    ("no bias", lambda w, b: (w, 0 * b)),
+    ("the bias added twice", lambda w, b: (w, 2 * b)),
+    ("the bias subtracted", lambda w, b: (w, -b)),
+)
+
+
+def with_arrays(change: Callable[[Any, Any], Any], call: Callable[..., Any]) -> Any:
+    """Return a function of (x, weight, bias) that is called with other arrays."""
+    return lambda x, weight, bias: call(x, *change(weight, bias))
+
+
+LINEAR: tuple[Mistake, ...] = (
+    *((phrase, with_arrays(change, f.linear)) for phrase, change in MATRICES),
+    ("a product number by number, not a matrix product", lambda x, w, b: x * w[0] + b),
+)
+
+# norms
+
+
+def norm(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    *,
+    axis: int | None = -1,
+    ddof: int = 0,
+    mean: bool = True,
+    root: Callable[[Any, float], Any] = lambda variance, eps: np.sqrt(variance + eps),
+) -> Any:
+    """Normalise with one thing or another done in a different way."""
+    middle = x.mean(axis=axis, keepdims=True)
+    variance = np.square(x - middle).sum(axis=axis, keepdims=True)
+    variance = variance / max(1, (x.size if axis is None else x.shape[axis]) - ddof)
+    return (x - middle * mean) / root(variance, eps) * weight + bias
+
+
+def _rms(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    return x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + eps) * weight + bias
+
+
+def _outside(variance: Any, eps: float) -> Any:
+    return np.sqrt(variance) + eps
+
+
+def _eps(value: float) -> Mistake:
+    return f"eps {value:g}", lambda x, w, b, e: f.layer_norm(x, w, b, value)
+
+
+def _eps_outside(value: float) -> Mistake:
+    return f"eps {value:g} outside of the root", lambda x, w, b, e: norm(
+        x, w, b, value, root=_outside
+    )
+
+
+LAYER_NORM: tuple[Mistake, ...] = (
+    *map(_eps, (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)),
+    *map(_eps_outside, (1e-6, 1e-5, 1e-3)),
+    ("the variance divided by n - 1", lambda *a: norm(*a, ddof=1)),
+    (
+        "the variance divided by n - 1 and eps 1e-06 outside of the root",
+        lambda x, w, b, e: norm(x, w, b, 1e-6, ddof=1, root=_outside),
+    ),
+    ("no eps", lambda *a: norm(*a, root=lambda v, _: np.sqrt(v))),
+    ("eps added after the root is taken", lambda *a: norm(*a, root=_outside)),
+    ("a division by the variance, not by its root", lambda *a: norm(*a, root=lambda v, e: v + e)),
+    ("eps squared", lambda x, w, b, e: norm(x, w, b, e**2)),
+    ("no division by the spread", lambda *a: norm(*a, root=lambda v, e: 1)),
+    ("the mean not taken off", lambda *a: norm(*a, mean=False)),
+    ("the root mean square in place of the variance, as in RMSNorm", _rms),
+    ("a norm over columns: the mean taken over the wrong axis", lambda *a: norm(*a, axis=0)),
+    ("one mean and one variance for all rows", lambda *a: norm(*a, axis=None)),
+    ("no norm", lambda x, w, b, e: x),
+    ("the input of the norm added to its result", lambda x, *a: x + f.layer_norm(x, *a)),
+    ("the norm applied twice", lambda x, w, b, e: f.layer_norm(f.layer_norm(x, w, b, e), w, b, e)),
+    (
+        "neither weight nor bias of the norm",
+        lambda x, w, b, e: f.layer_norm(x, 0 * w + 1, 0 * b, e),
+    ),
+    ("no weight of the norm", lambda x, w, b, e: f.layer_norm(x, 0 * w + 1, b, e)),
+    ("no bias of the norm", lambda x, w, b, e: f.layer_norm(x, w, 0 * b, e)),
+    ("the bias of the norm added twice", lambda x, w, b, e: f.layer_norm(x, w, 2 * b, e)),
+    ("the bias of the norm subtracted", lambda x, w, b, e: f.layer_norm(x, w, -b, e)),
+    ("the weight and the bias of the norm swapped", lambda x, w, b, e: f.layer_norm(x, b, w, e)),
+    (
+        "the bias of the norm added before the weight multiplies",
+        lambda x, w, b, e: f.layer_norm(x, w, b * w, e),
+    ),
+    ("1 added to the weight of the norm", lambda x, w, b, e: f.layer_norm(x, w + 1, b, e)),
+)
+
+# attention
+
+
+def powers_over_sum(x: Any, axis: Any = -1, top: Any = 0.0) -> Any:
+    """Return softmax over any axis, with anything taken off first."""
+    powers = np.exp(x - top)
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def _later(x: Any) -> Any:
+    return np.triu(np.ones(x.shape[-2:], bool), 1)
+
+
+SOFTMAX: tuple[Mistake, ...] = (
+    ("a sum over all numbers at once", lambda x: powers_over_sum(x, None, x.max())),
+    ("softmax over the queries", lambda x: f.softmax(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
+    ("softmax over the heads, the first axis", lambda x: powers_over_sum(x, 0, x.max())),
+    (
+        "a causal mask: no token looks at later ones",
+        lambda x: f.softmax(np.where(_later(x), np.asarray(-1e30, x.dtype), x)),
+    ),
+    ("exp that overflows: numbers go into it as large as they come", powers_over_sum),
+    (
+        "one maximum taken off all rows, so that some vanish",
+        lambda x: powers_over_sum(x, -1, x.max()),
+    ),
+    ("no division by the sum", lambda x: np.exp(x - x.max(-1, keepdims=True))),
+    ("no division by the sum", np.exp),
+    ("logarithms of probabilities", lambda x: np.log(f.softmax(x))),
+    ("powers of 2", lambda x: f.softmax(x * math.log(2))),
+    ("no exp: the numbers divided by their sum", lambda x: x / x.sum(-1)[..., None]),
+    ("no softmax", lambda x: x),
+    ("a sigmoid, each number alone", f.sigmoid),
+    ("the signs of the numbers turned", lambda x: f.softmax(-x)),
+    ("all for the largest number", lambda x: (x == x.max(-1, keepdims=True)) * 1.0),
+)
+
+
+def _by_product(scale: Callable[[Any], float]) -> Callable[[Any, Any], Any]:
+    return lambda q, k: q @ k.swapaxes(-1, -2) * scale(q)
+
+
+SCORES: tuple[Mistake, ...] = (
+    ("scores that are not divided", _by_product(lambda q: 1)),
+    ("scores divided by D, not by its root", _by_product(lambda q: 1 / q.shape[-1])),
+    (
+        "scores divided by the root of the hidden size",
+        _by_product(lambda q: 1 / math.sqrt(len(q) * q.shape[-1])),
+    ),
+    (
+        "scores divided by the root of the number of heads",
+        _by_product(lambda q: 1 / math.sqrt(len(q))),
+    ),
+    (
+        "scores divided by the root of the number of tokens",
+        _by_product(lambda q: 1 / math.sqrt(q.shape[-2])),
+    ),
+    ("scores multiplied by sqrt(D)", _by_product(lambda q: math.sqrt(q.shape[-1]))),
+    ("queries and keys swapped", lambda q, k: f.attention_scores(k, q)),
+)
+CONTEXT: tuple[Mistake, ...] = (
+    ("the probabilities transposed", lambda p, v: p.swapaxes(-1, -2) @ v),
+    ("the same weight for all tokens", lambda p, v: np.broadcast_to(v.mean(-2)[:, None], v.shape)),
+)
+SPLIT: tuple[Mistake, ...] = (
+    ("heads split as (B, H, T, D) without transposing", lambda x, n: x.reshape(n, len(x), -1)),
+    ("heads and tokens not exchanged", lambda x, n: x.reshape(len(x), n, -1)),
+    ("heads split as (B, T, D, H)", lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1)),
+)
+MERGE: tuple[Mistake, ...] = (
+    (
+        "heads put together as (B, H, T, D) without transposing",
+        lambda x: x.reshape(x.shape[1], -1),
+    ),
+    (
+        "heads put together as (B, T, D, H)",
+        lambda x: x.transpose(1, 2, 0).reshape(x.shape[1], -1),
+    ),
+)
+
+# activations
+
+GELU: tuple[Mistake, ...] = (
+    ("gelu_new (tanh)", f.gelu_new),
+    ("gelu_fast (tanh, constants cut short)", f.gelu_fast),
+    ("quick_gelu (sigmoid)", f.quick_gelu),
+    ("relu", f.relu),
+    ("silu", f.silu),
+    ("tanh", f.tanh),
+    ("no activation", lambda x: x),
+    ("gelu without the 1/sqrt(2) in the integral", lambda x: 0.5 * x * (1 + f.erf(x))),
+    ("gelu with x scaled the wrong way", lambda x: x * (1 + f.erf(x * 2**0.5)) / 2),
+    ("gelu with x halved in the integral", lambda x: 0.5 * x * (1 + f.erf(x / 2))),
+    ("gelu without the constant in the bracket", lambda x: 0.5 * x * f.erf(x * 0.5**0.5)),
+    ("gelu not multiplied by x", lambda x: 0.5 * (1 + f.erf(x * 0.5**0.5))),
+    ("gelu without the factor before the bracket", lambda x: x * (1 + f.erf(x * 0.5**0.5))),
+    ("gelu with the wrong sign in the bracket", lambda x: 0.5 * x * (1 - f.erf(x * 0.5**0.5))),
+)
+#: What is computed in place of an activation; of all of them, but for gelu's own variants.
+ACTIVATIONS: tuple[Mistake, ...] = (("gelu (erf)", f.gelu), *GELU[:8])

@@ -1,0 +1,176 @@
+"""What goes wrong in operations that put others together, and the table of all operations."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minibert import functions as f
+from minibert.mistakes.functions import (
+    CONTEXT,
+    GELU,
+    LAYER_NORM,
+    LINEAR,
+    MATRICES,
+    MERGE,
+    SCORES,
+    SOFTMAX,
+    SPLIT,
+    Mistake,
+    general,
+    with_arrays,
+)
+from minibert.trace import silent
+
+# attention
+
+
+def _attending(change: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
+    return lambda q, k, v, trace=silent: f.attention(*change(q, k, v), trace=trace)
+
+
+def _with_scores(scores: Any) -> Any:
+    return lambda q, k, v: f.softmax(scores(q, k)) @ v
+
+
+def _with_softmax(softmax: Any) -> Any:
+    return lambda q, k, v: softmax(f.attention_scores(q, k)) @ v
+
+
+ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
+    ("queries and keys swapped", _attending(lambda q, k, v: (k, q, v))),
+    ("keys and values swapped", _attending(lambda q, k, v: (q, v, k))),
+    ("queries and values swapped", _attending(lambda q, k, v: (v, k, q))),
+    ("the queries in place of the keys", _attending(lambda q, k, v: (q, q, v))),
+    ("the values in place of the keys", _attending(lambda q, k, v: (q, v, v))),
+    ("the keys in place of the values", _attending(lambda q, k, v: (q, k, k))),
+)
+ATTENTION: tuple[Mistake, ...] = (
+    *((phrase, _with_scores(wrong)) for phrase, wrong in SCORES[:-1]),
+    *ROLES,
+    *((phrase, _with_softmax(wrong)) for phrase, wrong in SOFTMAX),
+    ("the same weight for all tokens", lambda q, k, v: 0 * q + v.mean(1, keepdims=True)),
+)
+
+# embeddings
+
+
+def _embedding(change: Callable[..., Any]) -> Callable[..., Any]:
+    def embeddings(*args: Any, trace: Any = silent) -> Any:
+        return f.embeddings(*change(*args[:6]), *args[6:], trace=trace)
+
+    return embeddings
+
+
+def _types(change: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    return _embedding(lambda i, t, p, w, tt, pp: (i, change(t, tt), p, w, tt, pp))
+
+
+def _positions(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    return _embedding(lambda i, t, p, w, tt, pp: (i, t, change(p), w, tt, pp))
+
+
+def _tables(word: Any = None, token_type: Any = None, position: Any = None) -> Callable[..., Any]:
+    changes = [change or (lambda table: table) for change in (word, token_type, position)]
+    return _embedding(
+        lambda i, t, p, *tables: (i, t, p, *(c(x) for c, x in zip(changes, tables, strict=True)))
+    )
+
+
+EMBEDDINGS: tuple[Mistake, ...] = (
+    ("no token types added", _tables(token_type=np.zeros_like)),
+    ("token types that are all 0", _types(lambda t, _: 0 * t)),
+    ("token types 0 and 1 swapped", _types(lambda t, tt: np.where(t < 2, (1 - t) % len(tt), t))),
+    ("positions from 1", _tables(position=lambda table: np.roll(table, -1, 0))),
+    ("positions from 2", _tables(position=lambda table: np.roll(table, -2, 0))),
+    ("the table of positions reversed", _tables(position=lambda table: table[::-1])),
+    ("positions that are all 0", _positions(lambda p: 0 * p)),
+    (
+        "positions that are counted, whatever is given",
+        _positions(lambda p: 0 * p + np.arange(p.shape[-1])),
+    ),
+    ("no positions added", _tables(position=np.zeros_like)),
+    ("no words added", _tables(word=np.zeros_like)),
+    ("words alone", _tables(token_type=np.zeros_like, position=np.zeros_like)),
+    ("word embeddings multiplied by sqrt(C)", _tables(lambda w: w * math.sqrt(w.shape[1]))),
+)
+
+
+def _embedding_norm(wrong: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda i, t, p, w, tt, pp, *norm: wrong(w[i] + tt[t] + pp[p], *norm)
+
+
+def _one_by_one(i: Any, t: Any, p: Any, w: Any, tt: Any, pp: Any, *n: Any) -> Any:
+    return f.layer_norm(w[i], *n) + f.layer_norm(tt[t], *n) + f.layer_norm(pp[p], *n)
+
+
+NORMED: tuple[Mistake, ...] = (
+    *((phrase, _embedding_norm(wrong)) for phrase, wrong in LAYER_NORM),
+    ("the three vectors normalised one by one", _one_by_one),
+)
+
+# feed-forward and pooler
+
+
+def _forward(x: Any, w: Any, b: Any, w2: Any, b2: Any, activation: str) -> Any:
+    return f.ACTIVATIONS[activation](x @ w.T + b) @ w2.T + b2
+
+
+def _always(activation: str) -> Callable[..., Any]:
+    return lambda x, w, b, w2, b2, _: _forward(x, w, b, w2, b2, activation)
+
+
+FEED_FORWARD: tuple[Mistake, ...] = (
+    ("no activation", lambda x, w, b, w2, b2, _: (x @ w.T + b) @ w2.T + b2),
+    ("the activation last", lambda x, w, b, w2, b2, a: f.gelu((x @ w.T + b) @ w2.T + b2)),
+    ("gelu_new (tanh)", _always("gelu_new")),
+    ("relu", _always("relu")),
+    ("one activation, whatever its name", _always("gelu")),
+    ("no first bias", lambda x, w, b, *a: _forward(x, w, 0, *a)),
+    ("no second bias", lambda x, w, b, w2, b2, a: _forward(x, w, b, w2, 0, a)),
+    ("no bias", lambda x, w, b, w2, b2, a: _forward(x, w, 0, w2, 0, a)),
+    ("the first weight matrix transposed", lambda x, w, *a: _forward(x, w.T, *a)),
+    ("the second weight matrix transposed", lambda x, w, b, w2, *a: _forward(x, w, b, w2.T, *a)),
+    ("both weight matrices transposed", lambda x, w, b, w2, *a: _forward(x, w.T, b, w2.T, *a)),
+    ("no second matrix", lambda x, w, b, *_: f.gelu(x @ w.T + b)),
+    ("the two matrices exchanged", lambda x, w, b, w2, b2, a: _forward(x, w2, b, w, b2, a)),
+)
+
+
+def _pooling(activation: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda x, w, b: activation(f.linear(x, w, b))
+
+
+POOLER: tuple[Mistake, ...] = (
+    ("no tanh in the pooler", f.linear),
+    ("a sigmoid in the pooler", _pooling(f.sigmoid)),
+    ("relu in the pooler", _pooling(f.relu)),
+    ("gelu in the pooler", _pooling(f.gelu)),
+    ("no dense layer in the pooler", lambda x, w, b: x),
+    ("tanh of the first token, no matrix", lambda x, w, b: np.tanh(x)),
+    ("the bias added after the activation", lambda x, w, b: np.tanh(x @ w.T) + b),
+    *((phrase, with_arrays(change, f.pooler)) for phrase, change in MATRICES),
+)
+
+
+#: Operation -> what goes wrong with it: a phrase and a function.
+MISTAKES: dict[str, tuple[Mistake, ...]] = {
+    "linear": LINEAR,
+    "layer_norm": LAYER_NORM,
+    "softmax": SOFTMAX,
+    "split_heads": SPLIT,
+    "merge_heads": MERGE,
+    "attention_scores": SCORES,
+    "attention_context": CONTEXT,
+    "attention": ATTENTION,
+    "gelu": GELU,
+    "embeddings": (*EMBEDDINGS, *NORMED),
+    "feed_forward": FEED_FORWARD,
+    "pooler": POOLER,
+}
+
+
+def mistakes_of(operation: str) -> tuple[Mistake, ...]:
+    """Return the known mistakes of an operation, its own before those of all."""
+    return *MISTAKES.get(operation, ()), *general(operation)

@@ -1,0 +1,265 @@
+"""Each stage of a recording, measured against its operation run on the recording's own inputs.
+
+That is one pass of the engine as it runs, swaps and all, which goes on with the recorded stage
+wherever there is one: what is found at a stage is what the operations since the last recorded ones
+add to the error. Where stages are missing, the network computes on. A pass in float32 before it
+says how much of that rounding explains.
+"""
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert.batch import Batch
+from minibert.models.base import PreTrainedModel
+from minibert.runtime.arrays import Array
+from minibert.runtime.parallel import over_sequences
+from minibert.trace import Recording, Replacing, layer_of
+from minibert.verification.cast import Change, cast, unchanged
+from minibert.verification.compare import real_places
+from minibert.verification.measure import Measure, Measuring, Size
+from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
+
+
+class Poisoned(Replacing):
+    """A pass with NaN in place of one stage: what it reaches is computed from that stage."""
+
+    def __init__(self, batch: Batch, known: Mapping[str, Array], source: str, target: str) -> None:
+        super().__init__(batch, known, only={target})
+        self.source = source
+
+    def __call__(self, name: str, x: Array) -> Array:
+        """Return NaN at the stage in question."""
+        known = super().__call__(name, x)
+        return np.full_like(x, np.nan) if self.prefix + name == self.source else known
+
+
+class Isolation:
+    """A recording's stages, each measured against its operation in isolation.
+
+    problems: why a stage cannot be measured, as (status, detail). Such a stage is no input of
+    another either: what comes after is computed from further back. A stage that is neither there
+    nor measured is not shown by this run, for a function is swapped in around it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        batch: Batch,
+        stages: Mapping[str, Array],
+        real: NDArray[np.bool_],
+        who: str,
+    ) -> None:
+        self.model, self.batch, self.stages = model, batch, stages
+        self.real, self.who, self.axes = real, who, model.stage_axes()
+        self.explained: set[str] = set()  # phrases of the mistakes that explain its faults
+        self.problems: dict[str, tuple[str, str]] = {}
+        for name, stage in stages.items():
+            if name not in self.axes:
+                self.problems[name] = "MISSING", "the model has no stage of this name"
+            elif odd := self._not_finite(name, stage):
+                self.problems[name] = "NONFINITE", odd
+        self.known = {name: x for name, x in stages.items() if name not in self.problems}
+        with np.errstate(all="ignore"):  # what is recorded may be anything
+            self.measures = self._measured()
+
+    def _not_finite(self, name: str, stage: Array) -> str:
+        places = real_places(self.axes[name], self.real)
+        if stage.ndim != len(self.axes[name]) or not _fits(places.shape, stage.shape):
+            return ""  # of another shape, which will be told
+        odd = places & ~np.isfinite(stage)
+        if not odd.any():
+            return ""
+        count, place = int(odd.sum()), np.argwhere(odd)[0].tolist()
+        return f"{count} numbers are NaN or infinite, the first at {place}"
+
+    def _measured(self) -> dict[str, Measure]:
+        single = Replacing(self.batch, self.known)
+        self._run(single, np.float32)
+        for name, shape in single.misfits.items():
+            detail = f"{self.who} has {self.stages[name].shape}, the model {shape}"
+            self.problems[name] = "SHAPE", detail
+            del self.known[name], single.pieces[name]
+        exact = Measuring(self.batch, self.known, single)
+        self._run(exact, np.float64)
+        found = {
+            name: Measure.joined(exact.measures[name])
+            for name in self.axes
+            if name in exact.measures
+        }
+        odd = {x for x, m in found.items() if m.rounding.largest > 1e-3 * m.size.largest}
+        return {**found, **self._without_chance({name: found[name] for name in odd})}
+
+    def _without_chance(self, measures: dict[str, Measure]) -> dict[str, Measure]:
+        """Take for 0 what is too large for float32's rounding, unless it is that.
+
+        It is not if the operation gives other numbers each time, or if it changes much less when
+        its inputs are changed by as much as rounding does.
+        """
+        if not measures:
+            return {}
+        one, again, other = (
+            Replacing(self.batch, known, only=measures)
+            for known in (self.known, self.known, _nudged(self.known))
+        )
+        for trace in (one, again, other):
+            self._run(trace, np.float64)
+        for name, measure in measures.items():
+            at = self.places(name)
+            changed = float(np.abs(other[name] - one[name])[at].max())
+            is_same = np.array_equal(again[name][at], one[name][at])
+            if not is_same or measure.rounding.largest > 1000 * changed:
+                measures[name] = replace(measure, rounding=Size(0, 0))
+        return measures
+
+    def _run(self, trace: Recording, dtype: Any) -> None:
+        """Run the network, its head only if there is a stage of it to look at."""
+        encoder = self.model.encoder
+        needs_head = self.known.keys() - encoder.stage_axes().keys()
+        model, batch = cast(self.model if needs_head else encoder, self.batch, dtype)
+        model.forward(batch, trace)
+
+    def rounding_from_inputs(self, name: str) -> Size:
+        """Return how far float32 leads from float64 at a stage, all the way from the inputs."""
+        return self._roundings[name]
+
+    @cached_property
+    def _roundings(self) -> dict[str, Size]:
+        exact, single = (Recording(self.batch, only=self.measures) for _ in range(2))
+        with np.errstate(all="ignore"):
+            self._run(exact, np.float64)
+            self._run(single, np.float32)
+        found = {}
+        for name in self.measures:
+            difference = single.take(name) - exact.take(name)
+            found[name] = Size.of(self.numbers(name, difference))
+        return found
+
+    def places(self, name: str) -> NDArray[np.bool_]:
+        """Return where a stage holds real tokens, in its own shape."""
+        places = real_places(self.axes[name], self.real)
+        return np.broadcast_to(places, self.stages[name].shape)
+
+    def computed(
+        self,
+        stage: str,
+        dtype: Any = np.float64,
+        *,
+        change: Change = unchanged,
+        without: Container[str] = (),
+        poison: str = "",
+    ) -> Array:
+        """Return a stage as the network computes it from what is known before.
+
+        change: exchanges parts of the network, and the batch. without: stages that are recorded and
+        not to be known. poison: a stage that is NaN.
+        """
+        known = {name: x for name, x in self.known.items() if name not in without}
+        first, last = self.start(stage, known), layer_of(stage)
+        inside = last >= 0 or stage.startswith("embeddings")
+        model, batch = cast(self.model, self.batch, dtype, first, last if inside else None, change)
+        batch = change("batch", batch)
+        trace: Replacing
+        if poison:
+            trace = Poisoned(batch, known, poison, stage)
+        else:
+            trace = Replacing(batch, known, only={stage})
+        if inside:
+            over_sequences(model.encode, batch, trace)
+        else:
+            model.forward(batch, trace)
+        return trace[stage]
+
+    def start(self, stage: str, known: Container[str]) -> int:
+        """Return the layer to begin with for a stage; -1: the embeddings."""
+        count = len(self.model.encoder.layers)
+        layer = layer_of(stage)
+        if stage.startswith("embeddings"):
+            return -1
+        for i in range(layer if layer >= 0 else count, 0, -1):
+            if f"layer.{i - 1}" in known:
+                return i
+        return 0 if "embeddings" in known else -1
+
+    def numbers(self, stage: str, whole: Array) -> Array:
+        """Return the numbers of a stage at real tokens."""
+        places = self.places(stage)
+        return whole.ravel() if places.all() else whole[places]
+
+    def error(self, stage: str, computed: Array) -> Size:
+        """Return how far a computed stage is from the recorded one."""
+        return Size.of(self.numbers(stage, self.stages[stage]) - self.numbers(stage, computed))
+
+    @cached_property
+    def precisions(self) -> dict[str, Precision]:
+        """The precision of each stage, as its numbers show it.
+
+        Numbers with float64's digits may come from operations in float32. So do these, if hardly
+        any stage is nearer to float64 than float32's rounding is.
+        """
+        found = grids({x: self.numbers(x, self.stages[x]) for x in self.measures})
+        ratios = [
+            measure.added.rms / measure.rounding.rms
+            for name, measure in self.measures.items()
+            if found[name] is FLOAT64 and measure.rounding.rms > 0
+        ]
+        if ratios and np.quantile(ratios, 0.1) > 2.0**-14:  # halfway from float64 to float32
+            found = {name: FLOAT32 if p is FLOAT64 else p for name, p in found.items()}
+        return found
+
+    def excess(self, stage: str, added: Size | None = None) -> float:
+        """Return how many times above its floor an added error is; the stage's own by default."""
+        return self.measures[stage].excess(self.precisions[stage], added)
+
+    def agrees_without(self, stage: str, others: set[str], factor: float) -> bool:
+        """Tell whether a stage is right if others before it are computed, not as recorded.
+
+        Then what was recorded of them is not what the recorded run went on with.
+        """
+        with np.errstate(all="ignore"):
+            computed = self.computed(stage, without=others)
+        return self.excess(stage, self.error(stage, computed)) <= factor
+
+    def before(self, stage: str) -> list[str]:
+        """Return the last known hidden state before a stage, and the stages from there on."""
+        first, order = self.start(stage, self.known), list(self.axes)
+        names = order[: order.index(stage)]
+        begun = f"layer.{first - 1}" if first > 0 else "embeddings" if first == 0 else None
+        return names[names.index(begun) :] if begun else names
+
+    def gap(self, stage: str) -> list[str]:
+        """Return the stages that a stage was computed from and that are not recorded."""
+        unknown = [name for name in self.before(stage) if name not in self.known]
+        # in layers before its own, a stage is computed from all
+        return [x for x in unknown if layer_of(x) != layer_of(stage) or self._reaches(x, stage)]
+
+    def after(self, stage: str) -> str | None:
+        """Return the last recorded stage before a gap; None if all inputs are recorded."""
+        if not self.gap(stage):
+            return None
+        known = [x for x in self.before(stage) if x in self.known]
+        return next((x for x in reversed(known) if self._reaches(x, stage)), "the inputs")
+
+    def _reaches(self, source: str, stage: str) -> bool:
+        with np.errstate(all="ignore"):
+            computed = self.computed(stage, poison=source)
+        return bool(np.isnan(self.numbers(stage, computed)).any())
+
+
+def _fits(places: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return all(a in (1, b) for a, b in zip(places, shape, strict=True))
+
+
+def _nudged(known: Mapping[str, Array]) -> dict[str, Array]:
+    """Change each number as float32's rounding would."""
+    random = np.random.default_rng(0)
+
+    def nudge(x: Array) -> Array:
+        changed: Array = x * (1 + random.uniform(-1, 1, x.shape) * FLOAT32.half_ulp)
+        return changed
+
+    return {name: nudge(x) for name, x in known.items()}

@@ -1,0 +1,161 @@
+"""What a verification found, as data. table.py, plot.py and page.py show it."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from minibert.runtime.arrays import Array
+from minibert.verification.compare import Tolerance
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One stage. Errors are the largest over real tokens; None where there is nothing to measure.
+
+    status: OK; FAULT, its operation adds more than rounding does; INHERITED, its operation is
+    fine and its inputs are not; SHAPE, another shape; MISSING, the model has no such stage;
+    NONFINITE, NaN or infinity; DIFF, no fault, but beyond the tolerance that was asked for.
+    """
+
+    stage: str
+    status: str
+    accumulated: float | None = None  # |ours - theirs|, from the inputs up to this stage
+    added: float | None = None  # by the operation alone, on the recorded inputs
+    floor: float | None = None  # what rounding alone adds there
+    excess: float | None = None  # added over floor, of the largest error or of the mean square
+    worst: tuple[int, ...] | None = None  # the place of ``accumulated``
+    ours: float | None = None  # the number at that place
+    theirs: float | None = None
+    cause: str | None = None  # a sentence, for a FAULT
+    after: str | None = None  # the last recorded stage before it, if some in between are not
+    side: str | None = None  # whose recording does not follow the operation
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the stage agrees."""
+        return self.status == "OK"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong here, not before."""
+        return self.status not in ("OK", "INHERITED")
+
+    @property
+    def finding(self) -> str:
+        """What was found, in words: the detail, or else what a FAULT adds. May be empty."""
+        if self.detail or self.status != "FAULT" or self.added is None:
+            return self.detail
+        adds = f"{self.side or 'this stage'} adds {number(self.added)}"
+        if self.excess is None or math.isnan(self.excess):
+            return adds
+        over = times(self.excess) if self.excess < MANY else "more than a million"
+        return f"{adds}, {over} times the floor"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The stages in network order, and where both sides are from.
+
+    precision: what the second side's numbers show, such as "float64" or "bfloat16 and float32".
+    factor: a stage is a FAULT if it adds more than this many times its floor. token_errors: for
+    each stage the largest accumulated error of each token, (B, T), NaN at padding.
+    """
+
+    rows: tuple[StageResult, ...]
+    precision: str
+    factor: float
+    provenance: dict[str, Any]
+    tolerance: Tolerance | None = None
+    token_errors: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def faults(self) -> tuple[StageResult, ...]:
+        """All faulty stages, in network order."""
+        return tuple(row for row in self.rows if row.is_fault)
+
+    @property
+    def first_failure(self) -> StageResult | None:
+        """The first faulty stage."""
+        return next(iter(self.faults), None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every stage agrees, and there is at least one."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def verdict(self) -> str:
+        """One line that begins with OK exactly if ``ok``, or names the first stage at fault."""
+        if not self.rows:
+            return "FAULT: there is no stage to compare"
+        wrong = self.faults or tuple(row for row in self.rows if not row.ok)
+        if not wrong:
+            count = len(self.rows)
+            agree = f"all {count} stages agree" if count > 1 else "the one stage agrees"
+            return f"OK: {agree}, to the rounding of {self.precision}"
+        more = f" ({len(wrong)} {'faulty' if self.faults else 'such'} stages)" if wrong[1:] else ""
+        return f"{wrong[0].status}: {_explained(wrong[0])}{more}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as data, for JSON; NaN and infinities are text.
+
+        {"ok": bool, "verdict": str, "faults": [names of stages], "first_failure": str or null,
+        "precision": str, "factor": number, "tolerance": null or {"atol", "rtol"},
+        "provenance": {...}, "stages": [...]}. A stage has the fields of a StageResult, null where
+        there is nothing to tell; its "detail" is the finding.
+        """
+        return {
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "faults": [row.stage for row in self.faults],
+            "first_failure": self.first_failure.stage if self.first_failure else None,
+            "precision": self.precision,
+            "factor": self.factor,
+            "tolerance": asdict(self.tolerance) if self.tolerance else None,
+            "provenance": self.provenance,
+            "stages": [_plain(asdict(row) | {"detail": row.finding}) for row in self.rows],
+        }
+
+
+def _explained(row: StageResult) -> str:
+    """Say what is wrong with a stage, and the likely cause."""
+    place = f"{row.stage}, somewhere after {row.after}" if row.after else row.stage
+    if row.status == "INHERITED":
+        found = row.finding or "its inputs are off"
+        return f"{place}: {found}; the fault lies before it, in a stage that was not compared"
+    if row.status != "FAULT":
+        return f"{place}: {row.finding}"
+    if row.cause is None:
+        return f"{place}: {row.finding}; no known variation explains it"
+    return f"{row.stage}: {row.cause.removeprefix(f'{row.stage}: ')}"
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Write NaN and infinities as text: JSON has no number for them."""
+    odd = {k: str(v) for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {**row, **odd}
+
+
+MANY = 1e6  # times the floor: beyond this, the exact ratio says nothing more
+
+
+def number(value: float | None) -> str:
+    """Write an error in at most seven characters."""
+    if value is None:
+        return "-"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "inf"
+    short = f"{value:.1e}"
+    return "0" if value == 0 else short if len(short) <= 7 else f"{value:.0e}"
+
+
+def times(excess: float | None) -> str:
+    """Write how many times the floor a stage adds, in at most seven characters."""
+    if excess is None or math.isnan(excess):
+        return number(excess)
+    if excess >= MANY:
+        return "> 1e6"
+    return f"{excess:.1f}" if excess < 10 else f"{excess:,.0f}"

@@ -1,0 +1,270 @@
+"""What may have been done at a stage in place of this model's operation, ready to be run.
+
+A trial is the engine with one thing exchanged: an operation (by ``swap``), a part, or the batch. It
+is read off the one table of mistakes, for the place in the network that a stage belongs to.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from minibert import functions
+from minibert.checkpoint.load import open_weights
+from minibert.mistakes import layers as parts
+from minibert.mistakes.functions import ACTIVATIONS
+from minibert.mistakes.table import EMBEDDINGS, MISTAKES, ROLES
+from minibert.trace import layer_of, pattern_of
+from minibert.verification.cast import in_dtype
+
+Change = Callable[[Any], Any]  # of a part
+Changes = tuple[tuple[str, Change], ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage is computed: what this model does there, and what is done in its place."""
+
+    ours: str = "x @ weight.T + bias"
+    operations: tuple[str, ...] = ()  # that may be swapped
+    part: str = "layer.{i}"  # of the model, and what in it
+    path: str = ""
+    changes: Changes = ()
+
+
+A, F, L = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
+NORM = "eps {eps:g} and the variance divided by n"
+MATRIX, NORMED = parts.LINEAR, f"the residual added, then {NORM}"
+PLACES = {
+    "embeddings.sum": Place(
+        "words + token types + positions from 0", ("embeddings",), "batch", changes=parts.BATCH
+    ),
+    "embeddings": Place(NORM, ("layer_norm",)),
+    f"{A}.query": Place(path="attention.query", changes=MATRIX),
+    f"{A}.key": Place(path="attention.key", changes=MATRIX),
+    f"{A}.value": Place(path="attention.value", changes=MATRIX),
+    f"{A}.scores": Place(
+        "query @ key.T / sqrt(D), heads split as (B, T, H, D)", ("attention_scores", "split_heads")
+    ),
+    f"{A}.probabilities": Place("softmax over the real keys", ("softmax",)),
+    f"{A}.context": Place(
+        "probabilities @ value, heads as (B, T, H, D)",
+        ("attention_context", "split_heads", "merge_heads"),
+    ),
+    f"{A}.output": Place(path="attention.output", changes=MATRIX),
+    A: Place(NORMED, path="attention_norm", changes=parts.NORM),
+    f"{F}.intermediate": Place(path="feed_forward.intermediate", changes=MATRIX),
+    f"{F}.activation": Place("{activation}", ("{activation}",)),
+    F: Place(path="feed_forward.output", changes=MATRIX),
+    L: Place(NORMED, path="norm", changes=parts.NORM),
+    "pooler": Place(
+        "tanh(x @ weight.T + bias) of the first real token", ("pooler",), "pooler", "", parts.POOLER
+    ),
+    "predictions.intermediate": Place(part="predictions", path="dense", changes=MATRIX),
+    "predictions.activation": Place("{activation}", ("{activation}",)),
+    "predictions": Place(NORM, part="predictions", path="norm", changes=parts.NORM),
+}
+HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs")  # a matrix each
+PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
+UNTIED = "cls.predictions.decoder.weight"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something else at some stages: operations swapped, parts changed; and in words."""
+
+    stages: tuple[str, ...]
+    phrase: str
+    swaps: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    parts: Mapping[str, Change] = field(default_factory=dict)  # "layer.3" -> change
+
+    def change(self, name: str, part: Any) -> Any:
+        """Exchange a part of the model."""
+        return self.parts[name](part) if name in self.parts else part
+
+
+def trials(model: Any, gap: list[str], stage: str) -> Iterator[Trial]:
+    """Yield what may have been done at a stage, or in a gap before it.
+
+    Where the gap spans layers, each is tried in all of them at once.
+    """
+    places = [*gap, stage]
+    layers = {layer_of(name) for name in places if layer_of(name) >= 0}
+    groups: dict[tuple[str, int], list[Trial]] = {}
+    for name in places:
+        seen = Counter[str]()
+        for trial in at_stage(model, name):
+            if trial.phrase == PRE_NORM and name != stage:
+                continue  # the same is tried of the whole layer
+            if len(layers) < 2:
+                yield trial
+            groups.setdefault((trial.phrase, seen[trial.phrase]), []).append(trial)
+            seen[trial.phrase] += 1
+    if len(layers) == 1:
+        yield from _of_layer(model, layers.pop(), places)
+    for members in groups.values():
+        if len(members) > 1:
+            yield _together(members)
+
+
+def _together(members: list[Trial]) -> Trial:
+    """Do the same at several places."""
+    swaps = {name: f for trial in members for name, f in trial.swaps.items()}
+    changes: dict[str, list[Change]] = {}
+    for trial in members:
+        for name, change in trial.parts.items():
+            changes.setdefault(name, []).append(change)
+    stages = tuple(dict.fromkeys(stage for trial in members for stage in trial.stages))
+    chained = {name: _chained(found) for name, found in changes.items()}
+    return Trial(stages, members[0].phrase, swaps, chained)
+
+
+def _chained(changes: list[Change]) -> Change:
+    return lambda part: reduce(lambda part, change: change(part), changes, part)
+
+
+def at_stage(model: Any, stage: str) -> Iterator[Trial]:
+    """Yield what may have been done at one stage."""
+    i = layer_of(stage)
+    place = _place(model, stage)
+    for operation in place.operations:
+        for phrase, function in TABLE[operation]:
+            yield Trial((stage,), phrase, {_named(model, operation, i): function})
+    if stage.endswith((".scores", ".context")):
+        for phrase, function in ROLES:
+            yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
+    if stage.endswith(".context"):
+        both = {
+            "split_heads": MISTAKES["split_heads"][2],
+            "merge_heads": MISTAKES["merge_heads"][1],
+        }
+        phrase = "heads split and put together as (B, T, D, H)"
+        yield Trial((stage,), phrase, {name: function for name, (_, function) in both.items()})
+    for phrase, change in (*_of_joins(stage), *place.changes):
+        path = "" if phrase in JOINED else place.path
+        yield Trial((stage,), phrase, parts={place.part.format(i=i): _inside(path, change)})
+    for phrase, change in _of_layers(model, stage, place.path):
+        yield Trial((stage,), phrase, parts={f"layer.{i}": change})
+    if stage == "pooler":
+        last = f"layer.{len(model.encoder.layers) - 1}"
+        yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
+
+
+def _place(model: Any, stage: str) -> Place:
+    if pattern_of(stage) in PLACES:
+        return PLACES[pattern_of(stage)]
+    name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
+    tied = _of_decoder(model) if name == "decoder" else ()
+    return Place(part=name, changes=(*MATRIX, *tied))
+
+
+def _named(model: Any, operation: str, i: int) -> str:
+    """Return the name of an operation; that of an activation is in the model."""
+    if operation != "{activation}":
+        return operation
+    owner = model.predictions if i < 0 else model.encoder.layers[i].feed_forward
+    return functions.ACTIVATIONS[owner.activation].__name__
+
+
+TABLE = {**MISTAKES, "embeddings": EMBEDDINGS, "{activation}": ACTIVATIONS}
+JOINED = {phrase for phrase, _ in parts.JOINS}
+
+
+def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
+    """Yield other ways to join a part's input and output."""
+    if pattern_of(stage) == A:
+        for phrase, join in parts.JOINS[:4]:
+            yield phrase, parts.joined(first=join)
+    elif pattern_of(stage) == L:
+        for phrase, join in parts.JOINS:
+            yield phrase, parts.joined(second=join)
+
+
+def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
+    """Yield changes of a layer: other weights at a path, and norms elsewhere."""
+    i, word = layer_of(stage), stage.rpartition(".")[2]
+    siblings = ("query", "key", "value")
+    if word in siblings:
+        for other in siblings:
+            if other != word:
+                yield f"the weights of the {other}", _moved(f"attention.{other}", path)
+    if word in (*siblings, "intermediate") and i >= 0:
+        yield PRE_NORM, parts.PRE_NORM
+    if path == "norm" and i >= 0:
+        own = "the norm of the attention in place of the layer's own"
+        yield own, _moved("attention_norm", path)
+    if path and i >= 0:
+        for j, other in enumerate(model.encoder.layers):
+            if j != i:
+                yield _weights_of(i, j), _inside(path, _put(_at(other, path)))
+
+
+def _inside(path: str, change: Change) -> Change:
+    """Return the change of a part that changes what lies inside it at a path."""
+    if not path:
+        return change
+    name, _, rest = path.partition(".")
+    return lambda part: replace(part, **{name: _inside(rest, change)(getattr(part, name))})
+
+
+def _at(part: Any, path: str) -> Any:
+    return reduce(getattr, path.split("."), part)
+
+
+def _moved(source: str, path: str) -> Change:
+    return lambda layer: _inside(path, lambda _: _at(layer, source))(layer)
+
+
+def _put(other: Any) -> Change:
+    """Return the change that puts another part in place of one, in its dtype."""
+
+    def change(part: Any) -> Any:
+        matrix = part.attention.query if hasattr(part, "attention") else part
+        return in_dtype(other, matrix.weight.dtype)
+
+    return change
+
+
+def _weights_of(i: int, j: int) -> str:
+    why = {i + 1: f", as if layer.{i} were skipped", i - 1: f", as if layer.{j} were repeated"}
+    return f"the weights of layer.{j}{why.get(j, '')}"
+
+
+def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
+    """Yield other ways to put a layer together, where all of its inside is unknown."""
+    inside = {name for name in model.stage_axes() if layer_of(name) == i}
+    if inside <= set(places):
+        others = enumerate(model.encoder.layers)
+        weights = ((_weights_of(i, j), _put(other)) for j, other in others if j != i)
+        for phrase, change in (*parts.LAYER, *weights):
+            yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
+
+
+def _of_decoder(model: Any) -> Changes:
+    """Return the changes of a decoder that shares, or does not share, the word embeddings."""
+    report = model.loading_report
+    unused = [name for name in report.unused if name.endswith(UNTIED)] if report else []
+    words = model.encoder.embeddings.word
+    found = [("the decoder tied to the word embeddings", _with_matrix(words))]
+    if unused:
+        own = open_weights(report.files[0].parent).tensors[unused[0]].read("float64")
+        phrase = "the checkpoint's own decoder matrix, not tied to the word embeddings"
+        found.append((phrase, _with_matrix(own)))
+    return tuple(found)
+
+
+def _with_matrix(matrix: Any) -> Change:
+    return lambda decoder: replace(decoder, weight=matrix.astype(decoder.bias.dtype))
+
+
+def ours_at(model: Any, stage: str) -> str:
+    """Say what this model does at a stage."""
+    names = {phrase.split(" ")[0]: phrase for phrase, _ in reversed(ACTIVATIONS)}
+    activation = ""
+    if stage.endswith("activation"):
+        activation = _named(model, "{activation}", layer_of(stage))
+    ours = _place(model, stage).ours
+    return ours.format(
+        eps=model.config.layer_norm_eps, activation=names.get(activation, activation)
+    )
