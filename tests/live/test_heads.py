@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minibert import auto
+from minibert.models import auto
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)

@@ -11,12 +11,12 @@ from minibert import (
     EMBEDDED_CHECKPOINT,
     BertModel,
     Reference,
-    auto,
     record_checkpoint,
     record_model,
     verify,
 )
 from minibert.cli import main
+from minibert.models import auto
 from minibert.verification.record import SOURCES
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"
