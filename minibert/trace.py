@@ -25,17 +25,18 @@ Part = TypeVar("Part", bound="Recording")
 #: The part of the network that a recording entered last: where a user's function went wrong.
 here: ContextVar[str] = ContextVar("here", default="")
 
-_NUMBER = re.compile(r"(?<![^.])(0|[1-9]\d{0,4})(?![^.])")
+#: A number in a name, between dots.
+NUMBER = re.compile(r"(?<![^.])(0|[1-9]\d{0,4})(?![^.])")
 
 
 def pattern_of(stage: str) -> str:
     """Return the pattern of a stage: ``layer.3.attention`` -> ``layer.{i}.attention``."""
-    return _NUMBER.sub("{i}", stage)
+    return NUMBER.sub("{i}", stage)
 
 
 def layer_of(stage: str) -> int:
     """Return the number of the layer that a stage belongs to; -1 outside of the layers."""
-    number = _NUMBER.search(stage)
+    number = NUMBER.search(stage)
     return int(number[0]) if number else -1
 
 

@@ -71,7 +71,7 @@ def raw(array: NDArray[Any]) -> memoryview:
 class StoredTensor:
     """A tensor that lies in a file and has been checked to lie there whole.
 
-    dtype is the code of its type: F32, BF16, I64, ... ; ``stored`` gives the numbers as they lie
+    dtype is the code of its type: F32, BF16, I64, ... ; ``raw`` gives the numbers as they lie
     in the file, read-only, without a copy where the file allows it.
     """
 
@@ -79,7 +79,7 @@ class StoredTensor:
     dtype: str
     shape: tuple[int, ...]
     file: Path
-    stored: Callable[[], NDArray[Any]]
+    raw: Callable[[], NDArray[Any]]
 
     def __str__(self) -> str:
         return f"tensor {self.name!r:.80} in {str(self.file)!r}"
@@ -99,7 +99,7 @@ class StoredTensor:
             raise ValueError(
                 f"{self} holds {self.dtype}; a weight is of a floating type: {allowed}"
             )
-        array = self.stored()
+        array = self.raw()
         if self.dtype == "BF16":  # the upper half of a float32
             array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)
         try:

@@ -15,13 +15,13 @@ from minibert.layers import Embeddings, Pooler
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder
 from minibert.models.config import (
-    COUNT,
     FLAG,
     LAYERS,
+    NATURAL,
+    NON_NEGATIVE,
     POSITIVE,
     PROBABILITY,
     SIZE,
-    SPREAD,
     TOKEN_IDS,
     PretrainedConfig,
     one_of,
@@ -54,8 +54,8 @@ class BertConfig(PretrainedConfig):
     max_position_embeddings: int = setting(512, SIZE)
     type_vocab_size: int = setting(2, SIZE)
     layer_norm_eps: float = setting(1e-12, POSITIVE)
-    initializer_range: float = setting(0.02, SPREAD)  # standard deviation of drawn weights
-    pad_token_id: int | None = setting(0, or_null(COUNT))  # its drawn embedding is zeros
+    initializer_range: float = setting(0.02, NON_NEGATIVE)  # standard deviation of drawn weights
+    pad_token_id: int | None = setting(0, or_null(NATURAL))  # its drawn embedding is zeros
     position_embedding_type: str = setting("absolute", one_of("absolute"))
     is_decoder: bool = setting(False, one_of(False))
     add_cross_attention: bool = setting(False, one_of(False))
@@ -65,7 +65,7 @@ class BertConfig(PretrainedConfig):
     classifier_dropout: float | None = setting(None, or_null(PROBABILITY))
     use_cache: bool = setting(True, FLAG)
     tie_word_embeddings: bool = setting(True, FLAG)
-    bos_token_id: int | None = setting(None, or_null(COUNT))
+    bos_token_id: int | None = setting(None, or_null(NATURAL))
     eos_token_id: int | list[int] | None = setting(None, or_null(TOKEN_IDS))
 
     def check(self) -> None:

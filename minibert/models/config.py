@@ -63,11 +63,11 @@ def or_null(rule: Rule) -> Rule:
 
 
 SIZE = Rule(lambda v: _is_whole(v) and 0 < v < 2**31, "a whole number from 1 to 2147483647")
-COUNT = Rule(lambda v: _is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647")
+NATURAL = Rule(lambda v: _is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647")
 LAYERS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**14, "a whole number from 1 to 16384")
 LABELS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**20, "a whole number from 1 to 1048576")
 POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
-SPREAD = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
+NON_NEGATIVE = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
 PROBABILITY = Rule(lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
 FLAG = one_of(True, False)
 TEXT = Rule(lambda v: isinstance(v, str), "text")
@@ -75,24 +75,23 @@ TEXTS = Rule(lambda v: isinstance(v, list) and all(map(TEXT.holds, v)), "a list 
 NAMES_OF_IDS = Rule(
     lambda v: (
         isinstance(v, dict)
-        and all(map(COUNT.holds, v))
+        and all(map(NATURAL.holds, v))
         and all(isinstance(name, str | int) for name in v.values())
         and LABELS.holds(len(v))
     ),
     "an object from the numbers of the labels to their names",
 )
-IDS_OF_NAMES = Rule(
-    lambda v: isinstance(v, dict) and all(map(TEXT.holds, v)) and all(map(COUNT.holds, v.values())),
-    "an object from the names of the labels to their numbers",
-)
 TOKEN_IDS = Rule(
-    lambda v: COUNT.holds(v) or (isinstance(v, list) and all(map(COUNT.holds, v))),
+    lambda v: NATURAL.holds(v) or (isinstance(v, list) and all(map(NATURAL.holds, v))),
     "a token id or a list of them",
+)
+IDS_OF_NAMES = Rule(
+    lambda v: isinstance(v, dict) and TEXTS.holds([*v]) and TOKEN_IDS.holds([*v.values()]),
+    "an object from the names of the labels to their numbers",
 )
 UNKNOWN = Rule(_is_json, "what JSON can hold: texts, numbers, true, false, null, lists and objects")
 
-
-LATER: Any = object()  # no default: the field is set from others
+DERIVED: Any = object()  # no default: the field is set from others
 
 
 def setting(default: Any, rule: Rule) -> Any:
@@ -115,14 +114,14 @@ class PretrainedConfig:
     output_hidden_states: bool = setting(False, FLAG)
     output_attentions: bool = setting(False, FLAG)
     return_dict: bool = setting(True, FLAG)
-    chunk_size_feed_forward: int = setting(0, COUNT)  # changes memory in torch, never numbers
+    chunk_size_feed_forward: int = setting(0, NATURAL)  # changes memory in torch, never numbers
     is_encoder_decoder: bool = setting(False, one_of(False))
     problem_type: str | None = setting(
         None,
         one_of("regression", "single_label_classification", "multi_label_classification", None),
     )
-    id2label: dict[int, str] = setting(LATER, NAMES_OF_IDS)
-    label2id: dict[str, int] = setting(LATER, IDS_OF_NAMES)
+    id2label: dict[int, str] = setting(DERIVED, NAMES_OF_IDS)
+    label2id: dict[str, int] = setting(DERIVED, IDS_OF_NAMES)
 
     def __init__(self, **values: Any) -> None:
         for name in set(values) - self._names():
@@ -139,7 +138,7 @@ class PretrainedConfig:
             )
         num_labels = values.pop("num_labels", None)
         labels = values.pop("id2label", None), values.pop("label2id", None)
-        defaults = {f.name: f.default for f in fields(self) if f.default is not LATER}
+        defaults = {f.name: f.default for f in fields(self) if f.default is not DERIVED}
         for name, value in {**defaults, **values}.items():
             setattr(self, name, value)
         self._set_labels(num_labels, *labels)
@@ -163,7 +162,7 @@ class PretrainedConfig:
             raise ValueError(f"config field {name!r} has a name that this class keeps for itself")
         if not rule.holds(value):
             raise ValueError(f"config field {name!r} is {_short(value)}; allowed: {rule.allowed}")
-        if rule in (POSITIVE, SPREAD):
+        if rule in (POSITIVE, NON_NEGATIVE):
             value = float(value)  # transformers refuses a whole number here
         super().__setattr__(name, value)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
-from minibert.trace import pattern_of
+from minibert.trace import NUMBER, layer_of, pattern_of
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 LAST = "last_hidden_state"
@@ -45,7 +45,6 @@ _OTHERS = {
     "seq_relationship_logits": "seq_relationship",
 }
 _LISTS = {"hidden_states": 4, "attentions": 5}  # with so many axes if they are one array
-_NUMBER = re.compile(r"(?<![^.])(0|[1-9]\d{0,4})(?![^.])")  # a part of a name, between dots
 
 
 def axes_of(stage: str) -> tuple[str, ...]:
@@ -110,7 +109,7 @@ def _put(found: dict[str, NDArray[Any]], stage: str, name: str, array: NDArray[A
 def _standard(name: str) -> str:
     """Return minibert's name of what a recording calls by a name; ValueError if it has none."""
     kind, _, number = name.partition(".")
-    if kind in _LISTS and _NUMBER.fullmatch(number):
+    if kind in _LISTS and NUMBER.fullmatch(number):
         i = int(number)
         if kind == "attentions":
             return f"layer.{i}.attention.probabilities"
@@ -146,8 +145,7 @@ def _last_layer(
         if not axes_of(stage := f"layer.{num_hidden_layers - 1}"):
             raise ValueError(f"num_hidden_layers is {num_hidden_layers!r}; allowed: 1 and more")
         return stage
-    layers = [int(n) for n in (name.removeprefix("layer.") for name in found) if n.isdecimal()]
-    highest = f"layer.{max(layers, default=0)}"
+    highest = f"layer.{max((layer_of(name) for name in found), default=0)}"
     if highest in found and np.array_equal(found[highest], last, equal_nan=True):
         return highest
     raise ValueError(

@@ -11,6 +11,7 @@ from html import escape
 from itertools import groupby
 
 from minibert.checkpoint.files import visible
+from minibert.trace import layer_of
 from minibert.verification.result import StageResult, number
 
 #: Each line: its class in the style, and what it says. Drawn in this order.
@@ -121,8 +122,7 @@ def _layers(rows: Sequence[StageResult]) -> Iterator[str]:
 
 
 def _layer(row: StageResult) -> str:
-    first, *rest = row.stage.split(".")
-    return rest[0] if first == "layer" and rest and rest[0].isdecimal() else ""
+    return str(layer_of(row.stage)) if layer_of(row.stage) >= 0 else ""
 
 
 def _flags(rows: Sequence[StageResult], numbers: Mapping[str, int]) -> Iterator[str]:

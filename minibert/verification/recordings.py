@@ -105,7 +105,7 @@ def _tensors(tensors: Mapping[str, StoredTensor]) -> tuple[Arrays, dict[str, str
     arrays: Arrays = {}
     for name, tensor in tensors.items():
         wide = "float64" if tensor.dtype == "F64" else "float32"
-        arrays[name] = tensor.read(wide) if tensor.dtype in FLOATS else tensor.stored()
+        arrays[name] = tensor.read(wide) if tensor.dtype in FLOATS else tensor.raw()
     return arrays, {
         name: TYPES[t.dtype].name if t.dtype in FLOATS else t.dtype for name, t in tensors.items()
     }

@@ -55,7 +55,7 @@ def test_a_tensor_that_lies_unaligned_is_copied_once_and_aligned(write):
 def test_a_dtype_that_numpy_lacks_is_an_error_only_when_it_is_read(write_one):
     tensor = read_safetensors(write_one("F8_E4M3", (3,), bytes(3)))["w"]
     assert (tensor.dtype, tensor.shape) == ("F8_E4M3", (3,))
-    for read in (tensor.stored, lambda: tensor.read("float32")):
+    for read in (tensor.raw, lambda: tensor.read("float32")):
         with pytest.raises(ValueError, match=r"'w' in .*model.safetensors' (is|holds) F8_E4M3"):
             read()
 
@@ -70,7 +70,7 @@ def test_a_file_of_the_library_is_read(tmp_path):
     safetensors.numpy.save_file(arrays, path, metadata={"format": "pt"})
     assert read_metadata(path) == {"format": "pt"}
     for name, tensor in read_safetensors(path).items():
-        np.testing.assert_array_equal(tensor.stored(), arrays[name])
+        np.testing.assert_array_equal(tensor.raw(), arrays[name])
 
 
 @pytest.mark.parametrize("metadata", [{}, {"__metadata__": None}, {"__metadata__": {}}], ids=str)
@@ -108,7 +108,7 @@ def test_arrays_in_any_layout_are_written_as_they_show_themselves(tmp_path):
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].shape == array.shape
-        np.testing.assert_array_equal(found[name].stored(), array)
+        np.testing.assert_array_equal(found[name].raw(), array)
 
 
 @pytest.mark.parametrize("place", ["", "nowhere/model.safetensors"])

@@ -33,7 +33,7 @@ def names(folder):
 
 
 def loaded(folder):
-    return {name: tensor.stored() for name, tensor in open_weights(folder).tensors.items()}
+    return {name: tensor.raw() for name, tensor in open_weights(folder).tensors.items()}
 
 
 def assert_same(found, expected):

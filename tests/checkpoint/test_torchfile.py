@@ -18,7 +18,7 @@ F64, F32 = "float64", "float32"
 def numbers(tensor):
     """Return what a tensor holds, as wide as torch recorded it."""
     if tensor.dtype == "I64":
-        return tensor.stored()
+        return tensor.raw()
     return tensor.read(F64 if tensor.dtype == "F64" else F32)
 
 
@@ -67,7 +67,7 @@ def test_recorded_shards_are_read_bit_by_bit(tmp_path, forms):
 @pytest.mark.parametrize("form", FORMS)
 def test_nothing_that_is_read_can_be_written_to(form):
     for name, tensor in read_torch(RECORDED / f"{form}.bin").items():
-        for array in (tensor.stored(), numbers(tensor)):
+        for array in (tensor.raw(), numbers(tensor)):
             assert not array.flags.writeable, name
         assert numbers(tensor).flags.c_contiguous, name
 
@@ -78,7 +78,7 @@ def test_a_zip_is_mapped_and_a_shared_storage_stays_shared():
     assert not base.flags.owndata
     for name in ("shared.head", "shared.tail"):
         assert np.shares_memory(tensors[name].read(F32), base), name
-    assert np.shares_memory(tensors["transposed"].stored(), base)
+    assert np.shares_memory(tensors["transposed"].raw(), base)
 
 
 def test_a_tensor_that_is_no_float_is_named_when_it_is_read():

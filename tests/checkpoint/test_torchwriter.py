@@ -109,7 +109,7 @@ def test_the_tensors_are_read_as_views_of_the_mapped_file(tmp_path):
     found = read_torch(path)
     assert list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
-        stored = found[name].stored()
+        stored = found[name].raw()
         assert stored.dtype == array.dtype
         assert stored.shape == array.shape
         np.testing.assert_array_equal(stored, array)
@@ -122,4 +122,4 @@ def test_a_member_of_more_than_2_gib_is_announced_as_such(tmp_path, monkeypatch)
     write_torch(tmp_path / "weights.bin", ARRAYS)
     found = read_torch(tmp_path / "weights.bin")
     for name, array in ARRAYS.items():
-        np.testing.assert_array_equal(found[name].stored(), array)
+        np.testing.assert_array_equal(found[name].raw(), array)
