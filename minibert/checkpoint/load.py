@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,6 +137,10 @@ class LoadingReport:
 
     def sha256(self) -> str:
         """Return the SHA-256 of the files, one after the other: what a reference records."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:  # of 90 MB it takes as long as all the rest of a small verification
         return sha256(self.files)
 
     def __str__(self) -> str:

@@ -3,7 +3,10 @@ import os
 
 import numpy as np
 import pytest
+from wide import WIDE
 
+from minibert import BertModel
+from minibert.checkpoint import load
 from minibert.checkpoint.layout import FORMS
 from minibert.checkpoint.load import of_one_save, open_weights, read_config
 
@@ -191,3 +194,11 @@ def test_what_cannot_be_read_is_an_error_at_once(tmp_path):
 
     with pytest.raises(ValueError, match="broken"):
         of_one_save(tmp_path, read)
+
+
+def test_the_files_are_read_once_for_their_sha256(monkeypatch):
+    report = BertModel.from_pretrained(WIDE).loading_report
+    first = report.sha256()
+    monkeypatch.setattr(load, "sha256", None)
+    assert report.sha256() == first
+    assert len(first) == 64
