@@ -157,49 +157,23 @@ class _AutoClass:
         return kind(config, seed)
 
 
-class AutoModel(_AutoClass):
-    """The model without a head."""
-
-    stands_for = "model"
-
-
-class AutoModelForMaskedLM(_AutoClass):
-    """The model that fills masks."""
-
-    stands_for = "MaskedLM"
+def _auto(stands_for: str, about: str) -> type[_AutoClass]:
+    name = "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
+    fields = {"stands_for": stands_for, "__doc__": about, "__module__": __name__}
+    return type(name, (_AutoClass,), fields)
 
 
-class AutoModelForNextSentencePrediction(_AutoClass):
-    """The model that tells whether a sentence follows another."""
-
-    stands_for = "NextSentencePrediction"
-
-
-class AutoModelForPreTraining(_AutoClass):
-    """The model with the heads of its pre-training."""
-
-    stands_for = "PreTraining"
-
-
-class AutoModelForSequenceClassification(_AutoClass):
-    """The model that labels a text."""
-
-    stands_for = "SequenceClassification"
-
-
-class AutoModelForTokenClassification(_AutoClass):
-    """The model that labels each token."""
-
-    stands_for = "TokenClassification"
-
-
-class AutoModelForQuestionAnswering(_AutoClass):
-    """The model that finds an answer in a text."""
-
-    stands_for = "QuestionAnswering"
-
-
-class AutoModelForMultipleChoice(_AutoClass):
-    """The model that chooses among texts."""
-
-    stands_for = "MultipleChoice"
+AutoModel = _auto("model", "The model without a head.")
+AutoModelForMaskedLM = _auto("MaskedLM", "The model that fills masks.")
+AutoModelForNextSentencePrediction = _auto(
+    "NextSentencePrediction", "The model that tells whether a sentence follows another."
+)
+AutoModelForPreTraining = _auto("PreTraining", "The model with the heads of its pre-training.")
+AutoModelForSequenceClassification = _auto(
+    "SequenceClassification", "The model that labels a text."
+)
+AutoModelForTokenClassification = _auto("TokenClassification", "The model that labels each token.")
+AutoModelForQuestionAnswering = _auto(
+    "QuestionAnswering", "The model that finds an answer in a text."
+)
+AutoModelForMultipleChoice = _auto("MultipleChoice", "The model that chooses among texts.")
