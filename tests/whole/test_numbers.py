@@ -50,21 +50,26 @@ def test_float32_errs_no_more_than_torch_float32(recorded):
             largest[stage].append(error.max() / worst)
     assert set(largest) == set(reference.stages)
     for stage, ratios in mean_squares.items():
-        assert stage == "pooler" or ratios[0] <= 1.2, stage  # it has too few numbers for a mean
-        assert np.median(ratios) <= 1.2, stage
+        if stage != "pooler":  # it has a row for each sequence, too few numbers for a mean
+            assert ratios[0] <= 1.2, stage
+            assert np.median(ratios) <= 1.2, stage
         assert np.median(largest[stage]) <= 2, stage
 
 
 def test_each_operation_alone_rounds_as_float32_does(recorded):
-    """On recorded inputs, where nothing that went before adds to it."""
+    """On recorded inputs, where nothing that went before adds to it.
+
+    Where hidden states alone are recorded, a whole layer of operations lies between two.
+    """
     folder, reference = recorded
     model = BertModel.from_pretrained(folder)
     batch, real = model.batch(**reference.inputs), reference.real_tokens()
     measures = Isolation(model, batch, reference.stages, real, "the reference").measures
     assert set(measures) == set(reference.stages)
+    units = (4 if "layer.0.attention.scores" in measures else 8) * 2.0**-24
     for stage, measure in measures.items():
-        assert measure.rounding.rms <= 4 * 2.0**-24 * measure.size.rms, stage
-        assert measure.rounding.largest <= 8 * 2.0**-24 * measure.size.largest, stage
+        assert measure.rounding.rms <= units * measure.size.rms, stage
+        assert measure.rounding.largest <= 2 * units * measure.size.largest, stage
 
 
 def test_verification_passes(recorded):
