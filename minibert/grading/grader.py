@@ -19,7 +19,7 @@ from minibert.grading.cases import ORDINARY
 from minibert.grading.result import Found, Grade
 from minibert.grading.whole import try_whole
 from minibert.models.base import PreTrainedModel
-from minibert.runtime.swap import Function, swap
+from minibert.runtime.swap import Function, swap, unswapped
 from minibert.runtime.threads import this_thread_only
 from minibert.verification import Reference
 
@@ -53,7 +53,7 @@ def grade(
     found: list[Found] = []
 
     def work() -> None:
-        with swap(), this_thread_only(), np.errstate(all="ignore"):  # swap(): ours is ours
+        with unswapped(), this_thread_only(), np.errstate(all="ignore"):
             alone = try_alone(name, student)
             whole = try_whole(name, student, model, reference)
             found.extend([*alone, whole] if whole else alone)

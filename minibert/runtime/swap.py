@@ -92,7 +92,7 @@ class swap(ContextDecorator):  # noqa: N801
     """Let the engine call your functions in place of its own, within the block.
 
     ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, the
-    inner one wins, and each undoes no more than itself. ``swap()`` alone hides those around it.
+    inner one wins, and each undoes no more than itself.
     What a function is given and must return is said in ``minibert.runtime.swap``.
 
     ValueError for a name that is no operation, TypeError for a value that cannot be called. Within
@@ -110,8 +110,6 @@ class swap(ContextDecorator):  # noqa: N801
                     f"{name} is to be swapped for a {type(function).__name__}; needed: a function"
                 )
         self.functions: dict[str, Function | None] = {**functions}
-        if not functions:
-            self.functions = dict.fromkeys(OPERATIONS)
 
     def __enter__(self) -> None:
         _blocks.set((*_blocks.get(), self.functions))
@@ -124,6 +122,13 @@ class swap(ContextDecorator):  # noqa: N801
                 del blocks[i]
                 break
         _blocks.set(tuple(blocks))
+
+
+def unswapped() -> swap:
+    """Return a block in which the operations are ours, whatever is swapped around it."""
+    block = swap()
+    block.functions = dict.fromkeys(OPERATIONS)
+    return block
 
 
 def _unknown(name: str) -> str:
@@ -245,7 +250,7 @@ class CheckedCall:
         odd = ~np.isfinite(result)
         if not odd.any():
             return
-        with swap():
+        with unswapped():
             odd &= np.isfinite(self.ours(*self.args))
         if odd.any():
             place = tuple(np.argwhere(odd)[0].tolist())

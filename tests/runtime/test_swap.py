@@ -12,7 +12,7 @@ from swaps import IDS, Again, doubled, halved, hidden
 import minibert
 from minibert import SwapError, functions, swap, verify
 from minibert.runtime import parallel
-from minibert.runtime.swap import OPERATIONS, is_swapping
+from minibert.runtime.swap import OPERATIONS, is_swapping, unswapped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -153,12 +153,12 @@ def test_an_exception_ends_the_block():
     assert functions.relu(np.ones(1)) == 1
 
 
-def test_without_functions_it_hides_the_blocks_around_it():
+def test_ours_are_ours_whatever_is_swapped_around():
     x = np.ones(1)
     assert not is_swapping()
     with swap(relu=doubled):
         assert is_swapping()
-        with swap():
+        with unswapped():
             assert not is_swapping()
             assert functions.relu(x) == 1
             with swap(gelu=halved):

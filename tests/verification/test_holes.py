@@ -187,3 +187,12 @@ def test_memory_is_in_proportion_to_a_forward_pass():
     forward = peak(lambda: model(ids))
     assert peak(lambda: verify(model, few)) < 4 * forward
     assert peak(lambda: verify(model, whole)) < 3 * everything
+
+
+def test_a_trial_that_swaps_nothing_leaves_a_users_swap(model):
+    """Biases are drawn as 0, so that "no bias" is no change: it must not explain what is wrong."""
+    right = recorded(model)
+    with swap(attention=WRONG["attention"]):
+        report = verify(model, only(right, "all hidden states"))
+    assert report.first_failure.stage == "layer.0"
+    assert "bias" not in (report.first_failure.cause or "")
