@@ -67,7 +67,7 @@ def hidden_states(folder, **how):
 
 
 def arrays_of(folder):
-    return {name: tensor.stored() for name, tensor in open_weights(folder).tensors.items()}
+    return {name: tensor.raw() for name, tensor in open_weights(folder).tensors.items()}
 
 
 @pytest.mark.parametrize("how", HOWS)
