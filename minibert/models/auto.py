@@ -10,17 +10,9 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import open_weights, read_config
 from minibert.checkpoint.names import standard_name
+from minibert.models import bert_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
-from minibert.models.bert_heads import (
-    BertForMaskedLM,
-    BertForMultipleChoice,
-    BertForNextSentencePrediction,
-    BertForPreTraining,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-)
 from minibert.models.config import PretrainedConfig
 from minibert.tokenizers import BertTokenizer
 
@@ -30,24 +22,19 @@ CLASSES: dict[str, dict[str, Any]] = {
         "config": BertConfig,
         "tokenizer": BertTokenizer,
         "model": BertModel,
-        "MaskedLM": BertForMaskedLM,
-        "NextSentencePrediction": BertForNextSentencePrediction,
-        "PreTraining": BertForPreTraining,
-        "SequenceClassification": BertForSequenceClassification,
-        "TokenClassification": BertForTokenClassification,
-        "QuestionAnswering": BertForQuestionAnswering,
-        "MultipleChoice": BertForMultipleChoice,
+        "MaskedLM": bert_heads.BertForMaskedLM,
+        "NextSentencePrediction": bert_heads.BertForNextSentencePrediction,
+        "PreTraining": bert_heads.BertForPreTraining,
+        "SequenceClassification": bert_heads.BertForSequenceClassification,
+        "TokenClassification": bert_heads.BertForTokenClassification,
+        "QuestionAnswering": bert_heads.BertForQuestionAnswering,
+        "MultipleChoice": bert_heads.BertForMultipleChoice,
     }
 }
-
 #: Every model class.
 MODELS: tuple[type[PreTrainedModel], ...] = tuple(
-    kind
-    for kinds in CLASSES.values()
-    for kind in kinds.values()
-    if issubclass(kind, PreTrainedModel)
+    kind for kinds in CLASSES.values() for kind in kinds.values() if hasattr(kind, "stages")
 )
-
 #: A tensor that only models of this type have.
 _TELLING_TENSORS = {"encoder.layer.0.attention.self.query.weight": "bert"}
 
@@ -69,9 +56,8 @@ def model_type(folder: str | os.PathLike[str]) -> str:
             "which model it is: if you know, call its class, as BertModel.from_pretrained(...)"
         )
     if not isinstance(found, str) or found not in CLASSES:
-        raise ValueError(
-            f"{str(path)!r} has the model_type {found!r:.80}; known: {', '.join(CLASSES)}"
-        )
+        known = ", ".join(CLASSES)
+        raise ValueError(f"{str(path)!r} has the model_type {found!r:.80}; known: {known}")
     return found
 
 
@@ -89,26 +75,34 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     return next((kind for name, kind in _TELLING_TENSORS.items() if name in names), None)
 
 
-class AutoConfig:
-    """Reads the config of whatever model is there."""
+def _by_tokenizer(folder: str | os.PathLike[str]) -> str | None:
+    path = require_folder(folder) / "tokenizer_config.json"
+    name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
+    classes = {kinds["tokenizer"].__name__: key for key, kinds in CLASSES.items()}
+    return classes.get(name.removesuffix("Fast"))
+
+
+class _Auto:
+    """Base of the classes that only choose another."""
 
     def __init__(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("call AutoConfig.from_pretrained(...); an AutoConfig itself is nothing")
+        ways = [way for way in ("from_pretrained", "from_config") if hasattr(self, way)]
+        raise TypeError("call " + " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways))
+
+
+class AutoConfig(_Auto):
+    """Reads the config of whatever model is there."""
 
     @staticmethod
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PretrainedConfig:
         """Return the config; see BertConfig.from_pretrained."""
         folder, overrides = find_folder(name, ("config",), options)
-        kind = CLASSES[model_type(folder)]["config"]
-        config: PretrainedConfig = kind.from_pretrained(folder, **overrides)
-        return config
+        kind: type[PretrainedConfig] = CLASSES[model_type(folder)]["config"]
+        return kind.from_pretrained(folder, **overrides)
 
 
-class AutoTokenizer:
+class AutoTokenizer(_Auto):
     """Reads the tokenizer of whatever model is there."""
-
-    def __init__(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("call AutoTokenizer.from_pretrained(...)")
 
     @staticmethod
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> BertTokenizer:
@@ -117,28 +111,13 @@ class AutoTokenizer:
         The tokenizer_class of tokenizer_config.json tells which; config.json, if that is silent.
         """
         folder, overrides = find_folder(name, ("tokenizer",), options)
-        found = _by_tokenizer(folder)
-        if found is None:
-            found = model_type(find_folder(name, ("config",), options)[0])
-        tokenizer: BertTokenizer = CLASSES[found]["tokenizer"].from_pretrained(folder, **overrides)
-        return tokenizer
+        found = _by_tokenizer(folder) or model_type(find_folder(name, ("config",), options)[0])
+        kind: type[BertTokenizer] = CLASSES[found]["tokenizer"]
+        return kind.from_pretrained(folder, **overrides)
 
 
-def _by_tokenizer(folder: str | os.PathLike[str]) -> str | None:
-    path = require_folder(folder) / "tokenizer_config.json"
-    name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
-    classes = {kinds["tokenizer"].__name__: key for key, kinds in CLASSES.items()}
-    return classes.get(name.removesuffix("Fast"))
-
-
-class _AutoClass:
-    """Base of the Auto classes: ``from_pretrained`` and ``from_config`` choose the class."""
-
+class _AutoModel(_Auto):
     stands_for: ClassVar[str]
-
-    def __init__(self, *_: Any, **__: Any) -> NoReturn:
-        name = type(self).__name__
-        raise TypeError(f"call {name}.from_pretrained(...) or {name}.from_config(config)")
 
     @classmethod
     def from_pretrained(
@@ -153,14 +132,12 @@ class _AutoClass:
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):
             raise TypeError(f"from_config takes a config, found a {type(config).__name__}")
-        kind: type[PreTrainedModel] = CLASSES[config.model_type][cls.stands_for]
-        return kind(config, seed)
+        return CLASSES[config.model_type][cls.stands_for](config, seed)
 
 
-def _auto(stands_for: str, about: str) -> type[_AutoClass]:
+def _auto(stands_for: str, doc: str) -> type[_AutoModel]:
     name = "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
-    fields = {"stands_for": stands_for, "__doc__": about, "__module__": __name__}
-    return type(name, (_AutoClass,), fields)
+    return type(name, (_AutoModel,), {"__doc__": doc, "stands_for": stands_for})
 
 
 AutoModel = _auto("model", "The model without a head.")

@@ -13,22 +13,19 @@ class ModelOutput:
     Fields that were not asked for are None; keys, indices and slices pass over them.
     """
 
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the fields that are there, in order."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+
     def to_tuple(self) -> tuple[Any, ...]:
         """Return the fields that are there, in order."""
-        return tuple(self[key] for key in self.keys())
+        return tuple(getattr(self, key) for key in self.keys())
 
-    def keys(self) -> tuple[str, ...]:
-        """Return the names of the fields that are there."""
-        names = (field.name for field in fields(self))
-        return tuple(name for name in names if getattr(self, name) is not None)
-
-    def values(self) -> tuple[Any, ...]:
-        """Return the fields that are there, in order."""
-        return self.to_tuple()
+    values = to_tuple
 
     def items(self) -> tuple[tuple[str, Any], ...]:
         """Return (name, field) for the fields that are there."""
-        return tuple((key, self[key]) for key in self.keys())
+        return tuple(zip(self.keys(), self.to_tuple(), strict=True))
 
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):
@@ -52,36 +49,45 @@ class ModelOutput:
 
 @dataclass(frozen=True, eq=False)
 class BaseModelOutputWithPooling(ModelOutput):
-    """What BertModel returns.
+    """What BertModel returns; the last two fields are those of every output.
 
-    last_hidden_state: (B, T, C), zeros where the mask is 0.
-    pooler_output: (B, C), zeros for a row that is all padding.
     hidden_states: L + 1 arrays (B, T, C): the embeddings, then the output of each layer.
     attentions: L arrays (B, H, T, T), attention probabilities, queries by keys.
     """
 
-    last_hidden_state: Array
-    pooler_output: Array
+    last_hidden_state: Array  # (B, T, C), zeros where the mask is 0
+    pooler_output: Array  # (B, C), zeros for a row that is all padding
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class MaskedLMOutput(ModelOutput):
+class LogitsOutput(ModelOutput):
+    """What a head with a single result returns."""
+
+    logits: Array
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+class MaskedLMOutput(LogitsOutput):
     """logits: (B, T, V), zeros where the mask is 0."""
 
-    logits: Array
-    hidden_states: tuple[Array, ...] | None = None
-    attentions: tuple[Array, ...] | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class NextSentencePredictorOutput(ModelOutput):
+class NextSentencePredictorOutput(LogitsOutput):
     """logits: (B, 2); label 0 says that the second segment follows the first."""
 
-    logits: Array
-    hidden_states: tuple[Array, ...] | None = None
-    attentions: tuple[Array, ...] | None = None
+
+class SequenceClassifierOutput(LogitsOutput):
+    """logits: (B, num_labels)."""
+
+
+class MultipleChoiceModelOutput(LogitsOutput):
+    """logits: (batch, choices)."""
+
+
+class TokenClassifierOutput(LogitsOutput):
+    """logits: (B, T, num_labels), zeros where the mask is 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,33 +96,6 @@ class BertForPreTrainingOutput(ModelOutput):
 
     prediction_logits: Array
     seq_relationship_logits: Array
-    hidden_states: tuple[Array, ...] | None = None
-    attentions: tuple[Array, ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class SequenceClassifierOutput(ModelOutput):
-    """logits: (B, num_labels)."""
-
-    logits: Array
-    hidden_states: tuple[Array, ...] | None = None
-    attentions: tuple[Array, ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class MultipleChoiceModelOutput(ModelOutput):
-    """logits: (batch, choices)."""
-
-    logits: Array
-    hidden_states: tuple[Array, ...] | None = None
-    attentions: tuple[Array, ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class TokenClassifierOutput(ModelOutput):
-    """logits: (B, T, num_labels), zeros where the mask is 0."""
-
-    logits: Array
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
 
