@@ -1,9 +1,10 @@
 """BERT in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
 
-Reading order: functions, layers, models/bert, batch, trace, blocks, threads, checkpoint,
-verification; then models/heads, tokenizers, tasks, swapping, grading.
+Reading order: functions, layers, models/bert, batch, trace, runtime, checkpoint, verification;
+then models/bert_heads, tokenizers, tasks, mistakes, grading.
 """
 
+# ruff: noqa: F403 - for type checkers alone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,99 +14,45 @@ from minibert.models.bert import BertConfig, BertModel
 from minibert.runtime.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from minibert.grading import Grade, grade
-    from minibert.models.auto import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForMaskedLM,
-        AutoModelForMultipleChoice,
-        AutoModelForNextSentencePrediction,
-        AutoModelForPreTraining,
-        AutoModelForQuestionAnswering,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-        AutoTokenizer,
-    )
-    from minibert.models.bert_heads import (
-        BertForMaskedLM,
-        BertForMultipleChoice,
-        BertForNextSentencePrediction,
-        BertForPreTraining,
-        BertForQuestionAnswering,
-        BertForSequenceClassification,
-        BertForTokenClassification,
-    )
-    from minibert.runtime.swap import SwapError, swap
-    from minibert.tokenizers import BertTokenizer
-    from minibert.verification import (
-        Diagnosis,
-        Reference,
-        compare_recordings,
-        record_checkpoint,
-        record_model,
-        verify,
-    )
+    from minibert.grading import *
+    from minibert.models.auto import *
+    from minibert.models.bert_heads import *
+    from minibert.runtime.swap import *
+    from minibert.tokenizers import *
+    from minibert.verification import *
 
-__all__ = [
-    "EMBEDDED_CHECKPOINT",
-    "AutoConfig",
-    "AutoModel",
-    "AutoModelForMaskedLM",
-    "AutoModelForMultipleChoice",
-    "AutoModelForNextSentencePrediction",
-    "AutoModelForPreTraining",
-    "AutoModelForQuestionAnswering",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-    "AutoTokenizer",
-    "BertConfig",
-    "BertForMaskedLM",
-    "BertForMultipleChoice",
-    "BertForNextSentencePrediction",
-    "BertForPreTraining",
-    "BertForQuestionAnswering",
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
-    "BertModel",
-    "BertTokenizer",
-    "Diagnosis",
-    "Grade",
-    "Reference",
-    "SwapError",
-    "__version__",
-    "compare_recordings",
-    "get_num_threads",
-    "grade",
-    "record_checkpoint",
-    "record_model",
-    "set_num_threads",
-    "swap",
-    "verify",
-]
-
-#: What not every program needs is imported when it is first asked for, by how its name begins.
-_HOMES = {
-    "Auto": "minibert.models.auto",
-    "BertFor": "minibert.models.bert_heads",
-    "BertTokenizer": "minibert.tokenizers",
-    "Grade": "minibert.grading",
-    "Reference": "minibert.verification",
-    "record": "minibert.verification",
-    "SwapError": "minibert.runtime.swap",
-    "grade": "minibert.grading",
-    "swap": "minibert.runtime.swap",
-    "Diagnosis": "minibert.verification",
-    "compare_recordings": "minibert.verification",
-    "verify": "minibert.verification",
+_HEADS = (
+    *("MaskedLM", "NextSentencePrediction", "PreTraining", "SequenceClassification"),
+    *("TokenClassification", "QuestionAnswering", "MultipleChoice"),
+)
+#: What not every program needs: the names of each module, imported when first asked for.
+_LATER = {
+    "models.auto": (
+        "AutoConfig",
+        "AutoModel",
+        "AutoTokenizer",
+        *map("AutoModelFor{}".format, _HEADS),
+    ),
+    "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
+    "tokenizers": ("BertTokenizer",),
+    "runtime.swap": ("SwapError", "swap"),
+    "verification": (
+        *("Diagnosis", "Reference", "compare_recordings"),
+        *("record_checkpoint", "record_model", "verify"),
+    ),
+    "grading": ("Grade", "grade"),
 }
+_HOMES = {name: f"minibert.{module}" for module, names in _LATER.items() for name in names}
+
+__all__ = ["EMBEDDED_CHECKPOINT", "BertConfig", "BertModel", "__version__"]
+__all__ += ["get_num_threads", "set_num_threads", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     if name == "tasks":
         return import_module("minibert.tasks")
-    if name in __all__:
-        home = next(module for start, module in _HOMES.items() if name.startswith(start))
-        return getattr(import_module(home), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'minibert' has no attribute {name!r}")
 
 
