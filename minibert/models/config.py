@@ -62,36 +62,36 @@ def or_null(rule: Rule) -> Rule:
     return Rule(lambda value: value is None or rule.holds(value), f"{rule.allowed}, or null")
 
 
-SIZE = Rule(lambda v: _is_whole(v) and 0 < v < 2**31, "a whole number from 1 to 2147483647")
-NATURAL = Rule(lambda v: _is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647")
-LAYERS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**14, "a whole number from 1 to 16384")
-LABELS = Rule(lambda v: _is_whole(v) and 0 < v <= 2**20, "a whole number from 1 to 1048576")
+def whole(low: int, high: int) -> Rule:
+    """Return the rule that allows whole numbers from low to high."""
+    return Rule(lambda v: _is_whole(v) and low <= v <= high, f"a whole number from {low} to {high}")
+
+
+def _is_dict(value: Any, key: Rule, item: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(key.holds, value)) and all(map(item, value.values()))
+
+
+SIZE, NATURAL = whole(1, 2**31 - 1), whole(0, 2**31 - 1)
+LAYERS, LABELS = whole(1, 2**14), whole(1, 2**20)
 POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
 NON_NEGATIVE = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
 PROBABILITY = Rule(lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
 FLAG = one_of(True, False)
 TEXT = Rule(lambda v: isinstance(v, str), "text")
 TEXTS = Rule(lambda v: isinstance(v, list) and all(map(TEXT.holds, v)), "a list of texts")
-NAMES_OF_IDS = Rule(
-    lambda v: (
-        isinstance(v, dict)
-        and all(map(NATURAL.holds, v))
-        and all(isinstance(name, str | int) for name in v.values())
-        and LABELS.holds(len(v))
-    ),
-    "an object from the numbers of the labels to their names",
-)
 TOKEN_IDS = Rule(
     lambda v: NATURAL.holds(v) or (isinstance(v, list) and all(map(NATURAL.holds, v))),
     "a token id or a list of them",
 )
+NAMES_OF_IDS = Rule(
+    lambda v: _is_dict(v, NATURAL, lambda x: isinstance(x, str | int)) and LABELS.holds(len(v)),
+    "an object from the numbers of the labels to their names",
+)
 IDS_OF_NAMES = Rule(
-    lambda v: isinstance(v, dict) and TEXTS.holds([*v]) and TOKEN_IDS.holds([*v.values()]),
+    lambda v: _is_dict(v, TEXT, NATURAL.holds),
     "an object from the names of the labels to their numbers",
 )
 UNKNOWN = Rule(_is_json, "what JSON can hold: texts, numbers, true, false, null, lists and objects")
-
-DERIVED: Any = object()  # no default: the field is set from others
 
 
 def setting(default: Any, rule: Rule) -> Any:
@@ -120,8 +120,8 @@ class PretrainedConfig:
         None,
         one_of("regression", "single_label_classification", "multi_label_classification", None),
     )
-    id2label: dict[int, str] = setting(DERIVED, NAMES_OF_IDS)
-    label2id: dict[str, int] = setting(DERIVED, IDS_OF_NAMES)
+    id2label: dict[int, str] = setting(None, NAMES_OF_IDS)  # setting it sets label2id
+    label2id: dict[str, int] = setting(None, IDS_OF_NAMES)
 
     def __init__(self, **values: Any) -> None:
         for name in set(values) - self._names():
@@ -132,27 +132,16 @@ class PretrainedConfig:
         values = _one_dtype(values)
         found = values.pop("model_type", None)
         if found not in (None, self.model_type):
-            raise ValueError(
-                f"the config's model_type is {_short(found)}; "
-                f"{type(self).__name__} reads {self.model_type!r}"
-            )
-        num_labels = values.pop("num_labels", None)
-        labels = values.pop("id2label", None), values.pop("label2id", None)
-        defaults = {f.name: f.default for f in fields(self) if f.default is not DERIVED}
-        for name, value in {**defaults, **values}.items():
+            reads = f"{type(self).__name__} reads {self.model_type!r}"
+            raise ValueError(f"config field 'model_type' is {_short(found)}; {reads}")
+        # the last one wins where they disagree, as in transformers
+        given = {name: values.pop(name, None) for name in ("id2label", "label2id", "num_labels")}
+        labels = {name: value for name, value in given.items() if value is not None}
+        defaults = {f.name: f.default for f in fields(self) if f.name not in given}
+        values = {**defaults, **values, "id2label": _names_of_labels(2), **labels}
+        for name, value in values.items():
             setattr(self, name, value)
-        self._set_labels(num_labels, *labels)
         self.check()
-
-    def _set_labels(self, num_labels: Any, id2label: Any, label2id: Any) -> None:
-        self.num_labels = 2
-        if id2label is not None:
-            self.id2label = id2label
-            self.label2id = _inverse(self.id2label)
-        if label2id is not None:
-            self.label2id = label2id
-        if num_labels is not None:  # wins where they disagree, as in transformers
-            self.num_labels = num_labels
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else name
@@ -165,6 +154,8 @@ class PretrainedConfig:
         if rule in (POSITIVE, NON_NEGATIVE):
             value = float(value)  # transformers refuses a whole number here
         super().__setattr__(name, value)
+        if name == "id2label":
+            self.label2id = _inverse(value)
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
@@ -176,9 +167,8 @@ class PretrainedConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
-        if value != len(vars(self).get("id2label", ())):
+        if value != self.num_labels:
             self.id2label = _names_of_labels(value)
-            self.label2id = _inverse(self.id2label)
 
     @classmethod
     def _rules(cls) -> dict[str, Rule]:
@@ -233,11 +223,12 @@ class PretrainedConfig:
 
     def to_json_string(self) -> str:
         """Return sorted JSON; fields that all models share are left out at their defaults."""
+        values, names = self.to_dict(), _names_of_labels(2)
+        labels = {"id2label": names, "label2id": _inverse(names)}
         usual = {f.name: f.default for f in fields(PretrainedConfig)}
-        names = _names_of_labels(2)
-        if (self.id2label, self.label2id) == (names, _inverse(names)):
-            usual |= {"id2label": names, "label2id": self.label2id}
-        values = {k: v for k, v in self.to_dict().items() if k not in usual or v != usual[k]}
+        if labels.items() <= values.items():
+            usual |= labels
+        values = {k: v for k, v in values.items() if k not in usual or v != usual[k]}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -292,7 +283,6 @@ def _whole(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    """Return a repr that is short even for a value that is not."""
     try:
         return reprlib.repr(value)
     except ValueError:  # Python prints no number of more than 4300 digits
