@@ -16,13 +16,7 @@ from typing import Any
 
 from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.hub_errors import explain, lacks, not_cached
-from minibert.checkpoint.layout import (
-    CONFIG_NAME,
-    FORMS,
-    INDEX_SUFFIX,
-    weight_map,
-    weights_in_force,
-)
+from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
 from minibert.runtime.warn import warn
 
 #: What may be wanted, and the files that belong to it. Of the weights, one form is taken.
@@ -30,16 +24,13 @@ WANTS: dict[str, tuple[str, ...]] = {
     "config": (CONFIG_NAME,),
     "weights": FORMS,
     "tokenizer": (
-        *("vocab.txt", "tokenizer.json"),
-        *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+        *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
+        *("special_tokens_map.json", "added_tokens.json"),
     ),
     "sentence": ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
 }
 #: At least one of these must be there.
-_NEEDED: dict[str, Collection[str]] = {
-    **{"config": (CONFIG_NAME,), "weights": FORMS},
-    "tokenizer": ("vocab.txt", "tokenizer.json"),
-}
+_NEEDED = {"config": (CONFIG_NAME,), "weights": FORMS, "tokenizer": WANTS["tokenizer"][:2]}
 #: What git allows as a name, or nearly; above all, no way out of the folder of refs.
 _REVISION = re.compile(r"\w[\w.@#+=-]*(/\w[\w.@#+=-]*)*")
 
@@ -60,12 +51,10 @@ def find_folder(
 ) -> tuple[Path, dict[str, Any]]:
     """Return the folder of that name, or of that Hub id in the cache, and the other options.
 
-    Options of the Hub are revision, token, cache_dir, local_files_only and force_download. Errors
-    are those of local_folder.
+    Options of the Hub are the fields of HubOptions. Errors are those of local_folder.
     """
-    fields = HubOptions.__dataclass_fields__
-    hub = {key: value for key, value in options.items() if key in fields}
-    others = {key: value for key, value in options.items() if key not in fields}
+    hub = {key: options[key] for key in HubOptions.__dataclass_fields__ if key in options}
+    others = {key: value for key, value in options.items() if key not in hub}
     return local_folder(name, wants, HubOptions(**hub)), others
 
 
@@ -103,9 +92,8 @@ def _is_path(name: object) -> bool:
     if isinstance(name, os.PathLike):
         return True
     if not isinstance(name, str):
-        raise TypeError(
-            f"the name of a model is a {type(name).__name__}; needed: a folder or a Hub id, as text"
-        )
+        found = type(name).__name__
+        raise TypeError(f"the name of a model is a {found}; needed: a folder or a Hub id, as text")
     looks = name.startswith(("./", "../", "~")) or name.endswith("/") or "\\" in name
     return bool(name) and (
         looks or name.count("/") > 1 or Path(name).is_absolute() or os.path.lexists(name)
@@ -120,18 +108,16 @@ def _check(name: str, wants: Collection[str], options: HubOptions) -> str:
     try:
         hf_hub_url(name, CONFIG_NAME)  # checks the id
     except HFValidationError:
-        raise ValueError(
-            f"{name!r:.200} is no folder here and cannot be a Hub id: an id is 'name' or "
-            "'owner/name', of letters, digits, '-', '_' and '.'"
-        ) from None
+        allowed = "'name' or 'owner/name', of letters, digits, '-', '_' and '.'"
+        what = "is no folder here and cannot be a Hub id"
+        raise ValueError(f"{name!r:.200} {what}: an id is {allowed}") from None
     if unknown := set(wants) - set(WANTS):
         raise ValueError(f"cannot want {sorted(unknown)}; allowed: {', '.join(WANTS)}")
     revision, token = options.revision, options.token
-    named = revision is None or (isinstance(revision, str) and _REVISION.fullmatch(revision))
-    if not named:
-        raise ValueError(
-            f"revision is {revision!r:.200}; allowed: a branch, a tag or a commit hash"
-        )
+    text = "main" if revision is None else revision
+    if not isinstance(text, str) or not _REVISION.fullmatch(text):
+        allowed = "a branch, a tag or a commit hash"
+        raise ValueError(f"revision is {revision!r:.200}; allowed: {allowed}")
     if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
         raise ValueError("token is empty, or has a space or another character that no token has")
     offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
@@ -171,7 +157,7 @@ def _from_hub(name: str, wants: Collection[str], options: HubOptions) -> Path:
         if whole and not options.force_download:
             return folder
     folder = _download(name, options, info.sha, files)
-    shards = [shard for file in files for shard in _shards(folder / file)]
+    shards = [shard for file in files for shard in shards_of(folder / file)]
     if missing := sorted(set(shards) - set(there)):
         raise lacks(missing, there, name, options.revision)
     if shards:
@@ -186,10 +172,6 @@ def _chosen(want: str, there: Collection[str]) -> list[str]:
     return found[:1] if want == "weights" else found
 
 
-def _shards(path: Path) -> list[str]:
-    return sorted({*weight_map(path).values()}) if path.name.endswith(INDEX_SUFFIX) else []
-
-
 def _lacking(wants: Collection[str], folder: Path) -> Collection[str]:
     """Return what is needed and not in a folder; of several names that would do, all."""
     for want in wants:
@@ -197,7 +179,7 @@ def _lacking(wants: Collection[str], folder: Path) -> Collection[str]:
         if names and not any((folder / name).exists() for name in names):
             return names
     form = weights_in_force(folder) if "weights" in wants else None
-    shards = _shards(folder / form) if form else []
+    shards = shards_of(folder / form) if form else []
     return [shard for shard in shards if not (folder / shard).exists()]
 
 
@@ -214,12 +196,8 @@ def _download(
     from huggingface_hub import snapshot_download
 
     how = {"token": options.token, "force_download": options.force_download, **more}
-    patterns = [glob.escape(file) for file in files]
-    folder = Path(
-        snapshot_download(
-            name, revision=revision, cache_dir=_cache(options), allow_patterns=patterns, **how
-        )
-    )
+    how |= {"cache_dir": _cache(options), "allow_patterns": [glob.escape(file) for file in files]}
+    folder = Path(snapshot_download(name, revision=revision, **how))
     # a client that cannot list the files of a commit returns without them
     if not more and not all((folder / file).exists() for file in files):
         raise ConnectionError(errno.ECONNABORTED, "not all of it arrived")

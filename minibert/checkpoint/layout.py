@@ -14,7 +14,6 @@ FORMS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-INDEX_SUFFIX = ".index.json"
 #: The names that transformers gives to shards.
 SHARD = re.compile(r"model-\d{5,}-of-\d{5,}\.safetensors|pytorch_model-\d{5,}-of-\d{5,}\.bin")
 
@@ -22,6 +21,11 @@ SHARD = re.compile(r"model-\d{5,}-of-\d{5,}\.safetensors|pytorch_model-\d{5,}-of
 def weights_in_force(folder: Path) -> str | None:
     """Return the first of FORMS that is there, the one that readers take; None if none is."""
     return next((name for name in FORMS if os.path.lexists(folder / name)), None)
+
+
+def shards_of(path: Path) -> list[str]:
+    """Return the shards that an index names; none of another file."""
+    return sorted({*weight_map(path).values()}) if path.name.endswith(".index.json") else []
 
 
 def weight_map(index: Path) -> dict[str, str]:
@@ -36,8 +40,6 @@ def weight_map(index: Path) -> dict[str, str]:
         if not isinstance(shard, str):
             raise ValueError(f"{str(index)!r} names no file for tensor {name!r:.80}: {shard!r:.80}")
         if shard in ("", ".", "..") or any(character in shard for character in "/\\:\0"):
-            raise ValueError(
-                f"{str(index)!r} names the shard {shard!r:.200}; "
-                "allowed: the name of a file in the same folder"
-            )
+            allowed = "the name of a file in the same folder"
+            raise ValueError(f"{str(index)!r} names the shard {shard!r:.200}; allowed: {allowed}")
     return shard_of

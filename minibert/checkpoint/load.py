@@ -11,13 +11,7 @@ from typing import Any, TypeVar
 from numpy.typing import DTypeLike
 
 from minibert.checkpoint.files import read_json, require_file, require_folder, sha256, visible
-from minibert.checkpoint.layout import (
-    CONFIG_NAME,
-    FORMS,
-    INDEX_SUFFIX,
-    weight_map,
-    weights_in_force,
-)
+from minibert.checkpoint.layout import CONFIG_NAME, FORMS, weight_map, weights_in_force
 from minibert.checkpoint.names import Match, Parameter, fields_of, match, standard_name
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.checkpoint.tensors import StoredTensor
@@ -89,7 +83,7 @@ def open_weights(folder: str | os.PathLike[str]) -> Weights:
         found = f"; it has {names}, which cannot be read" if there else ""
         forms = ", ".join(FORMS)
         raise FileNotFoundError(f"no weights in {str(path)!r}: looked for {forms}{found}")
-    if name.endswith(INDEX_SUFFIX):
+    if name.endswith(".json"):
         return _open_shards(path / name)
     return Weights((path / name,), _read(path / name))
 

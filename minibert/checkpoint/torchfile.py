@@ -24,6 +24,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 Bytes = NDArray[np.uint8]
+BytesOf = Callable[[Storage], Bytes]
 _ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError)
 
 
@@ -58,19 +59,38 @@ def _views(state: Any) -> dict[str, View]:
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
         if not isinstance(view, View):
-            raise ValueError(
-                f"the value of {name!r:.80} is a {type(view).__name__}, not a tensor: "
-                "save the model's state_dict() alone"
-            )
-        _check_window(name, view)
+            what = f"the value of {name!r:.80} is a {type(view).__name__}, not a tensor"
+            raise ValueError(f"{what}: save the model's state_dict() alone")
+        _check_window(f"tensor {name!r:.80}", view)
     return state
 
 
-def _tensor(
-    path: Path, name: str, view: View, bytes_of: Callable[[Storage], Bytes]
-) -> StoredTensor:
-    dtype = TYPES[view.storage.dtype].dtype
-    content = bytes_of(view.storage)
+def _check_window(tensor: str, view: View) -> None:
+    if math.prod(size or 1 for size in view.shape) >= 2**48:
+        raise ValueError(f"{tensor} has the shape {view.shape!s:.200}, too large to hold")
+    steps = zip(view.shape, view.strides, strict=True)
+    last = view.offset + sum((size - 1) * stride for size, stride in steps)
+    if math.prod(view.shape) and last >= view.storage.size:
+        holds = f"storage {view.storage.key!r:.80}, which holds {view.storage.size}"
+        raise ValueError(f"{tensor} reaches to number {last} of {holds}")
+
+
+def _check_expansion(path: Path, views: dict[str, View]) -> None:
+    """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
+    size, unfolded = path.stat().st_size, 0
+    for name, view in views.items():
+        unfolded += math.prod(view.shape) * TYPES[view.storage.dtype].dtype.itemsize
+        if unfolded > MAX_EXPANSION * size:
+            found = f"unfold to {unfolded} with {name!r:.80} of shape {view.shape}"
+            raise ValueError(f"its {size} bytes {found}: allowed is {MAX_EXPANSION} times as much")
+
+
+def _tensor(path: Path, name: str, view: View, bytes_of: BytesOf) -> StoredTensor:
+    storage, dtype = view.storage, TYPES[view.storage.dtype].dtype
+    content, expected = bytes_of(storage), storage.size * dtype.itemsize
+    if len(content) != expected:
+        needed = f"should hold {storage.size} {storage.dtype}, {expected} bytes"
+        raise ValueError(f"storage {storage.key[:80]!r} {needed}; the file has {len(content)}")
 
     def stored() -> NDArray[Any]:
         numbers = content.view(dtype)[view.offset :]
@@ -80,46 +100,10 @@ def _tensor(
         ]
         return as_strided(numbers, view.shape, strides, writeable=False)
 
-    return StoredTensor(name, view.storage.dtype, view.shape, path, stored)
+    return StoredTensor(name, storage.dtype, view.shape, path, stored)
 
 
-def _check_window(name: str, view: View) -> None:
-    if math.prod(size or 1 for size in view.shape) >= 2**48:
-        raise ValueError(
-            f"tensor {name!r:.80} has the shape {view.shape!s:.200}, too large to hold"
-        )
-    steps = zip(view.shape, view.strides, strict=True)
-    last = view.offset + sum((size - 1) * stride for size, stride in steps)
-    if math.prod(view.shape) and last >= view.storage.size:
-        raise ValueError(
-            f"tensor {name!r:.80} reaches to number {last} of storage {view.storage.key!r:.80}, "
-            f"which holds {view.storage.size}"
-        )
-
-
-def _check_expansion(path: Path, views: dict[str, View]) -> None:
-    """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
-    size = path.stat().st_size
-    unfolded = 0
-    for name, view in views.items():
-        unfolded += math.prod(view.shape) * TYPES[view.storage.dtype].dtype.itemsize
-        if unfolded > MAX_EXPANSION * size:
-            raise ValueError(
-                f"it has {size} bytes, and its tensors unfold to {unfolded} "
-                f"with {name!r:.80} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
-            )
-
-
-def _check_size(storage: Storage, found: int) -> None:
-    expected = storage.size * TYPES[storage.dtype].dtype.itemsize
-    if found != expected:
-        raise ValueError(
-            f"storage {storage.key[:80]!r} should hold {storage.size} {storage.dtype}, "
-            f"{expected} bytes; the file has {found}"
-        )
-
-
-def _open_zip(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
+def _open_zip(path: Path) -> tuple[dict[str, View], BytesOf]:
     with zipfile.ZipFile(path) as archive:
         members = _members(archive)
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
@@ -138,7 +122,6 @@ def _open_zip(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
         member = members.get(f"{root}data/{storage.key}")
         if member is None:
             raise ValueError(f"there is no storage {storage.key[:80]!r} in it")
-        _check_size(storage, member.file_size)
         return _member_bytes(content, member)
 
     return _views(state), bytes_of
@@ -151,10 +134,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if member.flag_bits & 0x1:
             raise ValueError(f"member {name} is encrypted")
         if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(
-                f"member {name} is compressed, which torch.save never does: "
-                "unpack the archive and pack it again without compression"
-            )
+            hint = "unpack the archive and pack it again without compression"
+            raise ValueError(f"member {name} is compressed, which torch.save never does: {hint}")
         if member.filename in members:
             raise ValueError(f"two members are named {name}")
         members[member.filename] = member
@@ -168,15 +149,14 @@ def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
         raise ValueError(f"member {name} lies before the file")
     # the local header: 30 bytes, of which the last four give the lengths of a name and of extras
     header = content[member.header_offset :][:30].tobytes()
-    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    begin = member.header_offset + 30 + lengths
+    begin = member.header_offset + 30 + sum(np.frombuffer(header[26:], "<u2").tolist())
     end = begin + member.file_size
     if header[:4] != b"PK\x03\x04" or end > len(content):
         raise ValueError(f"member {name} lies outside the file")
     return content[begin:end]
 
 
-def _open_legacy(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes]]:
+def _open_legacy(path: Path) -> tuple[dict[str, View], BytesOf]:
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
     position, values = 0, []
     for _ in range(5):
@@ -194,18 +174,13 @@ def _open_legacy(path: Path) -> tuple[dict[str, View], Callable[[Storage], Bytes
     storages = {view.storage.key: view.storage for view in views.values()}
     places = _legacy_places(content, position, keys, storages)
 
-    def bytes_of(storage: Storage) -> Bytes:
-        begin, found = places[storage.key]
-        _check_size(storage, found)
-        return content[begin : begin + found]
-
-    return views, bytes_of
+    return views, lambda storage: places[storage.key]
 
 
 def _legacy_places(
     content: Bytes, position: int, keys: list[Any], storages: dict[str, Storage]
-) -> dict[str, tuple[int, int]]:
-    """Return where each storage begins, after 8 bytes with its size, and how many bytes it has."""
+) -> dict[str, Bytes]:
+    """Return the bytes of each storage; 8 bytes with its size lie before them."""
     places = {}
     for key in keys:
         if not isinstance(key, str) or key not in storages:
@@ -214,8 +189,8 @@ def _legacy_places(
         length = size * TYPES[storages[key].dtype].dtype.itemsize
         if position + 8 + length > len(content):
             raise ValueError(f"it is cut short: storage {key[:80]!r} needs {length} bytes")
-        places[key] = (position + 8, length)
         position += 8 + length
+        places[key] = content[position - length : position]
     if missing := sorted(set(storages) - set(places)):
         raise ValueError(f"it does not list the storage {missing[0][:80]!r}")
     return places

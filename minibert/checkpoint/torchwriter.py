@@ -4,6 +4,7 @@ A pickle describes each tensor as a window on a storage; the storages follow, no
 same tensors give the same bytes: the date in the file is fixed.
 """
 
+import math
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -60,7 +61,6 @@ def _call(function: bytes, *arguments: bytes) -> bytes:
 
 
 _EMPTY = _call(_global("collections", "OrderedDict"))
-_FALSE = b"\x89"
 
 
 def state_dict_pickle(tensors: Mapping[str, NDArray[Any]]) -> bytes:
@@ -74,16 +74,8 @@ def _tensor(key: str, array: NDArray[Any]) -> bytes:
     kind = _global("torch", COMPUTED[array.dtype.name].storage or "")
     identity = _tuple(_text("storage"), kind, _text(key), _text("cpu"), _number(array.size))
     shape = _tuple(*map(_number, array.shape))
-    strides = _tuple(*map(_number, _strides(array.shape)))
+    steps = [math.prod(max(size, 1) for size in array.shape[i:]) for i in range(1, array.ndim + 1)]
+    strides = _tuple(*map(_number, steps))
     rebuild = _global("torch._utils", "_rebuild_tensor_v2")
-    # Q makes a persistent id of the tuple; offset 0, no gradient, no hooks
-    return _call(rebuild, identity + b"Q", _number(0), shape, strides, _FALSE, _EMPTY)
-
-
-def _strides(shape: tuple[int, ...]) -> list[int]:
-    """Return how many numbers lie between neighbours along each axis."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return strides[::-1]
+    # Q makes a persistent id of the tuple; offset 0, no gradient (FALSE), no hooks
+    return _call(rebuild, identity + b"Q", _number(0), shape, strides, b"\x89", _EMPTY)

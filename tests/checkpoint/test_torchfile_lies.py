@@ -103,9 +103,13 @@ LYING_ZIPS = {
         lambda p: patch_entry(two_members(p), b"a/data.pkl", 42, "<L", 10**9),
         "pytorch_model.bin' is not a file of PyTorch weights",
     ),
+    "a longer member than its storage": (
+        lambda p: zip_of([("a/data.pkl", p), ("a/data/0", bytes(1000))]),
+        "storage '0' should hold 6 F32, 24 bytes; the file has 1000",
+    ),
     "a longer member than the file": (
         lambda p: patch_entry(two_members(p), b"a/data/0", 24, "<L", 1000),
-        "storage '0' should hold 6 F32, 24 bytes; the file has 1000",
+        "'a/data/0' lies outside the file",
     ),
 }
 
