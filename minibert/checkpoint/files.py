@@ -16,6 +16,14 @@ MAX_JSON_DEPTH = 64
 SAFETENSORS = "a safetensors file"
 ZIP = "a zip archive, as torch.save writes it"
 PICKLE = "a Python pickle, as old versions of torch.save wrote it"
+_HTML = "an HTML page, perhaps an error page saved by a download"
+_FIRST_BYTES = {
+    **dict.fromkeys((b"PK\x03\x04", b"PK\x05\x06"), ZIP),
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), PICKLE),
+    **dict.fromkeys((b"<!doctype", b"<html", b"<head", b"<?xml"), _HTML),
+    b"version https://git-lfs": "a git-lfs pointer: fetch the file with `git lfs pull`",
+    **{b"GGUF": "a GGUF file", b"\x89HDF": "an HDF5 file", b"\x93NUM": "a NumPy file"},
+}
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -35,9 +43,7 @@ def visible(text: object, limit: int | None = None) -> str:
     """
     whole = str(text)
     cut = whole if limit is None or len(whole) <= limit else f"{whole[:limit]}..."
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
 # Reading
@@ -72,12 +78,10 @@ def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        if path.is_symlink():
-            target = str(path.readlink())
-            raise FileNotFoundError(
-                f"{str(path)!r} is a link to {target!r}, which is not there"
-            ) from None
-        return None
+        if not path.is_symlink():
+            return None
+        what = f"a link to {str(path.readlink())!r}, which is not there"
+        raise FileNotFoundError(f"{str(path)!r} is {what}") from None
     except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
         raise OSError(f"{str(path)!r} cannot be opened: {error}") from None
 
@@ -102,7 +106,7 @@ def _load_json(path: Path, kind: type, needed: str) -> Any:
         raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-        _limit_depth(value)
+        _limit_depth([value])
     except RecursionError:
         raise ValueError(f"{str(path)!r} is nested more than {MAX_JSON_DEPTH} deep") from None
     except ValueError as error:  # bad JSON, bad UTF-8, a number of thousands of digits
@@ -114,13 +118,11 @@ def _load_json(path: Path, kind: type, needed: str) -> Any:
     return value
 
 
-def _limit_depth(value: Any) -> None:
+def _limit_depth(value: dict[str, Any] | list[Any]) -> None:
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
-        groups = [
-            x.values() if isinstance(x, dict) else x for x in level if type(x) in (dict, list)
-        ]
-        level = [item for group in groups for item in group]
+        inner = [x.values() if isinstance(x, dict) else x for x in level]
+        level = [x for items in inner for x in items if isinstance(x, dict | list)]
     if level:
         raise RecursionError
 
@@ -129,22 +131,14 @@ def describe(path: Path) -> str | None:
     """Say what a file is, by its first bytes; None if they do not tell."""
     with path.open("rb") as file:
         head = file.read(512)
-    text = head.lstrip().lower()
     if not head:
         return "an empty file"
     # before all others: it begins with a length, and the bytes of a number may spell "PK"
     if head[5:9] == b"\0\0\0{":
         return SAFETENSORS
-    if head.startswith(b"version https://git-lfs"):
-        return "a git-lfs pointer, not the file itself: fetch it with `git lfs pull`"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "an HTML page, perhaps an error page saved by a download"
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return ZIP
-    if b"\x80\x02" <= head[:2] <= b"\x80\x05":
-        return PICKLE
-    known = {b"GGUF": "a GGUF file", b"\x89HDF": "an HDF5 file", b"\x93NUM": "a NumPy file"}
-    return known.get(head[:4])
+    text = head.lstrip().lower()
+    start = text if text.startswith(b"<") else head
+    return next((what for first, what in _FIRST_BYTES.items() if start.startswith(first)), None)
 
 
 def lines_of(content: bytes, name: str) -> list[str]:
@@ -213,12 +207,11 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         write_new(temporary, path, lambda file: file.write_bytes(content))
         temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):  # it may not have been made
+    except OSError as error:
+        raise why_not_saved(path, error, "What was there is unchanged") from error
+    finally:
+        with suppress(OSError):  # it was renamed, or could not be made
             temporary.unlink()
-        if isinstance(error, OSError):
-            raise why_not_saved(path, error, "What was there is unchanged") from error
-        raise
 
 
 def beside(path: Path) -> Path:
@@ -231,9 +224,9 @@ def write_new(path: Path, old: Path, write: Callable[[Path], object]) -> None:
 
     Its permissions are those of the old file that it will replace, or of any new file.
     """
-    kept = stat.S_IMODE(old.stat().st_mode) if old.is_file() else None
-    path.touch(0o666 if kept is None else kept | stat.S_IWUSR, exist_ok=False)
-    mode = stat.S_IMODE(path.stat().st_mode) if kept is None else kept
+    kept = old.stat().st_mode if old.is_file() else None
+    path.touch(0o666 if kept is None else stat.S_IMODE(kept) | stat.S_IWUSR, exist_ok=False)
+    mode = stat.S_IMODE(kept or path.stat().st_mode)
     write(path)
     path.chmod(mode)
     sync(path)
@@ -253,13 +246,13 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+_NO_PERMISSION = "you have no permission to write there; change it, or save elsewhere"
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space, or save elsewhere",
     errno.EDQUOT: "your share of the disk is used up; free some space, or save elsewhere",
     errno.EFBIG: "a file would be too large for here (ulimit -f, the file system); save elsewhere",
-    errno.EACCES: "you have no permission to write there; change it, or save elsewhere",
-    errno.EPERM: "you have no permission to write there; change it, or save elsewhere",
     errno.EROFS: "it can only be read; save elsewhere",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _NO_PERMISSION),
 }
 
 
