@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +44,12 @@ def visible(text: object, limit: int | None = None) -> str:
     whole = str(text)
     cut = whole if limit is None or len(whole) <= limit else f"{whole[:limit]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def first_of(items: Collection[str], limit: int) -> list[str]:
+    """Return the first items; if there are more of them, "and 3 more" comes last."""
+    more = [f"and {len(items) - limit} more"] if len(items) > limit else []
+    return [*list(items)[:limit], *more]
 
 
 # Reading

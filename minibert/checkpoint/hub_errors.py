@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import visible
+from minibert.checkpoint.files import first_of, visible
 
 
 def explain(error: Any, name: str, revision: str | None, cache: Path) -> OSError:
@@ -46,8 +46,7 @@ def lacks(
 ) -> OSError:
     """Return the error for a repository that has none of the files; it says what is there."""
     names = [visible(file, 80) for file in sorted(there) if not file.startswith(".")]
-    more = [f"and {len(names) - 10} more"] if len(names) > 10 else []
-    found = f" but {', '.join([*names[:10], *more])}" if names else ""
+    found = f" but {', '.join(first_of(names, 10))}" if names else ""
     hint = "choose a model or a revision that has one"
     return FileNotFoundError(f"{_asked(name, revision)} has no {_either(files)}{found}: {hint}")
 

@@ -10,9 +10,16 @@ from typing import Any, TypeVar
 
 from numpy.typing import DTypeLike
 
-from minibert.checkpoint.files import read_json, require_file, require_folder, sha256, visible
+from minibert.checkpoint.files import (
+    first_of,
+    read_json,
+    require_file,
+    require_folder,
+    sha256,
+    visible,
+)
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, weight_map, weights_in_force
-from minibert.checkpoint.names import Match, Parameter, fields_of, match, standard_name
+from minibert.checkpoint.names import Parameter, fields_of, match, standard_name
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.runtime.arrays import Array
@@ -33,10 +40,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     name = weights_in_force(folder)
     for hidden in folder.glob(f".{name}.*.tmp"):
-        config = hidden / CONFIG_NAME
-        if config.exists() and not os.path.lexists(hidden / str(name)):
-            with suppress(FileNotFoundError):  # it has followed its weights just now
-                return read_json(config)
+        if not os.path.lexists(hidden / str(name)):
+            with suppress(FileNotFoundError):  # there is none, or it has followed just now
+                return read_json(hidden / CONFIG_NAME)
     return read_json(folder / CONFIG_NAME)
 
 
@@ -98,22 +104,17 @@ def _read(path: Path, form: str = "") -> dict[str, StoredTensor]:
 
 def _open_shards(index: Path) -> Weights:
     shard_of = weight_map(index)
-    shards = {name: _read(_shard(index, name), index.name) for name in sorted({*shard_of.values()})}
-    for name, shard in shard_of.items():
-        if name not in shards[shard]:
-            raise ValueError(
-                f"{str(index)!r} puts tensor {name!r:.80} into {shard!r:.80}; it is not there"
-            )
-    tensors = {name: shards[shard][name] for name, shard in shard_of.items()}
-    return Weights(tuple(index.parent / name for name in shards), tensors)
-
-
-def _shard(index: Path, name: str) -> Path:
-    """Return the path of a shard; a link there may lead elsewhere."""
+    files = {name: index.parent / name for name in sorted({*shard_of.values()})}
     try:
-        return require_file(index.parent / name)
+        shards = {name: _read(require_file(file), index.name) for name, file in files.items()}
     except FileNotFoundError as error:
         raise FileNotFoundError(f"a shard of {str(index)!r} is missing: {error}") from None
+    for name, shard in shard_of.items():
+        if name not in shards[shard]:
+            what = f"puts tensor {name!r:.80} into {shard!r:.80}; it is not there"
+            raise ValueError(f"{str(index)!r} {what}")
+    tensors = {name: shards[shard][name] for name, shard in shard_of.items()}
+    return Weights((*files.values(),), tensors)
 
 
 # From tensors to arrays
@@ -138,20 +139,17 @@ class LoadingReport:
         return sha256(self.files)
 
     def __str__(self) -> str:
-        lines = [
-            f"loaded             {len(self.loaded)} tensors from "
-            + ", ".join(visible(path) for path in self.files),
-            f"renamed            {_some(f'{old} -> {new}' for old, new in self.renamed.items())}",
-            f"newly initialized  {_some(self.newly_initialized)}",
-            f"unused             {_some(f'{name}: {why}' for name, why in self.unused.items())}",
-        ]
-        return "\n".join(lines)
+        files = ", ".join(map(visible, self.files))
+        return (
+            f"loaded             {len(self.loaded)} tensors from {files}\n"
+            f"renamed            {_some(map(' -> '.join, self.renamed.items()))}\n"
+            f"newly initialized  {_some(self.newly_initialized)}\n"
+            f"unused             {_some(map(': '.join, self.unused.items()))}"
+        )
 
 
-def _some(items: Iterable[str], limit: int = 8) -> str:
-    lines = [visible(item, 200) for item in items]
-    more = [f"and {len(lines) - limit} more"] if len(lines) > limit else []
-    return f"\n{'':19}".join([*lines[:limit], *more]) or "none"
+def _some(items: Iterable[str]) -> str:
+    return f"\n{'':19}".join(first_of([visible(item, 200) for item in items], 8)) or "none"
 
 
 def load_arrays(
@@ -173,40 +171,32 @@ def load_arrays(
     """
     fixed = required if ignore_mismatched_sizes else ("",)
     result = match(weights.tensors, parameters, prefix, fixed)
-    _refuse_missing(weights, result, required)
+    missing = tuple(dict.fromkeys(p.name for p in result.missing))
+    _refuse(weights, [name for name in missing if name.startswith(required)], result.unused)
     found = [p for _, group in result.found.values() for p in group]
     tensors = {name: tensor.read(dtype) for name, (tensor, _) in result.found.items()}
     arrays = fields_of(found, tensors) | {p.field: initialize(p) for p in result.missing}
     loaded = {name: ", ".join(p.field for p in group) for name, (_, group) in result.found.items()}
-    missing = tuple(dict.fromkeys(p.name for p in result.missing))
     if missing:
         warn(
             f"not in the checkpoint, newly initialized with random numbers: {', '.join(missing)}. "
             "Do not trust what comes out of them"
         )
-    unused = _why_unused(weights, result, prefix, reason)
+    shapes = {p.name: p.stored_shape for p in result.missing}
+
+    def why(name: str) -> str:
+        standard, shape = standard_name(name, prefix), weights.tensors[name].shape
+        other = f"it is {shape}, the config makes {shapes.get(standard)}"
+        return other if standard in shapes else reason(standard)
+
+    unused = {name: why(name) for name in result.unused}
     return arrays, LoadingReport(weights.files, loaded, result.renamed, missing, unused)
 
 
-def _why_unused(
-    weights: Weights, result: Match, prefix: str, reason: Callable[[str], str]
-) -> dict[str, str]:
-    drawn = {p.name: p.stored_shape for p in result.missing}
-    why = {}
-    for name in result.unused:
-        standard = standard_name(name, prefix)
-        shape = weights.tensors[name].shape
-        made = f"it is {shape}, the config makes {drawn.get(standard)}"
-        why[name] = made if standard in drawn else reason(standard)
-    return why
-
-
-def _refuse_missing(weights: Weights, result: Match, required: tuple[str, ...]) -> None:
-    missing = [p.name for p in result.missing if p.name.startswith(required)]
+def _refuse(weights: Weights, missing: list[str], unused: list[str]) -> None:
     if missing:
-        more = [f"and {len(missing) - 5} more"] if len(missing) > 5 else []
-        others = visible(", ".join(result.unused[:3]), 200) or "none"
+        others = visible(", ".join(unused[:3]), 200) or "none"
         raise ValueError(
             f"{len(missing)} tensors are missing in {str(weights.files[0].parent)!r}: "
-            f"{', '.join([*missing[:5], *more])}. Tensors with names that are not used: {others}"
+            f"{', '.join(first_of(missing, 5))}. Tensors with names that are not used: {others}"
         )
