@@ -47,10 +47,13 @@ class Parameter(NamedTuple):
         return whole if n == 1 else whole[k * self.shape[0] : (k + 1) * self.shape[0]]
 
 
+Found = dict[str, tuple[StoredTensor, list[Parameter]]]  # by standard name
+
+
 class Match(NamedTuple):
     """What of a checkpoint goes where."""
 
-    found: dict[str, tuple[StoredTensor, list[Parameter]]]  # by standard name
+    found: Found
     missing: list[Parameter]
     renamed: dict[str, str]  # found name -> standard name
     unused: list[str]  # found names
@@ -63,16 +66,14 @@ def expand(table: Iterable[Entry], config: Any, counters: Mapping[str, str]) -> 
     """
     parameters = []
     for letter, group in groupby(table, lambda entry: _letter(entry.name)):
-        entries = list(group)
-        for i in range(getattr(config, counters[letter])) if letter else [0]:
-            parameters += [_parameter(entry, config, letter, i) for entry in entries]
+        entries, mark = list(group), f"{{{letter}}}"
+        for i in map(str, range(getattr(config, counters[letter]))) if letter else "0":
+            for entry in entries:
+                name, field = (text.replace(mark, i) for text in entry[:2])
+                sizes = (getattr(config, s) if isinstance(s, str) else s for s in entry.shape)
+                more = entry.transposed, entry.part
+                parameters.append(Parameter(name, field, tuple(sizes), *more))
     return parameters
-
-
-def _parameter(entry: Entry, config: Any, letter: str, i: int) -> Parameter:
-    name, field = (text.replace(f"{{{letter}}}", str(i)) for text in (entry.name, entry.field))
-    shape = tuple(getattr(config, s) if isinstance(s, str) else s for s in entry.shape)
-    return Parameter(name, field, shape, entry.transposed, entry.part)
 
 
 def _letter(name: str) -> str:
@@ -99,10 +100,9 @@ def reason(
     known: beginnings of names, in which ``{i}`` is a number, and what such tensors are.
     """
     for entry in table:
-        found = re.fullmatch(_pattern(entry.name), standard)
-        count = getattr(config, counters[_letter(entry.name)]) if found and found.groups() else 0
-        if found and found.groups() and int(found[1]) >= count:
-            return f"the config has {count} layers, counted from 0"
+        letter, found = _letter(entry.name), re.fullmatch(_pattern(entry.name), standard)
+        if letter and found and int(found[1]) >= getattr(config, counters[letter]):
+            return f"the config has {getattr(config, counters[letter])} layers, counted from 0"
     return next((why for start, why in known.items() if re.match(_pattern(start), standard)), None)
 
 
@@ -144,7 +144,7 @@ def match(
     and its name begins with one of ``fixed``; others of another shape are left unused.
     """
     wanted = _by_name(parameters)
-    found: dict[str, tuple[StoredTensor, list[Parameter]]] = {}
+    found: Found = {}
     renamed, unused = {}, []
     for name, tensor in tensors.items():
         standard = standard_name(name, prefix)
@@ -163,16 +163,13 @@ def match(
     return Match(found, missing, renamed, unused)
 
 
-def _refuse_shapes(
-    found: Mapping[str, tuple[StoredTensor, list[Parameter]]], fixed: tuple[str, ...]
-) -> None:
+def _refuse_shapes(found: Found, fixed: tuple[str, ...]) -> None:
     wrong = [
         f"{tensor.name!r:.80} is {tensor.shape}, expected {group[0].stored_shape}"
         for tensor, group in found.values()
         if tensor.shape != group[0].stored_shape
     ]
     if wrong:
-        hint = "; ignore_mismatched_sizes=True draws a head anew" if fixed == ("",) else ""
-        raise ValueError(
-            f"tensors do not have the shapes that config.json gives them: {'; '.join(wrong)}{hint}"
-        )
+        what = "tensors do not have the shapes that config.json gives them"
+        hint = ["ignore_mismatched_sizes=True draws a head anew"] if fixed == ("",) else []
+        raise ValueError(f"{what}: {'; '.join(wrong + hint)}")

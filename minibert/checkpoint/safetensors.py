@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,9 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     try:
         save_file(arrays, path, metadata={"format": "pt"})
     except SafetensorError as error:
-        found = re.search(r"(?:os error|code:) (\d+)", str(error))
-        if found is None:
-            raise
-        number = int(found[1])
-        raise OSError(number, os.strerror(number), str(path)) from None
+        if found := re.search(r"(?:os error|code:) (\d+)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+        raise
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -71,12 +70,10 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object; the format forbids two tensors of one name, the library lets them pass."""
-    built: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in built:
-            raise ValueError(f"it names {name!r:.80} twice")
-        built[name] = value
-    return built
+    names = Counter(name for name, _ in pairs)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"it names {twice[0]!r:.80} twice")
+    return dict(pairs)
 
 
 def _tensor(name: str, entry: dict[str, Any], path: Path, data: NDArray[np.uint8]) -> StoredTensor:
@@ -85,12 +82,11 @@ def _tensor(name: str, entry: dict[str, Any], path: Path, data: NDArray[np.uint8
         found = f"tensor {name!r:.80} has the shape {shape!s:.200}, which no machine can hold"
         raise ValueError(f"{str(path)!r} is not a valid safetensors file: {found}")
 
-    def stored() -> NDArray[Any]:
-        kind = TYPES.get(entry["dtype"])
-        if kind is None:
-            where = f"tensor {name!r:.80} in {str(path)!r}"
-            raise ValueError(f"{where} is {entry['dtype']}: NumPy has none")
-        array: NDArray[Any] = data[begin:end].view(kind.dtype).reshape(shape)
+    def numbers() -> NDArray[Any]:
+        if entry["dtype"] not in TYPES:
+            what = f"tensor {name!r:.80} in {str(path)!r} is {entry['dtype']}"
+            raise ValueError(f"{what}: NumPy has none")
+        array: NDArray[Any] = data[begin:end].view(TYPES[entry["dtype"]].dtype).reshape(shape)
         return array
 
-    return StoredTensor(name, entry["dtype"], shape, path, stored)
+    return StoredTensor(name, entry["dtype"], shape, path, numbers)

@@ -95,10 +95,8 @@ class StoredTensor:
         ValueError if the tensor is not of a floating type, or its numbers are too large for dtype.
         """
         if self.dtype not in FLOATS:
-            allowed = ", ".join(FLOATS)
-            raise ValueError(
-                f"{self} holds {self.dtype}; a weight is of a floating type: {allowed}"
-            )
+            what = f"a weight is of a floating type: {', '.join(FLOATS)}"
+            raise ValueError(f"{self} holds {self.dtype}; {what}")
         array = self.raw()
         if self.dtype == "BF16":  # the upper half of a float32
             array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)

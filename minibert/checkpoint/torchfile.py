@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
-from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, View, read_pickle
+from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, View, read_pickle
 from minibert.checkpoint.tensors import TYPES, StoredTensor
 
 MAX_EXPANSION = 64  # how many times the size of its file tensors may take: strides can be 0
@@ -24,7 +24,8 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 Bytes = NDArray[np.uint8]
-BytesOf = Callable[[Storage], Bytes]
+#: The tensors that a file describes, and what finds the bytes of a storage by its key.
+Opened = tuple[dict[str, View], Callable[[str], Bytes]]
 _ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError)
 
 
@@ -36,13 +37,11 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
     """
     kind = describe(require_file(path))
     try:
-        if kind == ZIP:
-            views, bytes_of = _open_zip(path)
-        elif kind == PICKLE:
-            views, bytes_of = _open_legacy(path)
-        else:
+        if kind not in (ZIP, PICKLE):
             raise ValueError(f"it looks like {kind}" if kind else "its first bytes are unknown")
-        _check_expansion(path, views)
+        content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+        views, bytes_of = _open_zip(path, content) if kind == ZIP else _open_legacy(content)
+        _check_expansion(len(content), views)
         return {name: _tensor(path, name, view, bytes_of) for name, view in views.items()}
     except (ValueError, OSError, *_ZIP_ERRORS) as error:
         # zipfile seeks wherever a broken directory sends it
@@ -59,54 +58,57 @@ def _views(state: Any) -> dict[str, View]:
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
         if not isinstance(view, View):
-            what = f"the value of {name!r:.80} is a {type(view).__name__}, not a tensor"
-            raise ValueError(f"{what}: save the model's state_dict() alone")
-        _check_window(f"tensor {name!r:.80}", view)
+            found = f"a {type(view).__name__}, not a tensor: save the model's state_dict() alone"
+            raise ValueError(f"the value of {name!r:.80} is {found}")
+        _check_window(name, view)
     return state
 
 
-def _check_window(tensor: str, view: View) -> None:
+def _check_window(name: str, view: View) -> None:
     if math.prod(size or 1 for size in view.shape) >= 2**48:
-        raise ValueError(f"{tensor} has the shape {view.shape!s:.200}, too large to hold")
+        found = f"the shape {view.shape!s:.200}, too large to hold"
+        raise ValueError(f"tensor {name!r:.80} has {found}")
     steps = zip(view.shape, view.strides, strict=True)
-    last = view.offset + sum((size - 1) * stride for size, stride in steps)
-    if math.prod(view.shape) and last >= view.storage.size:
-        holds = f"storage {view.storage.key!r:.80}, which holds {view.storage.size}"
-        raise ValueError(f"{tensor} reaches to number {last} of {holds}")
+    last, storage = view.offset + sum((size - 1) * step for size, step in steps), view.storage
+    if math.prod(view.shape) and last >= storage.size:
+        found = f"number {last} of storage {storage.key!r:.80}, which holds {storage.size}"
+        raise ValueError(f"tensor {name!r:.80} reaches to {found}")
 
 
-def _check_expansion(path: Path, views: dict[str, View]) -> None:
+def _check_expansion(size: int, views: dict[str, View]) -> None:
     """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
-    size, unfolded = path.stat().st_size, 0
+    unfolded = 0
     for name, view in views.items():
         unfolded += math.prod(view.shape) * TYPES[view.storage.dtype].dtype.itemsize
         if unfolded > MAX_EXPANSION * size:
-            found = f"unfold to {unfolded} with {name!r:.80} of shape {view.shape}"
-            raise ValueError(f"its {size} bytes {found}: allowed is {MAX_EXPANSION} times as much")
+            raise ValueError(
+                f"it has {size} bytes, and its tensors unfold to {unfolded} "
+                f"with {name!r:.80} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
+            )
 
 
-def _tensor(path: Path, name: str, view: View, bytes_of: BytesOf) -> StoredTensor:
+def _tensor(path: Path, name: str, view: View, bytes_of: Callable[[str], Bytes]) -> StoredTensor:
     storage, dtype = view.storage, TYPES[view.storage.dtype].dtype
-    content, expected = bytes_of(storage), storage.size * dtype.itemsize
+    content, expected = bytes_of(storage.key), storage.size * dtype.itemsize
     if len(content) != expected:
-        needed = f"should hold {storage.size} {storage.dtype}, {expected} bytes"
-        raise ValueError(f"storage {storage.key[:80]!r} {needed}; the file has {len(content)}")
+        said = f"should hold {storage.size} {storage.dtype}, {expected} bytes"
+        raise ValueError(f"storage {storage.key!r:.80} {said}; the file has {len(content)}")
 
-    def stored() -> NDArray[Any]:
-        numbers = content.view(dtype)[view.offset :]
-        strides = [
-            stride * dtype.itemsize if size > 1 and numbers.size else 0
-            for size, stride in zip(view.shape, view.strides, strict=True)
-        ]
-        return as_strided(numbers, view.shape, strides, writeable=False)
+    def numbers() -> NDArray[Any]:
+        array = content.view(dtype)[view.offset :]
+        steps = zip(view.shape, view.strides, strict=True)
+        strides = [step * dtype.itemsize if size > 1 and array.size else 0 for size, step in steps]
+        return as_strided(array, view.shape, strides, writeable=False)
 
-    return StoredTensor(name, storage.dtype, view.shape, path, stored)
+    return StoredTensor(name, storage.dtype, view.shape, path, numbers)
 
 
-def _open_zip(path: Path) -> tuple[dict[str, View], BytesOf]:
+# The zip form
+
+
+def _open_zip(path: Path, content: Bytes) -> Opened:
     with zipfile.ZipFile(path) as archive:
         members = _members(archive)
-    content = np.asarray(np.memmap(path, np.uint8, mode="r"))
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
@@ -118,11 +120,10 @@ def _open_zip(path: Path) -> tuple[dict[str, View], BytesOf]:
         raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
     state, _ = read_pickle(_member_bytes(content, members[pickles[0]]).tobytes())
 
-    def bytes_of(storage: Storage) -> Bytes:
-        member = members.get(f"{root}data/{storage.key}")
-        if member is None:
-            raise ValueError(f"there is no storage {storage.key[:80]!r} in it")
-        return _member_bytes(content, member)
+    def bytes_of(key: str) -> Bytes:
+        if f"{root}data/{key}" not in members:
+            raise ValueError(f"there is no storage {key!r:.80} in it")
+        return _member_bytes(content, members[f"{root}data/{key}"])
 
     return _views(state), bytes_of
 
@@ -130,12 +131,14 @@ def _open_zip(path: Path) -> tuple[dict[str, View], BytesOf]:
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
-        name = repr(member.filename[:80])
+        name = f"{member.filename!r:.80}"
         if member.flag_bits & 0x1:
             raise ValueError(f"member {name} is encrypted")
         if member.compress_type != zipfile.ZIP_STORED:
-            hint = "unpack the archive and pack it again without compression"
-            raise ValueError(f"member {name} is compressed, which torch.save never does: {hint}")
+            raise ValueError(
+                f"member {name} is compressed, which torch.save never does: "
+                "unpack the archive and pack it again without compression"
+            )
         if member.filename in members:
             raise ValueError(f"two members are named {name}")
         members[member.filename] = member
@@ -144,20 +147,22 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
     """Return a member's bytes, a view of the mapped file: zipfile would read and copy them."""
-    name = repr(member.filename[:80])
-    if member.header_offset < 0:  # as zipfile counts it: a slice would begin at the end
+    name, start = f"{member.filename!r:.80}", member.header_offset
+    if start < 0:  # as zipfile counts it: a slice would begin at the end
         raise ValueError(f"member {name} lies before the file")
     # the local header: 30 bytes, of which the last four give the lengths of a name and of extras
-    header = content[member.header_offset :][:30].tobytes()
-    begin = member.header_offset + 30 + sum(np.frombuffer(header[26:], "<u2").tolist())
-    end = begin + member.file_size
-    if header[:4] != b"PK\x03\x04" or end > len(content):
+    header = content[start:][:30].tobytes()
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    begin = start + 30 + lengths
+    if header[:4] != b"PK\x03\x04" or begin + member.file_size > len(content):
         raise ValueError(f"member {name} lies outside the file")
-    return content[begin:end]
+    return content[begin : begin + member.file_size]
 
 
-def _open_legacy(path: Path) -> tuple[dict[str, View], BytesOf]:
-    content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+# The legacy form: five pickles, then each storage: its size in 8 bytes, and its numbers
+
+
+def _open_legacy(content: Bytes) -> Opened:
     position, values = 0, []
     for _ in range(5):
         value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes())
@@ -171,26 +176,23 @@ def _open_legacy(path: Path) -> tuple[dict[str, View], BytesOf]:
     if system.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
     views = _views(state)
-    storages = {view.storage.key: view.storage for view in views.values()}
-    places = _legacy_places(content, position, keys, storages)
-
-    return views, lambda storage: places[storage.key]
+    widths = {v.storage.key: TYPES[v.storage.dtype].dtype.itemsize for v in views.values()}
+    return views, _legacy_storages(content, position, keys, widths).__getitem__
 
 
-def _legacy_places(
-    content: Bytes, position: int, keys: list[Any], storages: dict[str, Storage]
+def _legacy_storages(
+    content: Bytes, position: int, keys: list[Any], widths: dict[str, int]
 ) -> dict[str, Bytes]:
-    """Return the bytes of each storage; 8 bytes with its size lie before them."""
-    places = {}
+    places: dict[str, Bytes] = {}
     for key in keys:
-        if not isinstance(key, str) or key not in storages:
+        if not isinstance(key, str) or key not in widths:
             raise ValueError(f"it lists a storage {str(key)[:80]!r} that no tensor uses")
-        size = int.from_bytes(content[position : position + 8].tobytes(), "little")
-        length = size * TYPES[storages[key].dtype].dtype.itemsize
-        if position + 8 + length > len(content):
-            raise ValueError(f"it is cut short: storage {key[:80]!r} needs {length} bytes")
-        position += 8 + length
-        places[key] = content[position - length : position]
-    if missing := sorted(set(storages) - set(places)):
-        raise ValueError(f"it does not list the storage {missing[0][:80]!r}")
+        begin = position + 8
+        size = int.from_bytes(content[position:begin].tobytes(), "little") * widths[key]
+        position = begin + size
+        if position > len(content):
+            raise ValueError(f"it is cut short: storage {key!r:.80} needs {size} bytes")
+        places[key] = content[begin:position]
+    if missing := sorted(set(widths) - set(places)):
+        raise ValueError(f"it does not list the storage {missing[0]!r:.80}")
     return places
