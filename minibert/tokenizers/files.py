@@ -1,7 +1,4 @@
-"""A tokenizer's folder: tokenizer.json, or vocab.txt with tokenizer_config.json.
-
-What is read and written is plain data: a vocabulary and the settings, with the names of Settings.
-"""
+"""A tokenizer's folder: tokenizer.json, or vocab.txt with tokenizer_config.json."""
 
 import json
 import unicodedata
@@ -56,9 +53,18 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
     """
     config = _read_config(folder)
     if (folder / TOKENIZER_NAME).exists():
-        keywords = _pick(config, _OF_CONFIG) | _read_tokenizer_json(folder / TOKENIZER_NAME)
-        if do_lower_case is None:
-            _warn_if_files_disagree(folder, config, keywords)
+        file = read_json(folder / TOKENIZER_NAME)
+        try:
+            keywords = _pick(config, _OF_CONFIG) | read_tokenizer_json(file)
+        except ValueError as error:
+            raise ValueError(f"{str(folder / TOKENIZER_NAME)!r}: {error}") from None
+        said, used = config.get("do_lower_case"), keywords["do_lower_case"]
+        if do_lower_case is None and said not in (None, used):
+            warn(
+                f"the files in {str(folder)!r} disagree: {TOKENIZER_NAME} has lowercase={used}, "
+                f"{TOKENIZER_CONFIG_NAME} has do_lower_case={said}; the first is followed. "
+                "Pass do_lower_case=True or False to say which"
+            )
     else:
         _require_class(folder, config)
         keywords = _pick(config, (*_OF_CONFIG, *_OF_BOTH))
@@ -81,15 +87,19 @@ def write_tokenizer(
     the vocabulary; tokenizer.json holds all.
     """
     make_folder(folder)
+    config = {name: getattr(settings, name) for name in (*_OF_CONFIG, *_OF_BOTH)}
+    without = {name for name in TOKEN_NAMES if config[name] is None}
+    config = {name: config[name] for name in sorted(config) if name not in without}
     files = {
-        TOKENIZER_CONFIG_NAME: _as_json(_config(settings)),
+        TOKENIZER_CONFIG_NAME: _as_json({**config, "tokenizer_class": "BertTokenizer"}),
         TOKENIZER_NAME: _as_json(write_tokenizer_json(vocab, settings, template)),
     }
-    lines = _vocab_lines(vocab)
-    if lines is None:
-        (folder / VOCAB_NAME).unlink(missing_ok=True)
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    has_no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
+    if has_no_gaps and all(t == t.strip() and len(t.splitlines()) < 2 for t in tokens):
+        files[VOCAB_NAME] = "".join(f"{token}\n" for token in tokens)
     else:
-        files[VOCAB_NAME] = "".join(f"{line}\n" for line in lines)
+        (folder / VOCAB_NAME).unlink(missing_ok=True)
     for name, content in files.items():
         replace_file(folder / name, content.encode())
     return tuple(str(folder / name) for name in files)
@@ -97,14 +107,6 @@ def write_tokenizer(
 
 def _as_json(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
-def _read_tokenizer_json(path: Path) -> dict[str, Any]:
-    file = read_json(path)
-    try:
-        return read_tokenizer_json(file)
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -119,29 +121,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _pick(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return some of the values; a token that is an object becomes its text."""
     picked = {name: config[name] for name in names if name in config}
-    return {
-        name: value["content"] if isinstance(value, dict) and "content" in value else value
-        for name, value in picked.items()
-    }
-
-
-def _config(settings: Settings) -> dict[str, Any]:
-    tokens = {name: token for name, token in settings.special_tokens().items() if token is not None}
-    names = (*_OF_CONFIG, *_OF_BOTH)
-    others = {name: getattr(settings, name) for name in names if name not in TOKEN_NAMES}
-    return dict(sorted({**tokens, **others, "tokenizer_class": "BertTokenizer"}.items()))
-
-
-def _warn_if_files_disagree(
-    folder: Path, config: Mapping[str, Any], keywords: Mapping[str, Any]
-) -> None:
-    said, used = config.get("do_lower_case"), keywords["do_lower_case"]
-    if said is not None and said != used:
-        warn(
-            f"the files in {str(folder)!r} disagree: {TOKENIZER_NAME} has lowercase={used}, "
-            f"{TOKENIZER_CONFIG_NAME} has do_lower_case={said}; the first is followed. "
-            "Pass do_lower_case=True or False to say which"
-        )
+    return {k: v.get("content", v) if isinstance(v, dict) else v for k, v in picked.items()}
 
 
 def _require_class(folder: Path, config: Mapping[str, Any]) -> None:
@@ -192,47 +172,31 @@ def read_vocab(path: Path) -> dict[str, int]:
             f"{str(path.parent)!r} has neither {TOKENIZER_NAME} nor {VOCAB_NAME}: "
             "no tokenizer of a BERT model is there"
         )
-    tokens = [line.rstrip(_SPACES) for line in _read_lines(path)]
-    vocab = {token: number for number, token in enumerate(tokens)}
-    if len(vocab) < len(tokens):
-        _warn_of_repeated(path, [token for token, count in Counter(tokens).items() if count > 1])
-    return vocab
-
-
-def _read_lines(path: Path) -> list[str]:
     require_file(path)
     if path.stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no vocabulary")
-    found = describe(path)
-    if found:
+    if found := describe(path):
         raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
-    return lines_of(path.read_bytes(), repr(str(path)))
-
-
-def _warn_of_repeated(path: Path, tokens: list[str]) -> None:
-    special = [token for token in tokens if token.startswith("[") and token.endswith("]")]
-    if special:
+    lines = lines_of(path.read_bytes(), repr(str(path)))
+    tokens = [line.rstrip(_SPACES) for line in lines]
+    repeated = [token for token, count in Counter(tokens).items() if count > 1]
+    if special := [token for token in repeated if _is_bracketed(token)]:
         raise ValueError(f"{str(path)!r} has the special token {special[0]!r} on several lines")
-    warn(
-        f"{str(path)!r} has {len(tokens)} token(s) on several lines, {tokens[0]!r} for one; "
-        "the last line counts"
-    )
+    if repeated:
+        found = f"{len(repeated)} token(s) on several lines, {repeated[0]!r} for one"
+        warn(f"{str(path)!r} has {found}; the last line counts")
+    return {token: number for number, token in enumerate(tokens)}
 
 
-def _vocab_lines(vocab: Mapping[str, int]) -> list[str] | None:
-    tokens = sorted(vocab, key=vocab.__getitem__)
-    no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
-    one_line = all(token == token.strip() and len(token.splitlines()) < 2 for token in tokens)
-    return tokens if no_gaps and one_line else None
+def _is_bracketed(token: str) -> bool:
+    return token.startswith("[") and token.endswith("]")
 
 
 def _infer_lower_case(folder: Path, vocab: Mapping[str, int]) -> bool:
     """Return False if a token, apart from names such as [CLS], has a capital letter; and warn."""
-    words = (t for t in vocab if not (t.startswith("[") and t.endswith("]")))
+    words = (token for token in vocab if not _is_bracketed(token))
     cased = next((t for t in words if any(unicodedata.category(c) == "Lu" for c in t)), None)
-    why = "no token with a capital letter"
-    if cased is not None:
-        why = f"{cased!r}, with a capital letter"
+    why = "no token with a capital letter" if cased is None else f"{cased!r}, with a capital letter"
     warn(
         f"the files in {str(folder)!r} do not say whether texts are lower-cased; the vocabulary "
         f"has {why}, so do_lower_case={cased is None}. Pass do_lower_case=True or False to say it"

@@ -12,15 +12,14 @@ from minibert.tokenizers.normalize import Normalizer
 NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
 TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
-_BOOLEANS = (
-    *("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup"),
-    "clean_up_tokenization_spaces",
-)
+# what a setting may be
+_BOOLEANS = ("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup")
 _CHOICES: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(_BOOLEANS, (True, False)),
+    **dict.fromkeys((*_BOOLEANS, "clean_up_tokenization_spaces"), (True, False)),
     **dict.fromkeys(("padding_side", "truncation_side"), ("right", "left")),
     "strip_accents": (True, False, None),
 }
+# what an option of a call may be, and what it means
 _PADDING = {False: None, "do_not_pad": None, True: "longest", "longest": "longest"}
 _PADDING |= {"max_length": "max_length"}
 _TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_first"}
@@ -55,10 +54,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if not isinstance(value, bool | str | None) or value not in choices:
-                words = ", ".join(map(repr, choices))
-                raise ValueError(f"{name} is {value!r:.60}; allowed: {words}")
+            _require_choice(name, getattr(self, name), choices)
 
     def normalizer(self) -> Normalizer:
         """Return what normalises a text."""
@@ -72,13 +68,10 @@ class Settings:
 
     def max_length(self) -> int:
         """Return model_max_length as a whole number; the files write 1e30 for "no limit"."""
-        value: Any = self.model_max_length
-        if value is None:
-            return NO_LIMIT
+        value: Any = NO_LIMIT if self.model_max_length is None else self.model_max_length
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ValueError(
-                f"model_max_length is {value!r:.60}; needed: a number above 0, or None"
-            )
+            needed = "a number above 0, or None"
+            raise ValueError(f"model_max_length is {value!r:.60}; needed: {needed}")
         return NO_LIMIT if value > 1e20 else int(value)
 
 
@@ -106,13 +99,13 @@ def check_lengths(
 ) -> Lengths:
     """Return what padding, truncation and max_length mean together, as in transformers."""
     asked = max_length is not None
-    if asked:
-        _require_count("max_length", max_length)
+    _require_count("max_length", max_length if asked else 0)
     _require_count("stride", stride)
-    pads = _choice("padding", padding, _PADDING)
+    _require_choice("padding", padding, _PADDING)
+    _require_choice("truncation", truncation, _TRUNCATION)
     if asked and padding is False and truncation is None:
         truncation = True  # a max_length alone means this
-    cuts = _choice("truncation", truncation, _TRUNCATION)
+    pads, cuts = _PADDING[padding], _TRUNCATION[truncation]
     if asked and padding is True and cuts is None:
         warn(
             "max_length has no effect with padding=True and no truncation; "
@@ -129,11 +122,10 @@ def check_lengths(
     return Lengths(pads, cuts, max_length, stride, asked)
 
 
-def _choice(name: str, value: Any, allowed: dict[Any, str | None]) -> str | None:
-    # 1 == True in a dictionary, so the kind is asked for too
-    if isinstance(value, bool | str | None) and value in allowed:
-        return allowed[value]
-    raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+def _require_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    # 1 == True in a dictionary, so the type is asked for too
+    if not isinstance(value, bool | str | None) or value not in choices:
+        raise ValueError(f"{name} is {value!r:.60}; allowed: {', '.join(map(repr, choices))}")
 
 
 def _require_count(name: str, value: Any) -> None:
@@ -158,44 +150,34 @@ def check_tensors(return_tensors: Any) -> bool:
 def check_texts(text: Any, text_pair: Any) -> tuple[list[tuple[str, ...]], bool]:
     """Return a list of texts (t,) and pairs (t, pair), and whether it was given as a list."""
     if not isinstance(text, list | tuple):
-        single = _text_or_pair("", text) if text_pair is None else _pair("", text, text_pair)
-        return [single], False
+        return [_entry("", text if text_pair is None else (text, text_pair))], False
     if not text:
         raise ValueError("text is an empty list: there is nothing to tokenize")
-    if text_pair is None:
-        return [_text_or_pair(f"[{i}]", item) for i, item in enumerate(text)], True
-    if not isinstance(text_pair, list | tuple):
-        raise TypeError(
-            f"text is a list, and text_pair is {_short(text_pair)}; needed: a list of one length"
-        )
-    if len(text) != len(text_pair):
+    entries: Iterable[Any] = text
+    if text_pair is not None:
+        if not isinstance(text_pair, list | tuple):
+            found = _short(text_pair)
+            raise TypeError(f"text is a list, and text_pair is {found}; needed: a list as long")
+        if len(text) != len(text_pair):
+            counts = f"text has {len(text)} entries, and text_pair has {len(text_pair)}"
+            raise ValueError(f"{counts}; each text needs its pair")
+        entries = zip(text, text_pair, strict=True)
+    return [_entry(f"[{i}]", entry) for i, entry in enumerate(entries)], True
+
+
+def _entry(place: str, given: Any) -> tuple[str, ...]:
+    entry = given if isinstance(given, list | tuple) else (given,)
+    if entry is given and len(entry) != 2:
         raise ValueError(
-            f"text has {len(text)} entries, and text_pair has {len(text_pair)}; "
-            "each text needs its pair"
+            f"text{place} is a list of {len(entry)} entries; "
+            "allowed: a text, or a pair of two texts"
         )
-    pairs = zip(text, text_pair, strict=True)
-    return [_pair(f"[{i}]", first, second) for i, (first, second) in enumerate(pairs)], True
-
-
-def _text_or_pair(place: str, item: Any) -> tuple[str, ...]:
-    if not isinstance(item, list | tuple):
-        return (_text(f"text{place}", item),)
-    if len(item) != 2:
-        raise ValueError(
-            f"text{place} is a list of {len(item)} entries; allowed: a text, or a pair of two texts"
-        )
-    return _pair(place, *item)
-
-
-def _pair(place: str, first: Any, second: Any) -> tuple[str, str]:
-    return _text(f"text{place}", first), _text(f"text_pair{place}", second)
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    hint = "; write .decode('utf-8') after it" if isinstance(value, bytes) else ""
-    raise TypeError(f"{name} is {_short(value)}; needed: text (str), or a list of texts{hint}")
+    for name, value in zip(("text", "text_pair"), entry, strict=False):
+        if not isinstance(value, str):
+            hint = "; write .decode('utf-8') after it" if isinstance(value, bytes) else ""
+            needed = f"text (str), or a list of texts{hint}"
+            raise TypeError(f"{name}{place} is {_short(value)}; needed: {needed}")
+    return tuple(entry)
 
 
 def _short(value: Any) -> str:
