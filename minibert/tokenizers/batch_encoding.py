@@ -1,7 +1,7 @@
 """What calling a tokenizer returns: named columns, one entry for each row."""
 
 from collections import UserDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,9 @@ class BatchEncoding(UserDict[str, Any]):
         return self.encodings[batch_index].sequence_ids
 
 
-_FIELDS = {
+# the attribute of an Encoding that each column holds
+_ATTRIBUTES = {
+    "input_ids": "ids",
     "token_type_ids": "type_ids",
     "attention_mask": "attention_mask",
     "special_tokens_mask": "special_tokens_mask",
@@ -60,14 +62,10 @@ _FIELDS = {
 }
 
 
-def to_columns(
-    rows: Sequence[Encoding], of_texts: list[int] | None, **wanted: bool
-) -> dict[str, list[Any]]:
+def to_columns(rows: Sequence[Encoding], wanted: Iterable[str]) -> dict[str, list[Any]]:
     """Return the ids and the wanted columns, by transformers' names, one entry for each row."""
-    fields = {"input_ids": "ids"}
-    fields |= {name: _FIELDS[name] for name, is_wanted in wanted.items() if is_wanted}
-    columns = {name: [getattr(row, field) for row in rows] for name, field in fields.items()}
-    return columns if of_texts is None else {**columns, "overflow_to_sample_mapping": of_texts}
+    names = ("input_ids", *wanted)
+    return {name: [getattr(row, _ATTRIBUTES[name]) for row in rows] for name in names}
 
 
 def to_batch(
@@ -76,9 +74,9 @@ def to_batch(
     """Return columns as arrays; or as lists, without the rows if there was only one text."""
     if arrays:
         return BatchEncoding({k: _to_array(k, v) for k, v in columns.items()}, rows)
-    if is_list:
-        return BatchEncoding(columns, rows)
-    return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
+    if not is_list:
+        return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
+    return BatchEncoding(columns, rows)
 
 
 def _to_array(name: str, values: list[Any]) -> NDArray[np.int64]:

@@ -32,6 +32,12 @@ from minibert.tokenizers.options import (
 from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece
 
+# settings that may be other ones by the time of saving; there may be no mask_token
+_CHANGEABLE = (
+    *("mask_token", "model_max_length", "padding_side", "truncation_side"),
+    *("decoder_cleanup", "clean_up_tokenization_spaces"),
+)
+
 Tokenizer = TypeVar("Tokenizer", bound="BertTokenizer")
 
 
@@ -56,8 +62,7 @@ class BertTokenizer(Vocabulary):
         self.wordpiece = WordPiece(
             self._base, chosen.unk_token, chosen.prefix, chosen.max_input_chars_per_word
         )
-        self.template = self._bert_template() if chosen.template is None else chosen.template
-        self._check_template()
+        self.template = self._checked_template(chosen.template)
         self.model_max_length = chosen.max_length()
         self.padding_side = chosen.padding_side
         self.truncation_side = chosen.truncation_side
@@ -92,31 +97,26 @@ class BertTokenizer(Vocabulary):
         """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are."""
         settings = replace(
             self._settings,
-            mask_token=self.mask_token,  # the only one that there may not be
             added_tokens=self.added_tokens_decoder,
-            model_max_length=self.model_max_length,
-            padding_side=self.padding_side,
-            truncation_side=self.truncation_side,
-            decoder_cleanup=self.decoder_cleanup,
-            clean_up_tokenization_spaces=self.clean_up_tokenization_spaces,
+            **{name: getattr(self, name) for name in _CHANGEABLE},
         )
         return write_tokenizer(Path(folder), self._base, settings, self.template)
 
-    def _bert_template(self) -> Template:
-        cls, cls_id = self.cls_token, self.cls_token_id
-        sep, sep_id = self.sep_token, self.sep_token_id
-        if cls is None or cls_id is None or sep is None or sep_id is None:
-            raise ValueError("a cls_token and a sep_token are needed to put around texts")
-        return bert_template(cls, cls_id, sep, sep_id)
-
-    def _check_template(self) -> None:
-        for slot in (*self.template.single, *self.template.pair):
+    def _checked_template(self, template: Template | None) -> Template:
+        """Return the template, or BERT's; ValueError if the vocabulary gives other ids."""
+        if template is None:
+            cls, sep = self.cls_token, self.sep_token
+            if cls is None or sep is None:
+                raise ValueError("a cls_token and a sep_token are needed to put around texts")
+            return bert_template(cls, self.cls_token_id, sep, self.sep_token_id)
+        for slot in (*template.single, *template.pair):
             for token, number in zip(slot.tokens, slot.ids, strict=True):
                 if self._ids.get(token) != number:
                     raise ValueError(
                         f"{token!r} has the id {number!r:.60} in the template (post_processor); "
                         f"the vocabulary gives it {self._ids.get(token)}"
                     )
+        return template
 
     @property
     def do_lower_case(self) -> bool:
@@ -125,7 +125,8 @@ class BertTokenizer(Vocabulary):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return how many special tokens stand around a text, or a pair of texts."""
-        return self.template.special_tokens(pair)
+        slots = self.template.pair if pair else self.template.single
+        return sum(len(slot.ids) for slot in slots)
 
     def __call__(
         self,
@@ -159,27 +160,20 @@ class BertTokenizer(Vocabulary):
         arrays = check_tensors(return_tensors)
         lengths = check_lengths(padding, truncation, max_length, stride, self.model_max_length)
         texts, is_list = check_texts(text, text_pair)
-        rows, of_texts = self._rows(texts, add_special_tokens, lengths, return_overflowing_tokens)
-        columns = to_columns(
-            rows,
-            of_texts,
-            token_type_ids=return_token_type_ids,
-            attention_mask=return_attention_mask,
-            special_tokens_mask=return_special_tokens_mask,
-            offset_mapping=return_offsets_mapping,
-        )
-        return to_batch(columns, rows, arrays, is_list or return_overflowing_tokens)
-
-    def _rows(
-        self, texts: list[tuple[str, ...]], special: bool, lengths: Lengths, overflow: bool
-    ) -> tuple[list[Encoding], list[int] | None]:
-        """Return the rows of all texts, padded; with ``overflow``, the text of each row as well."""
-        groups = [self._encode(text, special, lengths, overflow) for text in texts]
+        overflow = return_overflowing_tokens
+        groups = [self._encode(each, add_special_tokens, lengths, overflow) for each in texts]
         rows = self._pad([row for group in groups for row in group], lengths)
-        if not (lengths.asked or lengths.truncation):
-            self._warn_of_length(max(map(len, rows)))
-        of_texts = [i for i, group in enumerate(groups) for _ in group]
-        return rows, of_texts if overflow else None
+        wanted = {
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        columns = to_columns(rows, [name for name, is_wanted in wanted.items() if is_wanted])
+        if overflow:
+            of_texts = [i for i, group in enumerate(groups) for _ in group]
+            columns["overflow_to_sample_mapping"] = of_texts
+        return to_batch(columns, rows, arrays, is_list or overflow)
 
     def _encode(
         self, texts: tuple[str, ...], special: bool, lengths: Lengths, overflow: bool
@@ -200,23 +194,22 @@ class BertTokenizer(Vocabulary):
         return [fill(slots, kept, special) for kept in windows]
 
     def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
-        if lengths.padding is None:
-            return rows
-        if self.pad_token is None or self.pad_token_id is None:
-            raise ValueError("padding needs a pad_token, and this tokenizer has none")
-        length = max(map(len, rows)) if lengths.padding == "longest" else lengths.max_length or 0
-        return [
-            pad(row, length, self.pad_token_id, self.pad_token, self.padding_side) for row in rows
-        ]
-
-    def _warn_of_length(self, length: int) -> None:
-        """Warn of a row that is too long for the model, once."""
-        if length > self.model_max_length and not self._warned_of_length:
+        """Pad the rows as asked; warn once of a row that is too long for the model."""
+        longest, allowed = max(map(len, rows)), self.model_max_length
+        is_free = not (lengths.asked or lengths.truncation)
+        if is_free and longest > allowed and not self._warned_of_length:
             self._warned_of_length = True
             warn(
-                f"a row has {length} tokens, and the model takes {self.model_max_length} at most "
+                f"a row has {longest} tokens, and the model takes {allowed} at most "
                 "(model_max_length): it will refuse the row. Pass truncation=True to cut it"
             )
+        if lengths.padding is None:
+            return rows
+        token, number = self.pad_token, self.pad_token_id
+        if token is None:
+            raise ValueError("padding needs a pad_token, and this tokenizer has none")
+        length = longest if lengths.padding == "longest" else lengths.max_length or 0
+        return [pad(row, length, number, token, self.padding_side) for row in rows]
 
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any

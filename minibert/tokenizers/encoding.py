@@ -1,81 +1,57 @@
 """From a text to its tokens, and from the tokens of one text or two to a row for the model."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from minibert.tokenizers.normalize import Normalized
 from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
-Offsets = tuple[int, int]
 Side = Literal["right", "left"]
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens of one text, without special ones around it: four lists of one length."""
-
-    ids: list[int]
-    tokens: list[str]
-    offsets: list[Offsets]  # in characters of the original text
-    words: list[int]  # which word of the text each belongs to
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def next_word(self) -> int:
-        """Return the number of the word that would follow."""
-        return self.words[-1] + 1 if self.words else 0
-
-    def cut(self, start: int, end: int) -> "Tokens":
-        """Return the tokens from start up to end."""
-        part = slice(start, end)
-        return Tokens(self.ids[part], self.tokens[part], self.offsets[part], self.words[part])
+# id, text, offsets in characters of the original, and the number of its word, or None
+Token = tuple[int, str, tuple[int, int], int | None]
+Tokens = list[Token]
 
 
 def tokenize_text(text: str, vocabulary: Vocabulary, wordpiece: WordPiece) -> Tokens:
     """Take the added tokens out, normalise what is between, split it into words and pieces."""
-    result = Tokens([], [], [], [])
+    tokens: Tokens = []
+    word = 0
     as_written, when_normalized = vocabulary.finders()
     for part in as_written(text):
         written = text[part.start : part.end]
         if part.id is not None:
-            _append_added(result, part.id, written, (part.start, part.end))
+            tokens.append((part.id, written, (part.start, part.end), word))
+            word += 1
             continue
         normalized = vocabulary.normalizer(written, part.start)
         for inner in when_normalized(normalized.text):
             places = slice(inner.start, inner.end)
             stretch = Normalized(normalized.text[places], normalized.positions[places])
             if inner.id is None:
-                _append_words(result, stretch, wordpiece)
+                word = _append_words(tokens, stretch, word, wordpiece)
             else:
                 offsets = stretch.positions[0], stretch.positions[-1] + 1
-                _append_added(result, inner.id, stretch.text, offsets)
-    return result
+                tokens.append((inner.id, stretch.text, offsets, word))
+                word += 1
+    return tokens
 
 
-def _append_added(result: Tokens, number: int, token: str, offsets: Offsets) -> None:
-    result.words.append(result.next_word())
-    result.ids.append(number)
-    result.tokens.append(token)
-    result.offsets.append(offsets)
+def _append_words(tokens: Tokens, stretch: Normalized, number: int, wordpiece: WordPiece) -> int:
+    """Append the pieces of all words, numbered from ``number``; return the next number.
 
-
-def _append_words(result: Tokens, stretch: Normalized, wordpiece: WordPiece) -> None:
-    """Append the pieces of all words; a piece stands where its first and last character came from.
-
-    This is the inner loop, so the lists have names of their own: a look-up less for each token.
+    A piece stands where its first and last character came from. This is the inner loop.
     """
     text, positions = stretch
-    ids, tokens, offsets, words = result.ids, result.tokens, result.offsets, result.words
-    for number, word in enumerate(word_pattern().finditer(text), result.next_word()):
+    for word in word_pattern().finditer(text):
         at = word.start()
         for piece_id, token, start, end in wordpiece[word[0]]:
-            ids.append(piece_id)
-            tokens.append(token)
-            offsets.append((positions[at + start], positions[at + end - 1] + 1))
-            words.append(number)
+            offsets = positions[at + start], positions[at + end - 1] + 1
+            tokens.append((piece_id, token, offsets, number))
+        number += 1
+    return number
 
 
 @dataclass(frozen=True)
@@ -85,7 +61,7 @@ class Encoding:
     ids: list[int]
     type_ids: list[int]
     tokens: list[str]
-    offsets: list[Offsets]  # (0, 0) for special tokens and padding
+    offsets: list[tuple[int, int]]  # (0, 0) for special tokens and padding
     word_ids: list[int | None]  # None for special tokens and padding
     sequence_ids: list[int | None]  # 0 the text, 1 its pair, None special tokens and padding
     special_tokens_mask: list[int]
@@ -110,10 +86,6 @@ class Template(NamedTuple):
     single: tuple[Slot, ...]
     pair: tuple[Slot, ...]
 
-    def special_tokens(self, pair: bool) -> int:
-        """Return how many special tokens a row gets."""
-        return sum(len(slot.ids) for slot in (self.pair if pair else self.single))
-
 
 def bert_template(cls: str, cls_id: int, sep: str, sep_id: int) -> Template:
     """Return BERT's template: the pair and its [SEP] are of type 1, all else of type 0."""
@@ -124,34 +96,21 @@ def bert_template(cls: str, cls_id: int, sep: str, sep_id: int) -> Template:
 
 def fill(slots: Iterable[Slot], texts: tuple[Tokens, ...], special: bool) -> Encoding:
     """Return the row of one or two texts, with the template's special tokens or without."""
-    row = Encoding([], [], [], [], [], [], [], [])
+    columns: list[list[Any]] = [[] for _ in fields(Encoding)]
     for slot in slots:
         if slot.text is not None:
-            text = texts[slot.text]
-            _append(row, slot, text.ids, text.tokens, text.offsets, text.words)
-        elif special:
-            count = len(slot.ids)
-            _append(row, slot, slot.ids, slot.tokens, [(0, 0)] * count, [None] * count)
-    return row
-
-
-def _append(
-    row: Encoding,
-    slot: Slot,
-    ids: Sequence[int],
-    tokens: Sequence[str],
-    offsets: list[Offsets],
-    words: Sequence[int | None],
-) -> None:
-    count = len(ids)
-    row.ids.extend(ids)
-    row.type_ids.extend([slot.type_id] * count)
-    row.tokens.extend(tokens)
-    row.offsets.extend(offsets)
-    row.word_ids.extend(words)
-    row.sequence_ids.extend([slot.text] * count)
-    row.special_tokens_mask.extend([int(slot.text is None)] * count)
-    row.attention_mask.extend([1] * count)
+            tokens = texts[slot.text]
+        else:
+            pairs = zip(slot.ids, slot.tokens, strict=True)
+            tokens = [(number, token, (0, 0), None) for number, token in pairs if special]
+        if tokens:
+            ids, names, offsets, words = zip(*tokens, strict=True)
+            same = [slot.type_id], [slot.text], [int(slot.text is None)], [1]
+            types, texts_of, specials, mask = (value * len(tokens) for value in same)
+            parts = ids, types, names, offsets, words, texts_of, specials, mask
+            for column, part in zip(columns, parts, strict=True):
+                column.extend(part)
+    return Encoding(*columns)
 
 
 def pad(row: Encoding, length: int, pad_id: int, pad_token: str, side: Side) -> Encoding:
@@ -169,8 +128,8 @@ class Truncation(NamedTuple):
 
     strategy: str  # longest_first, only_first or only_second
     limit: int
-    stride: int = 0  # tokens that each window repeats from the one before
-    side: Side = "right"  # where it is cut
+    stride: int  # tokens that each window repeats from the one before
+    side: Side  # where it is cut
 
 
 def truncate(texts: tuple[Tokens, ...], how: Truncation) -> Iterator[tuple[Tokens, ...]]:
@@ -179,17 +138,17 @@ def truncate(texts: tuple[Tokens, ...], how: Truncation) -> Iterator[tuple[Token
     If both texts of a pair are cut, every window of one meets every window of the other, in the
     order of the tokenizers library. ValueError if they cannot be cut to fit.
     """
-    if how.stride and how.stride >= how.limit:
-        raise _stride_error(how.stride, how.limit)
+    if how.stride:
+        _require_stride_below(how.limit, how)
     kept = _lengths([len(text) for text in texts], how)
-    windows = [list(_windows(text, length, how)) for text, length in zip(texts, kept, strict=True)]
-    first = windows[0]
-    if len(texts) == 1:
+    first, *second = (list(_windows(t, length, how)) for t, length in zip(texts, kept, strict=True))
+    if not second:
         yield from ((text,) for text in first)
         return
-    yield first[0], windows[1][0]
-    yield from ((text, pair) for text in first[1:] for pair in windows[1])
-    yield from ((first[0], pair) for pair in windows[1][1:])
+    pairs = second[0]
+    yield first[0], pairs[0]
+    yield from ((text, pair) for text in first[1:] for pair in pairs)
+    yield from ((first[0], pair) for pair in pairs[1:])
 
 
 def _lengths(lengths: list[int], how: Truncation) -> list[int]:
@@ -200,18 +159,15 @@ def _lengths(lengths: list[int], how: Truncation) -> list[int]:
     if how.limit == 0:
         return [0] * len(lengths)
     if how.strategy == "longest_first":
-        return _share(lengths, how.limit)
+        if len(lengths) == 1:
+            return [how.limit]
+        # the longer gets what the shorter leaves; each a half if that is not enough
+        short = min(*lengths, how.limit // 2)
+        kept = [short, how.limit - short]
+        return kept if lengths[0] <= lengths[1] else kept[::-1]
     cut = 0 if how.strategy == "only_first" else 1
     _require_room(lengths, cut, excess, how)
     return [length - excess if i == cut else length for i, length in enumerate(lengths)]
-
-
-def _share(lengths: list[int], limit: int) -> list[int]:
-    """Cut the longer text to what the shorter leaves; both to a half if that is not enough."""
-    if len(lengths) == 1:
-        return [limit]
-    short = min(*lengths, limit // 2)
-    return [short, limit - short] if lengths[0] <= lengths[1] else [limit - short, short]
 
 
 def _require_room(lengths: list[int], cut: int, excess: int, how: Truncation) -> None:
@@ -233,20 +189,19 @@ def _windows(text: Tokens, length: int, how: Truncation) -> Iterator[Tokens]:
     """Yield stretches of a length, each beginning with the last ``stride`` tokens of another."""
     if len(text) <= length:
         yield text
-        return
-    if length == 0:
-        yield from (text.cut(0, 0), text)
-        return
-    if how.stride >= length:
-        raise _stride_error(how.stride, length)
-    last = len(text) - length
-    for shift in range(0, last + length - how.stride, length - how.stride):
-        start = shift if how.side == "right" else last - shift
-        yield text.cut(max(start, 0), start + length)
+    elif length == 0:
+        yield from ([], text)
+    else:
+        _require_stride_below(length, how)
+        last = len(text) - length
+        for shift in range(0, last + length - how.stride, length - how.stride):
+            start = shift if how.side == "right" else last - shift
+            yield text[max(start, 0) : start + length]
 
 
-def _stride_error(stride: int, room: int) -> ValueError:
-    return ValueError(
-        f"stride is {stride}, and a row has room for {room} tokens of the text that is cut; "
-        "allowed: less than that, or a larger max_length"
-    )
+def _require_stride_below(room: int, how: Truncation) -> None:
+    if how.stride >= room:
+        raise ValueError(
+            f"stride is {how.stride}, and a row has room for {room} tokens of the text that is "
+            "cut; allowed: less than that, or a larger max_length"
+        )

@@ -13,26 +13,18 @@ _SPACED = (
 )
 
 
-def _special_token(name: str) -> Any:
-    """Make a property: the special token with that role, or None."""
+def _special(role: str, is_id: bool = False) -> Any:
+    """Make a property: the special token of a role, or its id; None if there is none."""
+
+    def get(vocabulary: "Vocabulary") -> str | int | None:
+        token = vocabulary.special_tokens_map.get(role)
+        return vocabulary.convert_tokens_to_ids(token) if is_id and token else token
 
     def refuse(vocabulary: "Vocabulary", value: object) -> None:
-        raise AttributeError(f"{name} cannot be set here; pass it to from_pretrained")
+        name = f"{role}_id" if is_id else role
+        raise AttributeError(f"{name} cannot be set here; pass {role}= to from_pretrained")
 
-    return property(lambda vocabulary: vocabulary.special_tokens_map.get(name), refuse)
-
-
-def _special_id(name: str) -> Any:
-    """Make a property: the id of the special token with that role, or None."""
-
-    def number(vocabulary: "Vocabulary") -> int | None:
-        token = vocabulary.special_tokens_map.get(name)
-        return None if token is None else vocabulary.convert_tokens_to_ids(token)
-
-    def refuse(vocabulary: "Vocabulary", value: object) -> None:
-        raise AttributeError(f"{name}_id cannot be set here; pass {name} to from_pretrained")
-
-    return property(number, refuse)
+    return property(get, refuse)
 
 
 class Vocabulary:
@@ -46,11 +38,11 @@ class Vocabulary:
     decoder_cleanup = True  # no spaces before punctuation, token by token
     clean_up_tokenization_spaces = False  # the same once more, in the whole text
 
-    unk_token, unk_token_id = _special_token("unk_token"), _special_id("unk_token")
-    sep_token, sep_token_id = _special_token("sep_token"), _special_id("sep_token")
-    pad_token, pad_token_id = _special_token("pad_token"), _special_id("pad_token")
-    cls_token, cls_token_id = _special_token("cls_token"), _special_id("cls_token")
-    mask_token, mask_token_id = _special_token("mask_token"), _special_id("mask_token")
+    unk_token, unk_token_id = _special("unk_token"), _special("unk_token", is_id=True)
+    sep_token, sep_token_id = _special("sep_token"), _special("sep_token", is_id=True)
+    pad_token, pad_token_id = _special("pad_token"), _special("pad_token", is_id=True)
+    cls_token, cls_token_id = _special("cls_token"), _special("cls_token", is_id=True)
+    mask_token, mask_token_id = _special("mask_token"), _special("mask_token", is_id=True)
 
     def __init__(
         self,
@@ -70,9 +62,8 @@ class Vocabulary:
         self._next_id = max(len(vocab), *(number + 1 for number in self._tokens))
         self._finders: tuple[dict[int, AddedToken], Finder, Finder] | None = None
         self.special_tokens_map = self._present(special_tokens)
-        known = self.get_added_vocab()
-        missing = [token for token in self.special_tokens_map.values() if token not in known]
-        self.add_tokens(missing, special_tokens=True)
+        missing = {*self.special_tokens_map.values()} - {*self.get_added_vocab()}
+        self.add_tokens(sorted(missing), special_tokens=True)
 
     def _present(self, special_tokens: Mapping[str, str | None]) -> dict[str, str]:
         """Return the special tokens that there are; ValueError if one is missing."""
@@ -121,7 +112,7 @@ class Vocabulary:
     @property
     def all_special_ids(self) -> list[int]:
         """The ids of the special tokens."""
-        return self.convert_tokens_to_ids(self.all_special_tokens)
+        return [self._ids[token] for token in self.all_special_tokens]
 
     def add_tokens(
         self,
@@ -135,7 +126,12 @@ class Vocabulary:
         """
         if isinstance(new_tokens, str | AddedToken):
             new_tokens = [new_tokens]
-        tokens = dict.fromkeys(_as_added(token, special_tokens) for token in new_tokens)
+        tokens = dict.fromkeys(
+            replace(token, special=token.special or special_tokens)
+            if isinstance(token, AddedToken)
+            else AddedToken(token, special=special_tokens)
+            for token in new_tokens
+        )
         new = [t for t in tokens if self._added.get(self._ids.get(t.content, -1)) != t]
         added = dict(self._added)
         for token in new:
@@ -151,11 +147,9 @@ class Vocabulary:
         added = self._added
         if self._finders is None or self._finders[0] is not added:
             tokens = sorted(added.items(), key=lambda item: not item[1].special)
-            written = [(t.content, number, t) for number, t in tokens if not t.normalized]
-            normalized = [
-                (self.normalizer(t.content).text, number, t) for number, t in tokens if t.normalized
-            ]
-            self._finders = added, Finder(written), Finder(normalized)
+            written = [(t.content, i, t) for i, t in tokens if not t.normalized]
+            normal = [(self.normalizer(t.content).text, i, t) for i, t in tokens if t.normalized]
+            self._finders = added, Finder(written), Finder(normal)
         return self._finders[1:]
 
     @overload
@@ -181,20 +175,16 @@ class Vocabulary:
 
     def _token(self, number: Any) -> str:
         if not isinstance(number, int) or isinstance(number, bool):
-            raise TypeError(
-                f"{number!r} is not a token id; needed: whole numbers, in lists or an array"
-            )
+            needed = "whole numbers, in lists or an array"
+            raise TypeError(f"{number!r} is not a token id; needed: {needed}")
         if number not in self._tokens:
             raise ValueError(f"no token has the id {number}; allowed: 0 to {max(self._tokens)}")
         return self._tokens[number]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Return tokens as a text, put together as the tokenizers library does: one by one."""
-        spaced = [
-            token.removeprefix(self.prefix) if token.startswith(self.prefix) else f" {token}"
-            for token in tokens[1:]
-        ]
-        parts = [*tokens[:1], *spaced]
+        spaced = (f" {token}" for token in tokens[1:])
+        parts = [*tokens[:1], *(part.removeprefix(f" {self.prefix}") for part in spaced)]
         if self.decoder_cleanup:
             parts = [_clean_up(part).replace(" do not", " don't") for part in parts]
         return "".join(parts)
@@ -230,28 +220,18 @@ class Vocabulary:
         return [text] if isinstance(text, str) else list(text)
 
 
-def _as_added(token: str | AddedToken, special: bool) -> AddedToken:
-    if isinstance(token, AddedToken):
-        return replace(token, special=token.special or special)
-    return AddedToken(token, special=special)
-
-
 def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
     tokens: dict[int, str] = {}
     entries = [*vocab.items(), *((token.content, number) for number, token in added.items())]
     for token, number in entries:
         if type(number) is not int or not 0 <= number < 2**31:
-            raise ValueError(
-                f"the token {token!r} has the id {number!r:.60}; "
-                "needed: a whole number from 0 to 2147483647"
-            )
+            needed = "a whole number from 0 to 2147483647"
+            raise ValueError(f"the token {token!r} has the id {number!r:.60}; needed: {needed}")
         if tokens.setdefault(number, token) != token:
             raise ValueError(f"two tokens have the id {number}: {tokens[number]!r} and {token!r}")
         if vocab.get(token, number) != number:
-            raise ValueError(
-                f"the added token {token!r} has the id {number}; "
-                f"the vocabulary gives it {vocab[token]}"
-            )
+            other = f"the vocabulary gives it {vocab[token]}"
+            raise ValueError(f"the added token {token!r} has the id {number}; {other}")
 
 
 def _as_lists(ids: Any) -> Any:

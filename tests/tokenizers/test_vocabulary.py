@@ -26,9 +26,11 @@ def test_names_and_ids(small):
 
 
 def test_names_cannot_be_set(small):
-    with pytest.raises(AttributeError, match="pass it to from_pretrained"):
+    with pytest.raises(AttributeError, match="mask_token cannot be set here; pass mask_token= to"):
         small.mask_token = "<mask>"
-    with pytest.raises(AttributeError, match="pass mask_token"):
+    with pytest.raises(
+        AttributeError, match="mask_token_id cannot be set here; pass mask_token= to"
+    ):
         small.mask_token_id = 3
 
 
