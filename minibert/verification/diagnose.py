@@ -16,7 +16,7 @@ from minibert.trace import Recording
 from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import ATOL, RTOL, Difference, Tolerance, per_token, real_places
 from minibert.verification.isolate import Isolation
-from minibert.verification.naming import INPUTS, returned_stages
+from minibert.verification.names import INPUTS, returned_stages
 from minibert.verification.plain import Plain
 from minibert.verification.precision import FLOAT32, FLOAT64
 from minibert.verification.reference import Reference

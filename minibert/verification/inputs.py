@@ -6,22 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from minibert.checkpoint.files import lines_of, read_json, require_file
 from minibert.runtime.arrays import number_array
 from minibert.tokenizers import BertTokenizer
-from minibert.verification.naming import split_names
+from minibert.verification.names import split_names
 from minibert.verification.recordings import read_recording
 
-#: Taken where none are given: another length each, so that there is padding, and two segments.
-TEXTS = (
-    "The capital of France is Paris.",
-    "Anna is in the garden.\tShe walks.",
-    "It is red!",
-)
-_ARRAYS = (".npz", ".safetensors", ".pt", ".pth", ".bin")
-_FILES = (*_ARRAYS, ".json", ".txt")
+#: The default. Their lengths differ, so that there is padding, and one has two segments.
+TEXTS = ("The capital of France is Paris.", "Anna is in the garden.\tShe walks.", "It is red!")
+FILES = (".txt", ".json", ".npz", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
@@ -33,7 +26,7 @@ def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dic
     do, its stages are left aside). ``TEXTS`` where nothing is given. OSError for a file or a
     tokenizer that is not there; ValueError or TypeError for what cannot be used.
     """
-    files = [text for text in given if Path(text).suffix in _FILES]
+    files = [text for text in given if Path(text).suffix in FILES]
     if not files:
         return _tokenized(given or TEXTS, checkpoint)
     if len(given) > 1:
@@ -41,14 +34,13 @@ def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dic
     path = require_file(Path(files[0]))
     if path.suffix == ".txt":
         return _tokenized(lines_of(path.read_bytes(), str(path)), checkpoint)
-    found = _from_json(path) if path.suffix == ".json" else split_names(read_recording(path)[0])[0]
+    if path.suffix == ".json":
+        found = {name: number_array(name, lists) for name, lists in read_json(path).items()}
+    else:
+        found, _ = split_names(read_recording(path)[0])
     if not found:
         raise ValueError(f"{str(path)!r} has no input_ids or other inputs in it")
     return found
-
-
-def _from_json(path: Path) -> dict[str, NDArray[Any]]:
-    return {name: number_array(name, lists) for name, lists in read_json(path).items()}
 
 
 def _tokenized(texts: Sequence[str], checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
@@ -56,12 +48,10 @@ def _tokenized(texts: Sequence[str], checkpoint: str | os.PathLike[str]) -> dict
         tokenizer = BertTokenizer.from_pretrained(checkpoint)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}. Without one, give a file with input_ids") from None
-    pairs: list[Any] = []
+    pairs: list[Any] = [tuple(text.split("\t")) if "\t" in text else text for text in texts]
     for text in texts:
-        parts = text.split("\t")
-        if len(parts) > 2:
-            raise ValueError(f"the text {text[:80]!r} has {len(parts) - 1} tabs; allowed: 1")
-        pairs.append(tuple(parts) if len(parts) == 2 else text)
+        if (tabs := text.count("\t")) > 1:
+            raise ValueError(f"the text {text[:80]!r} has {tabs} tabs; allowed: 1")
     with warnings.catch_warnings():  # of what is too long: the model refuses it in a sentence
         warnings.simplefilter("ignore")
         return dict(tokenizer(pairs, padding=True, return_tensors="np"))

@@ -22,13 +22,10 @@ from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
-from minibert.runtime.arrays import Array
 from minibert.runtime.warn import warn
-from minibert.verification.arrays import check_inputs, own_array
-from minibert.verification.compare import real_places
 from minibert.verification.hooks import Stages, watch
-from minibert.verification.naming import axes_of
-from minibert.verification.reference import Reference
+from minibert.verification.names import places
+from minibert.verification.reference import Reference, check_inputs, own_array, words_of
 
 SOURCES = ("minibert", "transformers")
 
@@ -73,20 +70,14 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     """
     given = {name: own_array(name, value) for name, value in inputs.items()}
     check_inputs(given)
-    words = given["input_ids" if "input_ids" in given else "inputs_embeds"]
-    given.setdefault("attention_mask", np.ones(words.shape[:2], np.int64))
+    given.setdefault("attention_mask", np.ones(words_of(given).shape[:2], np.int64))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
     stages, provenance = run(model, given)
     real = given["attention_mask"] != 0
-    whole = {name: np.where(_places(name, a, real), a, 0) for name, a in stages.items()}
+    whole = {name: np.where(places(name, a, real), a, 0) for name, a in stages.items()}
     dtype = next(iter(whole.values())).dtype.name
     named = {"checkpoint": checkpoint} if checkpoint else {}
     return Reference(given, whole, {**provenance, "dtype": dtype, **named})
-
-
-def _places(name: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    axes = next(axes for axes in axes_of(name) if len(axes) == array.ndim)
-    return np.broadcast_to(real_places(axes, real), array.shape)
 
 
 def _recorded(
@@ -107,7 +98,7 @@ def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
     """Return the root mean square and the maximum of what float32 is off, at real tokens."""
     errors = {}
     for name, stage in exact.stages.items():
-        error = np.abs(stage - single.stages[name])[_places(name, stage, exact.real_tokens())]
+        error = np.abs(stage - single.stages[name])[places(name, stage, exact.real_tokens())]
         if error.size:  # there is no pair of real tokens, or the like
             errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
     return errors

@@ -1,11 +1,10 @@
 """Reading what other programs recorded: .npz, safetensors, and dicts that torch.save wrote.
 
-All of them hold arrays by name (naming.py); nothing is unpickled, and torch is not needed.
+All of them hold arrays by name (names.py); nothing is unpickled, and torch is not needed.
 """
 
 import errno
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +14,41 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
 from minibert.checkpoint.safetensors import read_metadata, read_safetensors
 from minibert.checkpoint.tensors import FLOATS, TYPES, StoredTensor
-
-Arrays = dict[str, NDArray[Any]]
+from minibert.verification.names import INPUTS, Arrays
 
 MAX_ARRAYS = 10_000
 MAX_UNFOLDED = 2**30  # bytes; a file that is larger may unfold to MAX_EXPANSION times its own size
 MAX_EXPANSION = 64
 
 
-def read_recording(path: Path) -> tuple[Arrays, dict[str, str], dict[str, str]]:
-    """Return the arrays of a file by name, their dtypes in the file, and the file's metadata.
+def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Return the arrays of a file by name, and its metadata.
 
-    16-bit floating-point numbers are widened to float32. OSError if no file is there, ValueError
-    with a sentence if it is none of the three.
+    16-bit floating-point numbers are widened to float32; "dtype" in the metadata is what the stages
+    have in the file, if they have one. OSError if no file is there, ValueError with a sentence if
+    it is none of the three.
     """
-    kind = describe(require_file(path))
-    if kind == ZIP and is_npz(path):
-        arrays = read_npz(path)
-        dtypes = {name: str(array.dtype) for name, array in arrays.items()}
-        return {name: _widened(array) for name, array in arrays.items()}, dtypes, {}
-    if kind in (ZIP, PICKLE):
-        return *_tensors(_read_torch(path)), {}
+    kind, metadata = describe(require_file(path)), {}
     if kind == "a NumPy file":
         raise ValueError(
             f"{str(path)!r} is a NumPy file with a single array; a recording has inputs and "
             "stages: write them with numpy.savez"
         )
-    metadata = read_metadata(path)
-    return *_tensors(read_safetensors(path)), metadata
+    if kind == ZIP and is_npz(path):
+        stored = read_npz(path)
+        arrays: Arrays = {}
+        for name, array in stored.items():
+            arrays[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+        dtypes = {name: str(array.dtype) for name, array in stored.items()}
+    else:
+        if kind in (ZIP, PICKLE):
+            tensors = _read_torch(path)
+        else:
+            tensors, metadata = read_safetensors(path), read_metadata(path)
+        arrays = {name: _widened(tensor) for name, tensor in tensors.items()}
+        dtypes = {name: TYPES[tensor.dtype].name for name, tensor in tensors.items()}
+    stages = {dtype for name, dtype in dtypes.items() if name.removeprefix("input.") not in INPUTS}
+    return arrays, {"dtype": stages.pop(), **metadata} if len(stages) == 1 else metadata
 
 
 def is_npz(path: Path) -> bool:
@@ -101,15 +107,7 @@ def _read_torch(path: Path) -> dict[str, StoredTensor]:
         raise ValueError(f"{error}. A recording is one dict from names to tensors") from None
 
 
-def _tensors(tensors: Mapping[str, StoredTensor]) -> tuple[Arrays, dict[str, str]]:
-    arrays: Arrays = {}
-    for name, tensor in tensors.items():
-        wide = "float64" if tensor.dtype == "F64" else "float32"
-        arrays[name] = tensor.read(wide) if tensor.dtype in FLOATS else tensor.raw()
-    return arrays, {
-        name: TYPES[t.dtype].name if t.dtype in FLOATS else t.dtype for name, t in tensors.items()
-    }
-
-
-def _widened(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+def _widened(tensor: StoredTensor) -> NDArray[Any]:
+    if tensor.dtype not in FLOATS:
+        return tensor.raw()
+    return tensor.read("float64" if tensor.dtype == "F64" else "float32")

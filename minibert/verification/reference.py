@@ -11,8 +11,8 @@ for each recorded stage (names and axes as in models/bert.py's STAGES). Metadata
     float32_errors       JSON, stage -> [root mean square, maximum]: how far the recording tools'
                          own float32 run lies from their float64 run (where both were made)
 
-Recordings of other programs are read, too: .npz, safetensors without these metadata, and dicts of
-tensors that torch.save wrote. Their names are those of naming.py.
+Other recordings are read, too: .npz, safetensors without these metadata, and dicts of tensors that
+torch.save wrote. names.py has the names that they may use.
 """
 
 import os
@@ -25,19 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import write_whole
-from minibert.runtime.arrays import Array
-from minibert.verification.arrays import check_inputs, check_stages, own_array
-from minibert.verification.naming import INPUTS, split_names, standard_stages
+from minibert.checkpoint.tensors import in_order
+from minibert.runtime.arrays import Array, number_array
+from minibert.verification.names import INPUTS, Arrays, axes_of, split_names, standard_stages
 from minibert.verification.recordings import read_recording
 
 FORMAT, VERSION = "minibert-reference", "1"
+Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
+_AXES = {"B": "sequences", "T": "tokens", "C": "hidden size", "H": "heads", "L": "labels"}
+_AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Inputs, the stages that they led to, and the provenance of both."""
 
-    inputs: dict[str, NDArray[Any]]
+    inputs: Arrays
     stages: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
 
@@ -50,8 +53,7 @@ class Reference:
 
     def real_tokens(self) -> NDArray[np.bool_]:
         """Return the mask, (B, T), True at the real tokens."""
-        words = self.inputs["input_ids" if "input_ids" in self.inputs else "inputs_embeds"]
-        mask = self.inputs.get("attention_mask", np.ones(words.shape[:2]))
+        mask = self.inputs.get("attention_mask", np.ones(words_of(self.inputs).shape[:2]))
         real: NDArray[np.bool_] = mask != 0
         return real
 
@@ -65,22 +67,21 @@ class Reference:
     ) -> "Reference":
         """Make a recording of what any program computed.
 
-        stages: from names to arrays. Names as in models/bert.py, ``layer.0.attention.scores``, or
-        as transformers names its outputs (naming.py); any may be absent. Arrays are lists, NumPy's,
-        torch tensors or what else has ``__array__``; they are copied, the dtype kept. B sequences
-        of T tokens: (B, T, C), scores and probabilities (B, H, T, T), the pooler (B, C).
+        stages: from names to arrays; any may be absent. Names as in models/bert.py,
+        ``layer.0.attention.scores``, or as transformers names its outputs (names.py). Arrays are
+        lists, NumPy's, torch tensors or whatever has ``__array__``; they are copied, the dtype
+        kept. B sequences of T tokens: (B, T, C), scores and probabilities (B, H, T, T), the pooler
+        (B, C).
         inputs: the arguments of the model's call by name, input_ids (B, T) among them.
         provenance: text by name, as in the file: tools="my engine 0.1", checkpoint=..., and so on.
         num_hidden_layers: for ``last_hidden_state``, if nothing else says which layer is the last.
 
-        TypeError or ValueError for an unknown name, which gives the nearest, for what is no array,
-        and for a shape that does not fit the inputs or another stage.
+        TypeError or ValueError for an unknown name (with the nearest known one), for what is no
+        array, and for a shape that does not fit the inputs or another stage.
         """
         # transformers has None or () in a field that it was not asked for
         asked = {k: v for k, v in stages.items() if not isinstance(v, tuple | None) or v}
-        arrays = {name: own_array(f"stage {name}", value) for name, value in asked.items()}
-        given = {name: own_array(name, value) for name, value in inputs.items()}
-        misplaced, bare = split_names(arrays)
+        misplaced, bare = split_names({k: own_array(f"stage {k}", v) for k, v in asked.items()})
         if misplaced:
             raise ValueError(f"{', '.join(misplaced)} among the stages: they belong to the inputs")
         for name, text in (provenance or {}).items():
@@ -88,22 +89,19 @@ class Reference:
                 raise TypeError(f"provenance[{name!r}] is a {type(text).__name__}; needed: a text")
             if name in ("format", "version"):
                 raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
-        return cls._checked(given, bare, dict(provenance or {}), num_hidden_layers)
+        given = {name: own_array(name, value) for name, value in inputs.items()}
+        return cls._checked(given, bare, provenance or {}, num_hidden_layers)
 
     @classmethod
     def _checked(
-        cls,
-        inputs: Mapping[str, NDArray[Any]],
-        stages: Mapping[str, NDArray[Any]],
-        provenance: Mapping[str, str],
-        num_hidden_layers: int | None,
+        cls, inputs: Arrays, stages: Arrays, provenance: Mapping[str, str], layers: int | None
     ) -> "Reference":
         check_inputs(inputs)
-        standard = standard_stages(stages, num_hidden_layers)
+        standard = standard_stages(stages, layers)
         check_stages(standard, inputs)
         dtypes = {str(array.dtype) for array in standard.values()}
         found = {"dtype": dtypes.pop()} if len(dtypes) == 1 else {}
-        return cls(dict(inputs), standard, {**found, **provenance})
+        return cls(inputs, standard, {**found, **provenance})
 
     @classmethod
     def load(
@@ -114,14 +112,14 @@ class Reference:
         num_hidden_layers: as in ``from_arrays``. OSError if no file is there; ValueError or
         TypeError in a sentence if it is no recording.
         """
-        arrays, dtypes, metadata = read_recording(Path(path))
+        arrays, metadata = read_recording(Path(path))
         try:
-            if metadata.pop("format", None) == FORMAT:
-                return cls(*_own_form(arrays, metadata.pop("version", None)), metadata)
-            inputs, stages = split_names(arrays)
-            kinds = {dtypes[name] for name in arrays if name.removeprefix("input.") not in INPUTS}
-            found = {"dtype": kinds.pop()} if len(kinds) == 1 else {}
-            return cls._checked(inputs, stages, {**found, **metadata}, num_hidden_layers)
+            if metadata.pop("format", None) != FORMAT:
+                return cls._checked(*split_names(arrays), metadata, num_hidden_layers)
+            if (version := metadata.pop("version", None)) != VERSION:
+                raise ValueError(f"it has version {version}; this minibert reads {VERSION}")
+            _check_own_form(arrays)
+            return cls(*split_names(arrays), metadata)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from None
 
@@ -132,21 +130,90 @@ class Reference:
         tensors = {f"input.{name}": array for name, array in self.inputs.items()}
         tensors |= {f"stage.{name}": array for name, array in self.stages.items()}
         # the library would write an array that is not in C order as garbage
-        whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        whole = {name: in_order(array) for name, array in tensors.items()}
         metadata = {**self.provenance, "format": FORMAT, "version": VERSION}
         write_whole(Path(path), save(whole, metadata=metadata))
 
 
-def _own_form(
-    arrays: Mapping[str, NDArray[Any]], version: str | None
-) -> tuple[dict[str, NDArray[Any]], dict[str, Array]]:
-    """Return the inputs and the stages of a file in the form that ``save`` writes."""
-    if version != VERSION:
-        raise ValueError(f"it has version {version}; this minibert reads {VERSION}")
+def _check_own_form(arrays: Arrays) -> None:
     for name, array in arrays.items():
         kind, _, _ = name.partition(".")
         if kind not in ("input", "stage"):
             raise ValueError(f"tensor {name!r} is neither input.* nor stage.*")
         if kind == "stage" and array.dtype.kind != "f":
             raise ValueError(f"tensor {name!r} holds {array.dtype}; a stage is of a floating type")
-    return split_names(arrays)
+
+
+def own_array(name: str, value: Any) -> NDArray[Any]:
+    """Return a copy of a list, a NumPy array, a torch tensor or whatever has ``__array__``.
+
+    The dtype is kept. TypeError or ValueError in a sentence if it is none of these.
+    """
+    if isinstance(value, list | tuple) and any(hasattr(item, "detach") for item in value):
+        value = [own_array(name, item) for item in value]  # of all layers, say
+    for step in ("detach", "cpu"):  # what a torch tensor needs before NumPy may read it
+        if callable(part := getattr(value, step, None)):
+            value = part()
+    if "bfloat16" in str(getattr(value, "dtype", "")):
+        raise TypeError(f"{name} is bfloat16, which NumPy lacks; pass it as float32: x.float()")
+    return np.array(number_array(name, value))
+
+
+def words_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return what the others of the inputs must fit: input_ids, or else inputs_embeds."""
+    return inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
+
+
+def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError or TypeError if these are no inputs of a model, or of different shapes."""
+    if not set(inputs) <= set(INPUTS) or not {"input_ids", "inputs_embeds"} & set(inputs):
+        raise ValueError(
+            f"the inputs of a recording are {sorted(inputs)}; allowed: {', '.join(INPUTS)}, "
+            "with input_ids or inputs_embeds among them"
+        )
+    words = words_of(inputs)
+    for name, array in inputs.items():
+        axes = 3 if name == "inputs_embeds" else 2
+        alike = array.ndim == axes and array.shape[:2] == words.shape[:2]
+        if name == "position_ids":  # may do for all sequences
+            alike = array.ndim in (1, 2) and array.shape[-1:] == words.shape[1:2]
+        if not alike or array.size == 0:
+            needed = "(sequences, tokens, hidden size)" if axes == 3 else "(sequences, tokens)"
+            others = f", as in the others: {words.shape[:2]}" if array is not words else ""
+            raise ValueError(f"{name} has the shape {array.shape}; needed: {needed}{others}")
+        if name.endswith("_ids") and array.dtype.kind not in "iu":
+            raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
+
+
+def check_stages(stages: Arrays, inputs: Arrays) -> None:
+    """Raise ValueError or TypeError if a stage does not fit the inputs, or another stage.
+
+    Sequences and tokens are known from the inputs; all other sizes must be the same in all stages.
+    """
+    shape = words_of(inputs).shape
+    sizes = {axis: (n, "the inputs") for axis, n in zip("BTC", shape, strict=False)}
+    for name, array in stages.items():
+        if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+            kinds = "float64, float32 or float16"
+            raise TypeError(f"stage {name} holds {array.dtype}; needed: {kinds}")
+        axes = next((axes for axes in axes_of(name) if _fits(axes, array, sizes)), None)
+        if axes is None:
+            raise ValueError(_misfit(name, array, sizes))
+        for axis, size in zip(axes, array.shape, strict=True):
+            sizes.setdefault(axis, (size, f"stage {name}"))
+
+
+def _fits(axes: str, array: NDArray[Any], sizes: Sizes) -> bool:
+    pairs = zip(axes, array.shape, strict=False)
+    return len(axes) == array.ndim and all(sizes.get(a, (n,))[0] == n for a, n in pairs)
+
+
+def _misfit(name: str, array: NDArray[Any], sizes: Sizes) -> str:
+    """Say what shape was needed, what its letters mean, and who says how much they are."""
+    allowed = axes_of(name)
+    axes = next((axes for axes in allowed if len(axes) == array.ndim), allowed[0])
+    known = {axis: f" ({size} in {who})" for axis, (size, who) in sizes.items()}
+    meaning = ", ".join(f"{a} {_AXES[a]}{known.get(a, '')}" for a in dict.fromkeys(axes))
+    heads = "; put the heads side by side again" if (array.ndim, axes) == (4, "BTC") else ""
+    shape = f"stage {name} has the shape {array.shape}"
+    return f"{shape}; needed: ({', '.join(axes)}): {meaning}{heads}"

@@ -1,8 +1,8 @@
 """The names in a recording: minibert's, those of transformers' outputs, and near misses.
 
-A name that begins with ``input.`` is an input, one that begins with ``stage.`` a stage; without a
-beginning, the names of the model's arguments are inputs and all others stages. What transformers
-returns goes by its own names too:
+A name that begins with ``input.`` is an input, one that begins with ``stage.`` a stage. Of other
+names, those of the model's arguments are inputs and the rest stages. Outputs of transformers may
+keep their names:
 
     last_hidden_state               layer.{i} of the last layer
     hidden_states.0                 embeddings
@@ -15,8 +15,8 @@ returns goes by its own names too:
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,27 +24,22 @@ from numpy.typing import NDArray
 from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
 from minibert.trace import NUMBER, layer_of, pattern_of
+from minibert.verification.compare import real_places
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 LAST = "last_hidden_state"
-
-
-def _all_axes() -> dict[str, tuple[str, ...]]:
-    """Return every stage of every model, with the axes that it may have: those of a head vary."""
-    found: dict[str, tuple[str, ...]] = {}
-    for stage in (stage for model in MODELS for stage in model.stages()):
-        axes = found.get(stage.name, ())
-        found[stage.name] = axes if stage.axes in axes else (*axes, stage.axes)
-    return found
-
-
-AXES = _all_axes()
+#: Every stage of every model, with the axes that it may have: those of a head vary.
+AXES: dict[str, tuple[str, ...]] = {}
+for _stage in (stage for model in MODELS for stage in model.stages()):
+    AXES[_stage.name] = tuple(dict.fromkeys((*AXES.get(_stage.name, ()), _stage.axes)))
 _OTHERS = {
     "pooler_output": "pooler",
     "prediction_logits": "logits",
     "seq_relationship_logits": "seq_relationship",
 }
-_LISTS = {"hidden_states": 4, "attentions": 5}  # with so many axes if they are one array
+_LISTS = {"hidden_states": 4, "attentions": 5}  # their axes where all layers are one array
 
 
 def axes_of(stage: str) -> tuple[str, ...]:
@@ -52,10 +47,19 @@ def axes_of(stage: str) -> tuple[str, ...]:
     return AXES.get(pattern_of(stage), ())
 
 
-def split_names(
-    arrays: Mapping[str, NDArray[Any]],
-) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Tell the inputs of a recording from its stages, both without ``input.`` and ``stage.``."""
+def axes_in(stage: str, array: Array) -> str:
+    """Return the axes of a recorded stage; of an unknown one, by the number of dimensions."""
+    known = (axes for axes in axes_of(stage) if len(axes) == array.ndim)
+    return next(known, {2: "BC", 4: "BHTT"}.get(array.ndim, "BTC"))
+
+
+def places(stage: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask, of the array's shape, that is True at the real tokens of a stage."""
+    return np.broadcast_to(real_places(axes_in(stage, array), real), array.shape)
+
+
+def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:
+    """Return the inputs and the stages of a recording, without ``input.`` and ``stage.``."""
     inputs, stages = {}, {}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
@@ -68,46 +72,39 @@ def split_names(
 
 def standard_stages(
     stages: Mapping[str, NDArray[Any]], num_hidden_layers: int | None = None
-) -> dict[str, NDArray[Any]]:
+) -> Arrays:
     """Return the stages under minibert's names.
 
     num_hidden_layers: of the model; ``last_hidden_state`` needs it, unless the same numbers are
-    there under a layer's name too. ValueError for a name that is not known, and for two names that
-    mean the same stage and differ.
+    there under a layer's name too. ValueError for an unknown name, and for two names of one stage
+    with different numbers.
     """
-    found: dict[str, NDArray[Any]] = {}
-    for name, array in _unstacked(stages).items():
-        if name != LAST:
-            _put(found, _standard(name), name, array)
-    if LAST in stages:
-        _put(found, _last_layer(found, stages[LAST], num_hidden_layers), LAST, stages[LAST])
+    found: Arrays = {}
+    for name, array in sorted(_unstacked(stages), key=lambda item: item[0] == LAST):
+        stage = _last_layer(found, array, num_hidden_layers) if name == LAST else _standard(name)
+        if stage in found and not np.array_equal(found[stage], array, equal_nan=True):
+            raise ValueError(f"{name} is the stage {stage}, which is there too, with other numbers")
+        found[stage] = array
     return found
 
 
-def _unstacked(stages: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Take hidden_states and attentions apart where all layers are in one array."""
-    parts: dict[str, NDArray[Any]] = {}
+def _unstacked(stages: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield names and arrays, hidden_states and attentions layer by layer."""
     for name, array in stages.items():
-        if name in _LISTS:
-            if array.ndim != _LISTS[name]:
-                raise ValueError(
-                    f"{name} has the shape {array.shape}; needed: {_LISTS[name]} axes, the first "
-                    f"for the layers. A single one is named {name}.0, {name}.1, ..."
-                )
-            parts |= {f"{name}.{i}": part for i, part in enumerate(array)}
+        axes = _LISTS.get(name)
+        if axes not in (None, array.ndim):
+            raise ValueError(
+                f"{name} has the shape {array.shape}; needed: {axes} axes, the first for the "
+                f"layers. A single one is named {name}.0, {name}.1, ..."
+            )
+        if axes is None:
+            yield name, array
         else:
-            parts[name] = array
-    return parts
-
-
-def _put(found: dict[str, NDArray[Any]], stage: str, name: str, array: NDArray[Any]) -> None:
-    if stage in found and not np.array_equal(found[stage], array, equal_nan=True):
-        raise ValueError(f"{name} is the stage {stage}, which is there too, with other numbers")
-    found[stage] = array
+            yield from ((f"{name}.{i}", part) for i, part in enumerate(array))
 
 
 def _standard(name: str) -> str:
-    """Return minibert's name of what a recording calls by a name; ValueError if it has none."""
+    """Return minibert's name for a name in a recording; ValueError if there is none."""
     kind, _, number = name.partition(".")
     if kind in _LISTS and NUMBER.fullmatch(number):
         i = int(number)
@@ -125,22 +122,17 @@ def _unknown(name: str) -> str:
     from difflib import get_close_matches  # few need it, and all would wait for it
 
     known = [*AXES, LAST, "hidden_states.{i}", "attentions.{i}", *_OTHERS]
-    # layer_0 and the like are nearer with dots
-    tries = [re.sub(r"\d+", "{i}", form) for form in (name.replace("_", "."), name)]
-    near = get_close_matches(tries[0], known, 1, 0.7) or get_close_matches(tries[1], known, 1)
+    dotted, plain = (re.sub(r"\d+", "{i}", form) for form in (name.replace("_", "."), name))
+    near = get_close_matches(dotted, known, 1, 0.7) or get_close_matches(plain, known, 1)
     number = re.search(r"\d+", name)
     meant = near[0].replace("{i}", number[0] if number else "0") if near else ""
-    hint = f"did you mean {meant!r}? All " if meant else ""
     return (
-        f"there is no stage {name[:80]!r}; {hint}stages have names such as "
-        "embeddings, layer.0.attention.scores, layer.0.feed_forward, layer.0, pooler, ..."
+        f"there is no stage {name[:80]!r}; {f'did you mean {meant!r}? All ' if meant else ''}"
+        "stages have names such as embeddings, layer.0.attention.scores, layer.0, pooler"
     )
 
 
-def _last_layer(
-    found: Mapping[str, NDArray[Any]], last: NDArray[Any], num_hidden_layers: int | None
-) -> str:
-    """Return the stage that ``last_hidden_state`` is."""
+def _last_layer(found: Arrays, last: NDArray[Any], num_hidden_layers: int | None) -> str:
     if num_hidden_layers is not None:
         if not axes_of(stage := f"layer.{num_hidden_layers - 1}"):
             raise ValueError(f"num_hidden_layers is {num_hidden_layers!r}; allowed: 1 and more")
