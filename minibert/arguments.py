@@ -5,22 +5,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minibert.runtime.arrays import Array, Integers, number_array
+from minibert.runtime.arrays import Array, Integers, Mask, number_array
 
 
-def mask(values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the mask (B, T), True at real tokens: all of them by default."""
+def mask(values: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], Mask]:
+    """Return the mask (B, T), True at real tokens (by default all); and who may look at whom.
+
+    The second is (B, T, T), if ``values`` are of this shape or (B, 1, T, T): then a token is real
+    if it looks at any, or any at it.
+    """
     if values is None:
-        return np.ones(shape, bool)
+        return np.ones(shape, bool), None
     mask = number_array("attention_mask", values)
-    _same_shape("attention_mask", mask, shape)
+    while mask.ndim > 2 and mask.shape[1] == 1 < shape[1]:
+        mask = mask[:, 0]  # the same for all heads, or for all queries
+    _same_shape("attention_mask", mask, shape if mask.ndim < 3 else (*shape, shape[1]))
     wrong = _first((mask != 0) & (mask != 1))
     if wrong:
         raise ValueError(
             f"attention_mask{wrong} is {mask[tuple(wrong)]}; allowed: 1 (a real token), 0 (padding)"
         )
-    real: NDArray[np.bool_] = mask != 0
-    return real
+    allowed: NDArray[np.bool_] = mask != 0
+    if allowed.ndim == 2:
+        return allowed, None
+    return np.logical_or(allowed.any(axis=1), allowed.any(axis=2)), allowed
 
 
 def token_types(values: Any, shape: tuple[int, ...], count: int) -> Integers:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minibert import arguments
-from minibert.runtime.arrays import Array, Integers
+from minibert.runtime.arrays import Array, Integers, Mask
 
 Columns = tuple[slice, int] | None  # a slice of so many equal groups of columns; None: all
 Place = tuple[Any, tuple[int, ...]]  # an index, and the shape of what it indexes
@@ -54,6 +54,7 @@ class Sequence:
     rows: slice  # where they lie among the rows
     columns: NDArray[np.intp]  # where they stood in the input
     shape: tuple[int, int]  # (B, T), of the batch
+    allowed: Mask = None  # which of its tokens (axis 1) each of them (axis 0) may look at
 
     def block(self, heads: slice, queries: slice, num_heads: int) -> Block:
         """Return some queries in some of so many heads."""
@@ -85,6 +86,7 @@ class Batch:
     position_ids: Integers  # (N,)
     token_ids: Integers | None = None  # (N,)
     token_embeddings: Array | None = None  # (N, C), given in place of ids
+    allowed: Mask = None  # (B, T, T): which keys each query may look at
     choices: int = 1  # how many sequences belong to one question
 
     @cached_property
@@ -92,11 +94,13 @@ class Batch:
         """Those that have a real token."""
         size, length = self.mask.shape
         ends = np.cumsum(self.mask.sum(axis=1)).tolist()
-        return tuple(
-            Sequence(i, slice(start, end), np.flatnonzero(self.mask[i]), (size, length))
-            for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
-            if end > start
-        )
+        found = []
+        for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            if end > start:
+                tokens = np.flatnonzero(self.mask[i])
+                allowed = None if self.allowed is None else self.allowed[i][np.ix_(tokens, tokens)]
+                found.append(Sequence(i, slice(start, end), tokens, (size, length), allowed))
+        return tuple(found)
 
     @property
     def vectors(self) -> Vectors:
@@ -176,8 +180,9 @@ def make_batch(
     else:
         words = arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)
     shape = words.shape[:2]
-    mask = arguments.mask(attention_mask, shape)
+    mask, allowed = arguments.mask(attention_mask, shape)
     types = arguments.token_types(token_type_ids, shape, limits.type_vocab_size)
     positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
     kind = "token_ids" if inputs_embeds is None else "token_embeddings"
-    return Batch(mask, types[mask], positions[mask], choices=choices, **{kind: words[mask]})
+    rows = {kind: words[mask]}
+    return Batch(mask, types[mask], positions[mask], allowed=allowed, choices=choices, **rows)

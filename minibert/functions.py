@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minibert.erf import erf as erf
-from minibert.runtime.arrays import Array, Integers
+from minibert.runtime.arrays import Array, Integers, Mask
 from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
 from minibert.runtime.swap import operation
 from minibert.trace import Trace, silent
@@ -90,12 +90,17 @@ def attention_context(probabilities: Array, value: Array) -> Array:
 
 @operation("(H, Q, D), (H, K, D), (H, K, D) -> (H, Q, D)")
 @by_heads
-def attention(query: Array, key: Array, value: Array, *, trace: Trace = silent) -> Array:
-    """Let each query average the values of all keys.
+def attention(
+    query: Array, key: Array, value: Array, *, allowed: Mask = None, trace: Trace = silent
+) -> Array:
+    """Let each query average the values of all keys, or of those that ``allowed`` (Q, K) says.
 
-    Vaswani et al., equation 1. The queries may be fewer than the keys.
+    Vaswani et al., equation 1. The queries may be fewer than the keys. A query that is allowed
+    nothing averages all values, as in transformers.
     """
     scores = trace("scores", attention_scores(query, key))
+    if allowed is not None:
+        scores = np.where(allowed, scores, np.finfo(scores.dtype).min)
     probabilities = trace("probabilities", softmax(scores))
     return attention_context(probabilities, value)
 

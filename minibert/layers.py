@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minibert import functions
-from minibert.batch import Batch
+from minibert.batch import Batch, Sequence
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import adds_up, some_heads, some_width
 from minibert.trace import Trace
@@ -81,16 +81,19 @@ class Attention:
         value = trace("value", self.value(x))
         contexts = []
         for sequence in batch.sequences:
-            rows, inner = sequence.rows, trace.of(sequence)
-            contexts.append(self.attend(query[rows], key[rows], value[rows], inner))
+            contexts.append(self.attend(query, key, value, sequence, trace.of(sequence)))
         context = np.concatenate(contexts or [query])  # there may be no row at all
         return self.output(trace("context", context))
 
-    def attend(self, query: Array, key: Array, value: Array, trace: Trace) -> Array:
-        """One sequence: (T, C) each -> (T, C)."""
-        split, num_heads = functions.split_heads, self.num_heads
-        q, k, v = split(query, num_heads), split(key, num_heads), split(value, num_heads)
-        return functions.merge_heads(functions.attention(q, k, v, trace=trace))
+    def attend(
+        self, query: Array, key: Array, value: Array, sequence: Sequence, trace: Trace
+    ) -> Array:
+        """Let the T tokens of one sequence look at each other: (N, C) each -> (T, C)."""
+        rows, split, num_heads = sequence.rows, functions.split_heads, self.num_heads
+        q, k, v = (split(x[rows], num_heads) for x in (query, key, value))
+        return functions.merge_heads(
+            functions.attention(q, k, v, allowed=sequence.allowed, trace=trace)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,3 +188,19 @@ def test_choices_are_sequences_of_one_question():
 def test_refuses_what_has_no_choices(inputs, sentence):
     with pytest.raises(ValueError, match=sentence):
         choices(**inputs)
+
+
+def test_a_mask_of_queries_and_keys():
+    allowed = np.zeros((2, 3, 3), int)
+    allowed[0, :2, :2] = 1
+    allowed[1] = np.tril(np.ones((3, 3)))
+    for given in (allowed, allowed[:, None]):
+        found = batch(input_ids=IDS, attention_mask=given)
+        assert found.mask.tolist() == [[True, True, False], [True] * 3]
+        assert [s.allowed.tolist() for s in found.sequences] == [
+            [[True] * 2] * 2,
+            [[True, False, False], [True, True, False], [True, True, True]],
+        ]
+    assert batch(input_ids=IDS, attention_mask=[[[1, 1, 0]], [[0, 1, 1]]]).allowed is None
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 2\); the input has \(2, 3, 3\)"):
+        batch(input_ids=IDS, attention_mask=np.ones((2, 3, 2)))

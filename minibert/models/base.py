@@ -144,7 +144,8 @@ class PreTrainedModel:
         """Run the model on a batch.
 
         input_ids: (B, T), lists or whole numbers, 0 to vocab_size - 1.
-        attention_mask: (B, T), 1 for a real token (the default), 0 for padding, in any pattern.
+        attention_mask: (B, T), 1 for a real token (the default), 0 for padding, in any pattern; or
+        (B, T, T) or (B, 1, T, T), 1 where a query (the axis before the last) may look at a key.
         token_type_ids: (B, T), the segment of each token; 0 by default.
         position_ids: (T,) or (B, T); 0, 1, 2, ... by default, padding counted.
         inputs_embeds: (B, T, C), in place of input_ids.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_] | None  # None: everything is allowed
 
 
 def number_array(name: str, values: Any) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol
 
 import numpy as np
 
-from minibert.runtime.arrays import Array
+from minibert.runtime.arrays import Array, Mask
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import get_num_threads, shares, spread
 from minibert.trace import Trace, silent
@@ -176,17 +176,22 @@ def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:
     """Apply attention to blocks of heads and queries whose scores stay in the cache."""
 
     @wraps(attention)
-    def apply(query: Array, key: Array, value: Array, *, trace: Trace = silent) -> Array:
+    def apply(
+        query: Array, key: Array, value: Array, *, allowed: Mask = None, trace: Trace = silent
+    ) -> Array:
         num_heads, length, size = query.shape
         parts = blocks(num_heads, length, key.shape[1])
         if len(parts) == 1:
-            return attention(query, key, value, trace=trace.block(*parts[0], num_heads))
+            inner = trace.block(*parts[0], num_heads)
+            return attention(query, key, value, allowed=allowed, trace=inner)
         # in memory the heads of a token lie side by side, as merge_heads will want them
         out = np.empty((length, num_heads, size), query.dtype).transpose(1, 0, 2)
 
         def block(part: tuple[slice, slice]) -> None:
             heads, inner = part[0], trace.block(*part, num_heads)
-            out[part] = attention(query[part], key[heads], value[heads], trace=inner)
+            some = None if allowed is None else allowed[part[1]]
+            parts = query[part], key[heads], value[heads]
+            out[part] = attention(*parts, allowed=some, trace=inner)
 
         spread(block, parts)
         return out

@@ -148,16 +148,21 @@ class CheckedCall:
         from inspect import signature  # slow to import
 
         self.name, self.ours, self.other = name, OPERATIONS[name], other
-        trace = kwargs.pop("trace", None)
+        options = {name: kwargs.pop(name, None) for name in ("trace", "allowed")}
         parameters = signature(self.ours)
         self.args: tuple[Any, ...] = parameters.bind(*args, **kwargs).args
         self.parameters = list(parameters.parameters)[: len(self.args)]
         code = getattr(other, "__code__", None)
-        shows = trace is not None and code and "trace" in code.co_varnames[: _count(code)]
-        self.shown = {"trace": trace} if shows else {}
+        takes = code.co_varnames[: _count(code)] if code else ()
+        self.options = {k: v for k, v in options.items() if v is not None and k in takes}
         own = getattr(other, "__name__", type(other).__name__)
         named = f" ({own})" if own.isidentifier() else ""
         self.title = f"the function in place of {name}{named}"
+        if options["allowed"] is not None and "allowed" not in takes:
+            raise self._error(
+                "has no parameter named allowed, which says at which keys (axis 1) each query "
+                "(axis 0) may look: attention_mask has an axis for queries"
+            )
 
     def result(self) -> NDArray[Any]:
         """Return what the function makes of the arguments, as an array that is nobody else's.
@@ -179,7 +184,7 @@ class CheckedCall:
         ]
         token = _blocks.set((*_blocks.get(), {self.name: None}))  # within it, the name means ours
         try:
-            return self.other(*self.given, **self.shown)
+            return self.other(*self.given, **self.options)
         except SwapError:  # of a function within this one: said already
             raise
         except Exception as error:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.load import LoadingReport
@@ -41,7 +40,7 @@ def verify(
     besides, by default with 1e-5 and 1e-3. ValueError or TypeError if the reference's inputs do
     not fit the model.
     """
-    batch, real = _batch(model, reference), _merged(reference.real_tokens(), 2)
+    batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
         fields = model.forward(batch, trace)
@@ -70,7 +69,7 @@ def compare_recordings(
     all that they show alone. ValueError if their inputs differ or do not fit the model.
     """
     _require_same_inputs(a, b)
-    real = _merged(a.real_tokens(), 2)
+    real = a.real_tokens()
     provenance: dict[str, Any] = {"a": a.provenance, "b": b.provenance, "reference": b.provenance}
     provenance |= {"real_tokens": int(real.sum()), "model": repr(model) if model else "none"}
     if model is None:
@@ -224,17 +223,7 @@ def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:
 
 
 def _batch(model: PreTrainedModel, reference: Reference) -> Batch:
-    inputs = (reference.inputs.get(name) for name in INPUTS)
-    return make_batch(
-        model.config,
-        model.dtype,
-        *(None if x is None else _merged(x, 3 if x.dtype.kind == "f" else 2) for x in inputs),
-    )
-
-
-def _merged(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
-    """Make one axis of batch and choices, where there are choices."""
-    return array.reshape(-1, *array.shape[2:]) if array.ndim > dimensions else array
+    return make_batch(model.config, model.dtype, *map(reference.inputs.get, INPUTS))
 
 
 def _require_same_inputs(a: Reference, b: Reference) -> None:

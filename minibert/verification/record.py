@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert import arguments
 from minibert.batch import make_batch
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
@@ -73,7 +74,7 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     given.setdefault("attention_mask", np.ones(words_of(given).shape[:2], np.int64))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
     stages, provenance = run(model, given)
-    real = given["attention_mask"] != 0
+    real, _ = arguments.mask(given["attention_mask"], words_of(given).shape[:2])
     whole = {name: np.where(places(name, a, real), a, 0) for name, a in stages.items()}
     dtype = next(iter(whole.values())).dtype.name
     named = {"checkpoint": checkpoint} if checkpoint else {}

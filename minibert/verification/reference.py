@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert import arguments
 from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
@@ -53,9 +54,7 @@ class Reference:
 
     def real_tokens(self) -> NDArray[np.bool_]:
         """Return the mask, (B, T), True at the real tokens."""
-        mask = self.inputs.get("attention_mask", np.ones(words_of(self.inputs).shape[:2]))
-        real: NDArray[np.bool_] = mask != 0
-        return real
+        return arguments.mask(self.inputs.get("attention_mask"), words_of(self.inputs).shape[:2])[0]
 
     @classmethod
     def from_arrays(
@@ -177,6 +176,9 @@ def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
         alike = array.ndim == axes and array.shape[:2] == words.shape[:2]
         if name == "position_ids":  # may do for all sequences
             alike = array.ndim in (1, 2) and array.shape[-1:] == words.shape[1:2]
+        if name == "attention_mask" and array.ndim > 2:  # of queries and keys
+            arguments.mask(array, words.shape[:2])
+            continue
         if not alike or array.size == 0:
             needed = "(sequences, tokens, hidden size)" if axes == 3 else "(sequences, tokens)"
             others = f", as in the others: {words.shape[:2]}" if array is not words else ""

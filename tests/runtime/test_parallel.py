@@ -227,7 +227,7 @@ def test_blocks_of_attention_change_nothing(monkeypatch, keys):
     sizes = []
 
     @by_heads
-    def in_blocks(query, key, value, trace):
+    def in_blocks(query, key, value, allowed, trace):
         sizes.append((query.shape, key.shape, value.shape))
         scores = query @ key.transpose(0, 2, 1) / 2
         return functions.softmax(scores) @ value
