@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minibert.tokenizers.characters import OF_WORDS, SPACES
+from minibert.tokenizers.characters import ALL_SPACES, OF_WORDS, SPACES
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ class Finder:
         parts: list[Part] = []
         done = 0
         for start, end, number, token in self._matches(text):
-            if token.single_word and _is_in_a_word(text, start, end):
+            around = text[max(start - 1, 0) : start] + text[end : end + 1]
+            if token.single_word and any(character in OF_WORDS for character in around):
                 continue
             if token.lstrip:
-                start = max(done, _start_of_spaces(text, start))
-            if token.rstrip:
-                end = _end_of_spaces(text, end)
+                start = done + len(text[done:start].rstrip(ALL_SPACES))
+            while token.rstrip and end < len(text) and text[end] in SPACES:
+                end += 1
             if done < start:
                 parts.append(Part(done, start, None))
             parts.append(Part(start, end, number))
@@ -108,21 +109,3 @@ def _longest_beginnings(tokens: list[str]) -> dict[str, str]:
         found[token] = around[-1]
         around.append(token)
     return found
-
-
-def _is_in_a_word(text: str, start: int, end: int) -> bool:
-    return (start > 0 and text[start - 1] in OF_WORDS) or (
-        end < len(text) and text[end] in OF_WORDS
-    )
-
-
-def _start_of_spaces(text: str, end: int) -> int:
-    while end and text[end - 1] in SPACES:
-        end -= 1
-    return end
-
-
-def _end_of_spaces(text: str, start: int) -> int:
-    while start < len(text) and text[start] in SPACES:
-        start += 1
-    return start

@@ -49,6 +49,7 @@ def _read_lower(shifts: str) -> dict[str, str]:
 
 
 _CLASSES = _read_classes()
+_LOWER = _read_lower(_CLASSES["lower"])
 
 SPACES = CodePoints(_CLASSES["spaces"])  # Unicode's White_Space
 REMOVED = CodePoints(_CLASSES["removed"])  # control, format, private use, surrogates, U+FFFD
@@ -59,7 +60,7 @@ LASTING_MARKS = CodePoints(_CLASSES["lasting-marks"])  # not in NONSPACING, yet 
 OF_WORDS = CodePoints(_CLASSES["of-words"])  # Rust's \w: letters, marks, digits, joiners
 _MARKS = CodePoints(_CLASSES["marks"])
 _DECOMPOSED = CodePoints(_CLASSES["decomposed"])
-_LOWER = _read_lower(_CLASSES["lower"])
+ALL_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code) in SPACES)  # for str.strip
 
 
 def lower(character: str) -> str:

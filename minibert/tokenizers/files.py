@@ -18,7 +18,7 @@ from minibert.checkpoint.files import (
 )
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
-from minibert.tokenizers.characters import SPACES
+from minibert.tokenizers.characters import ALL_SPACES
 from minibert.tokenizers.encoding import Template
 from minibert.tokenizers.options import TOKEN_NAMES, Settings
 from minibert.tokenizers.tokenizer_json import (
@@ -40,8 +40,6 @@ _OF_BOTH = ("unk_token", "tokenize_chinese_chars", "strip_accents", "do_lower_ca
 
 # tokenizer_class begins with one of these if it splits a text as BERT does
 _CLASSES = ("BertTokenizer", "DistilBert", "Electra", "MobileBert", "PreTrained", "TokenizersBack")
-
-_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code) in SPACES)
 
 
 def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str, Any]:
@@ -178,7 +176,7 @@ def read_vocab(path: Path) -> dict[str, int]:
     if found := describe(path):
         raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
     lines = lines_of(path.read_bytes(), repr(str(path)))
-    tokens = [line.rstrip(_SPACES) for line in lines]
+    tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
     if special := [token for token in repeated if _is_bracketed(token)]:
         raise ValueError(f"{str(path)!r} has the special token {special[0]!r} on several lines")

@@ -12,16 +12,8 @@ from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
-from minibert.tokenizers.characters import (
-    IDEOGRAPHS,
-    LASTING_MARKS,
-    NONSPACING,
-    REMOVED,
-    SPACES,
-    combining_class,
-    decompose,
-    lower,
-)
+from minibert.tokenizers import characters
+from minibert.tokenizers.characters import combining_class, decompose
 
 REMEMBERED_CHARACTERS = 2**12
 
@@ -72,16 +64,18 @@ class _Table(dict[int, str]):
 
     def _normalized(self, character: str) -> str:
         cleans, sets_apart, strips, lowers = self._steps
-        if cleans and character in REMOVED:
+        if cleans and character in characters.REMOVED:
             return ""
-        if cleans and character in SPACES:
+        if cleans and character in characters.SPACES:
             return " "
         result = character
         if strips:
-            result = "".join(part for part in decompose(result) if part not in NONSPACING)
+            result = "".join(
+                part for part in decompose(result) if part not in characters.NONSPACING
+            )
         if lowers:
-            result = "".join(map(lower, result))
-        return f" {result} " if sets_apart and character in IDEOGRAPHS else result
+            result = "".join(map(characters.lower, result))
+        return f" {result} " if sets_apart and character in characters.IDEOGRAPHS else result
 
 
 _table = cache(_Table)  # one for each choice of steps
@@ -118,4 +112,4 @@ def _in_canonical_order(given: Normalized) -> Normalized:
 @cache
 def _lasting_mark() -> re.Pattern[str]:
     """Match marks that are not dropped, and musical notes that decompose into them."""
-    return re.compile(f"[{LASTING_MARKS.pattern()}]")
+    return re.compile(f"[{characters.LASTING_MARKS.pattern()}]")

@@ -38,14 +38,10 @@ class WordPiece(dict[str, tuple[Piece, ...]]):
     """
 
     def __init__(
-        self,
-        vocab: Mapping[str, int],
-        unk_token: str = "[UNK]",
-        prefix: str = "##",
-        max_chars: int = 100,
+        self, vocab: Mapping[str, int], unk: str = "[UNK]", prefix: str = "##", max_chars: int = 100
     ) -> None:
         self.vocab = vocab
-        self.unk_token = unk_token
+        self.unk_token = unk
         self.prefix = prefix
         self.max_chars = max_chars
         self._room = REMEMBERED_PIECES
@@ -66,17 +62,13 @@ class WordPiece(dict[str, tuple[Piece, ...]]):
         pieces: list[Piece] = []
         start = 0
         while start < len(word):
-            piece = self._longest(word, start)
-            if piece is None:
+            prefix = self.prefix if start else ""
+            for end in range(len(word), start, -1):  # the longest first
+                token = prefix + word[start:end]
+                if token in self.vocab:
+                    break
+            else:
                 return []
-            pieces.append(piece)
-            start = piece.end
+            pieces.append(Piece(self.vocab[token], token, start, end))
+            start = end
         return pieces
-
-    def _longest(self, word: str, start: int) -> Piece | None:
-        prefix = self.prefix if start else ""
-        for end in range(len(word), start, -1):
-            token = prefix + word[start:end]
-            if token in self.vocab:
-                return Piece(self.vocab[token], token, start, end)
-        return None

@@ -35,7 +35,7 @@ def test_a_word_of_more_than_100_characters_is_unknown():
 
 
 def test_another_prefix_and_another_unknown_token():
-    pieces = WordPiece({"?": 0, "a": 1, "@b": 2}, unk_token="?", prefix="@")
+    pieces = WordPiece({"?": 0, "a": 1, "@b": 2}, unk="?", prefix="@")
     assert [p.token for p in pieces["ab"]] == ["a", "@b"]
     assert [p.token for p in pieces["b"]] == ["?"]
 
