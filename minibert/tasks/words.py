@@ -78,7 +78,7 @@ def _target_id(target: str, rows: int, tokenizer: BertTokenizer) -> int:
             f"the target {target!r} is {pieces or 'nothing'} in this vocabulary; "
             "needed: a word that is one token"
         )
-    number = tokenizer.convert_tokens_to_ids(pieces[0])
+    number: int = tokenizer.convert_tokens_to_ids(pieces[0])
     if number >= rows:
         raise ValueError(
             f"the target {target!r} has the id {number}, and the model's vocabulary ends at "

@@ -34,11 +34,6 @@ class BatchEncoding(UserDict[str, Any]):
             return columns[name]
         raise AttributeError(f"this BatchEncoding has no {name!r}; it has {', '.join(columns)}")
 
-    @property
-    def is_fast(self) -> bool:
-        """True: words and offsets are known, as with transformers' fast tokenizers."""
-        return True
-
     def tokens(self, batch_index: int = 0) -> list[str]:
         """Return the tokens of a row."""
         return self.encodings[batch_index].tokens

@@ -2,43 +2,20 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from minibert.checkpoint.hub import find_folder
 from minibert.runtime.warn import warn
 from minibert.tokenizers.batch_encoding import BatchEncoding, to_batch, to_columns
-from minibert.tokenizers.encoding import (
-    Encoding,
-    Template,
-    Truncation,
-    bert_template,
-    fill,
-    pad,
-    tokenize_text,
-    truncate,
-)
+from minibert.tokenizers.encoding import Encoding, Template, Tokens, fill, pad, truncate
 from minibert.tokenizers.files import read_tokenizer, write_tokenizer
-from minibert.tokenizers.options import (
-    Lengths,
-    Settings,
-    check_lengths,
-    check_names,
-    check_tensors,
-    check_texts,
-)
+from minibert.tokenizers.normalize import Normalized
+from minibert.tokenizers.options import Lengths, Settings, check_lengths, check_tensors, check_texts
 from minibert.tokenizers.vocabulary import Vocabulary
-from minibert.tokenizers.wordpiece import WordPiece
-
-# settings that may be other ones by the time of saving; there may be no mask_token
-_CHANGEABLE = (
-    *("mask_token", "model_max_length", "padding_side", "truncation_side"),
-    *("decoder_cleanup", "clean_up_tokenization_spaces"),
-)
-
-Tokenizer = TypeVar("Tokenizer", bound="BertTokenizer")
+from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 
 class BertTokenizer(Vocabulary):
@@ -51,40 +28,28 @@ class BertTokenizer(Vocabulary):
 
     model_input_names = ("input_ids", "token_type_ids", "attention_mask")
 
-    def __init__(
-        self, vocab: Mapping[str, int], do_lower_case: bool = True, **settings: Any
-    ) -> None:
-        check_names(settings)
-        chosen = Settings(do_lower_case, **settings)
-        super().__init__(
-            vocab, chosen.normalizer(), chosen.added_tokens, chosen.special_tokens(), chosen.prefix
-        )
-        self.wordpiece = WordPiece(
-            self._base, chosen.unk_token, chosen.prefix, chosen.max_input_chars_per_word
-        )
-        self.template = self._checked_template(chosen.template)
-        self.model_max_length = chosen.max_length()
-        self.padding_side = chosen.padding_side
-        self.truncation_side = chosen.truncation_side
-        self.decoder_cleanup = chosen.decoder_cleanup
-        self.clean_up_tokenization_spaces = chosen.clean_up_tokenization_spaces
-        self._settings = chosen
+    def __init__(self, vocab: Mapping[str, int], do_lower_case: bool = True, **given: Any) -> None:
+        settings = Settings.of(do_lower_case=do_lower_case, **given)
+        super().__init__(vocab, settings)
+        longest = settings.max_input_chars_per_word
+        self.wordpiece = WordPiece(self._base, settings.unk_token, settings.prefix, longest)
+        self.template = self._checked_template(settings.template)
+        self.model_max_length = settings.model_max_length
+        self.padding_side = settings.padding_side
+        self.truncation_side = settings.truncation_side
+        self._settings = settings
         self._warned_of_length = False
 
     @classmethod
     def from_pretrained(
-        cls: type[Tokenizer],
-        name: str | os.PathLike[str],
-        *,
-        do_lower_case: bool | None = None,
-        **options: Any,
-    ) -> Tokenizer:
+        cls, name: str | os.PathLike[str], *, do_lower_case: bool | None = None, **options: Any
+    ) -> "BertTokenizer":
         """Read tokenizer.json of a folder or a Hub id, or vocab.txt and tokenizer_config.json.
 
         options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
-        others override what the files say. Padding and truncation in tokenizer.json are left aside:
-        a call asks for its own. OSError if files are missing, ValueError if they are not what they
-        should be.
+        others override what the files say. Padding and truncation in tokenizer.json are ignored: a
+        call asks for its own. OSError for missing files, ValueError for files that are no BERT
+        tokenizer's.
         """
         path, overrides = find_folder(name, ("tokenizer",), options)
         keywords = read_tokenizer(path, do_lower_case)
@@ -95,11 +60,9 @@ class BertTokenizer(Vocabulary):
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are."""
-        settings = replace(
-            self._settings,
-            added_tokens=self.added_tokens_decoder,
-            **{name: getattr(self, name) for name in _CHANGEABLE},
-        )
+        names = [setting.name for setting in fields(self._settings)]
+        now = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        settings = replace(self._settings, **now, added_tokens=self._added)
         return write_tokenizer(Path(folder), self._base, settings, self.template)
 
     def _checked_template(self, template: Template | None) -> Template:
@@ -108,7 +71,7 @@ class BertTokenizer(Vocabulary):
             cls, sep = self.cls_token, self.sep_token
             if cls is None or sep is None:
                 raise ValueError("a cls_token and a sep_token are needed to put around texts")
-            return bert_template(cls, self.cls_token_id, sep, self.sep_token_id)
+            return Template.of_bert(cls, self.cls_token_id, sep, self.sep_token_id)
         for slot in (*template.single, *template.pair):
             for token, number in zip(slot.tokens, slot.ids, strict=True):
                 if self._ids.get(token) != number:
@@ -179,19 +142,54 @@ class BertTokenizer(Vocabulary):
         self, texts: tuple[str, ...], special: bool, lengths: Lengths, overflow: bool
     ) -> list[Encoding]:
         """Return the row of a text or a pair; with ``overflow``, rows for what does not fit too."""
-        split = tuple(tokenize_text(text, self, self.wordpiece) for text in texts)
-        slots = self.template.pair if len(texts) == 2 else self.template.single
+        split = [self._split(text) for text in texts]
+        slots = self.template[len(texts) - 1]
         if lengths.truncation is None or lengths.max_length is None:
             return [fill(slots, split, special)]
         count = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
-        if lengths.max_length < count:
-            raise ValueError(
-                f"max_length is {lengths.max_length}, and the special tokens alone take {count}"
-            )
         room = lengths.max_length - count
-        how = Truncation(lengths.truncation, room, lengths.stride, self.truncation_side)
-        windows = islice(truncate(split, how), None if overflow else 1)
-        return [fill(slots, kept, special) for kept in windows]
+        if room < 0:
+            found = f"max_length is {lengths.max_length}"
+            raise ValueError(f"{found}, and the special tokens alone take {count}")
+        windows = truncate(split, lengths.truncation, room, lengths.stride, self.truncation_side)
+        return [fill(slots, kept, special) for kept in islice(windows, None if overflow else 1)]
+
+    def _split(self, text: str) -> Tokens:
+        """Take the added tokens out, normalise what is between, split it into words and pieces."""
+        tokens: Tokens = []
+        word = 0
+        as_written, when_normalized = self.finders()
+        for part in as_written(text):
+            written = text[part.start : part.end]
+            if part.id is not None:
+                tokens.append((part.id, written, (part.start, part.end), word))
+                word += 1
+                continue
+            normalized = self.normalizer(written, part.start)
+            for inner in when_normalized(normalized.text):
+                places = slice(inner.start, inner.end)
+                stretch = Normalized(normalized.text[places], normalized.positions[places])
+                if inner.id is None:
+                    word = self._append_words(tokens, stretch, word)
+                else:
+                    offsets = stretch.positions[0], stretch.positions[-1] + 1
+                    tokens.append((inner.id, stretch.text, offsets, word))
+                    word += 1
+        return tokens
+
+    def _append_words(self, tokens: Tokens, stretch: Normalized, number: int) -> int:
+        """Append the pieces of all words, numbered from ``number``; return the next number.
+
+        A piece stands where its first and last character came from. This is the inner loop.
+        """
+        text, positions = stretch
+        for word in word_pattern().finditer(text):
+            at = word.start()
+            for piece_id, token, start, end in self.wordpiece[word[0]]:
+                offsets = positions[at + start], positions[at + end - 1] + 1
+                tokens.append((piece_id, token, offsets, number))
+            number += 1
+        return number
 
     def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
         """Pad the rows as asked; warn once of a row that is too long for the model."""

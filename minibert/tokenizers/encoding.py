@@ -1,57 +1,15 @@
-"""From a text to its tokens, and from the tokens of one text or two to a row for the model."""
+"""From the tokens of one text or two to a row for the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any, Literal, NamedTuple
-
-from minibert.tokenizers.normalize import Normalized
-from minibert.tokenizers.vocabulary import Vocabulary
-from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 Side = Literal["right", "left"]
 
 # id, text, offsets in characters of the original, and the number of its word, or None
 Token = tuple[int, str, tuple[int, int], int | None]
 Tokens = list[Token]
-
-
-def tokenize_text(text: str, vocabulary: Vocabulary, wordpiece: WordPiece) -> Tokens:
-    """Take the added tokens out, normalise what is between, split it into words and pieces."""
-    tokens: Tokens = []
-    word = 0
-    as_written, when_normalized = vocabulary.finders()
-    for part in as_written(text):
-        written = text[part.start : part.end]
-        if part.id is not None:
-            tokens.append((part.id, written, (part.start, part.end), word))
-            word += 1
-            continue
-        normalized = vocabulary.normalizer(written, part.start)
-        for inner in when_normalized(normalized.text):
-            places = slice(inner.start, inner.end)
-            stretch = Normalized(normalized.text[places], normalized.positions[places])
-            if inner.id is None:
-                word = _append_words(tokens, stretch, word, wordpiece)
-            else:
-                offsets = stretch.positions[0], stretch.positions[-1] + 1
-                tokens.append((inner.id, stretch.text, offsets, word))
-                word += 1
-    return tokens
-
-
-def _append_words(tokens: Tokens, stretch: Normalized, number: int, wordpiece: WordPiece) -> int:
-    """Append the pieces of all words, numbered from ``number``; return the next number.
-
-    A piece stands where its first and last character came from. This is the inner loop.
-    """
-    text, positions = stretch
-    for word in word_pattern().finditer(text):
-        at = word.start()
-        for piece_id, token, start, end in wordpiece[word[0]]:
-            offsets = positions[at + start], positions[at + end - 1] + 1
-            tokens.append((piece_id, token, offsets, number))
-        number += 1
-    return number
 
 
 @dataclass(frozen=True)
@@ -86,15 +44,15 @@ class Template(NamedTuple):
     single: tuple[Slot, ...]
     pair: tuple[Slot, ...]
 
+    @classmethod
+    def of_bert(cls, first: str, first_id: int, sep: str, sep_id: int) -> "Template":
+        """Return BERT's template: the pair and its [SEP] are of type 1, all else of type 0."""
+        end = Slot(None, 0, (sep_id,), (sep,))
+        single = (Slot(None, 0, (first_id,), (first,)), Slot(0, 0), end)
+        return cls(single, (*single, Slot(1, 1), end._replace(type_id=1)))
 
-def bert_template(cls: str, cls_id: int, sep: str, sep_id: int) -> Template:
-    """Return BERT's template: the pair and its [SEP] are of type 1, all else of type 0."""
-    first, last = Slot(None, 0, (cls_id,), (cls,)), Slot(None, 0, (sep_id,), (sep,))
-    single = (first, Slot(0, 0), last)
-    return Template(single, (*single, Slot(1, 1), last._replace(type_id=1)))
 
-
-def fill(slots: Iterable[Slot], texts: tuple[Tokens, ...], special: bool) -> Encoding:
+def fill(slots: Iterable[Slot], texts: Sequence[Tokens], special: bool) -> Encoding:
     """Return the row of one or two texts, with the template's special tokens or without."""
     columns: list[list[Any]] = [[] for _ in fields(Encoding)]
     for slot in slots:
@@ -123,85 +81,72 @@ def pad(row: Encoding, length: int, pad_id: int, pad_token: str, side: Side) -> 
     return Encoding(*(old + new if side == "right" else new + old for old, new in columns))
 
 
-class Truncation(NamedTuple):
-    """How much is kept: at most ``limit`` tokens of the texts, special ones not counted."""
+def truncate(
+    texts: Sequence[Tokens], strategy: str, room: int, stride: int, side: Side
+) -> Iterator[tuple[Tokens, ...]]:
+    """Yield the texts cut to ``room`` tokens in all, then the rest of them, window by window.
 
-    strategy: str  # longest_first, only_first or only_second
-    limit: int
-    stride: int  # tokens that each window repeats from the one before
-    side: Side  # where it is cut
-
-
-def truncate(texts: tuple[Tokens, ...], how: Truncation) -> Iterator[tuple[Tokens, ...]]:
-    """Yield the texts cut to fit, then the rest of them, window by window.
-
-    If both texts of a pair are cut, every window of one meets every window of the other, in the
-    order of the tokenizers library. ValueError if they cannot be cut to fit.
+    Each window repeats ``stride`` tokens of the one before. If both texts of a pair are cut, every
+    window of one meets every window of the other, in the order of the tokenizers library.
+    ValueError if the texts cannot be cut to fit.
     """
-    if how.stride:
-        _require_stride_below(how.limit, how)
-    kept = _lengths([len(text) for text in texts], how)
-    first, *second = (list(_windows(t, length, how)) for t, length in zip(texts, kept, strict=True))
-    if not second:
-        yield from ((text,) for text in first)
-        return
-    pairs = second[0]
-    yield first[0], pairs[0]
-    yield from ((text, pair) for text in first[1:] for pair in pairs)
-    yield from ((first[0], pair) for pair in pairs[1:])
+    if stride:
+        _require_stride_below(room, stride)
+    kept = zip(texts, _lengths([len(text) for text in texts], strategy, room), strict=True)
+    first, *others = (list(_windows(text, length, stride, side)) for text, length in kept)
+    yield from product(first[:1], *(windows[:1] for windows in others))
+    yield from product(first[1:], *others)
+    for windows in others:
+        yield from product(first[:1], windows[1:])
 
 
-def _lengths(lengths: list[int], how: Truncation) -> list[int]:
+def _lengths(lengths: list[int], strategy: str, room: int) -> list[int]:
     """Return how many tokens of each text a row holds."""
-    excess = sum(lengths) - how.limit
+    excess = sum(lengths) - room
     if excess <= 0:
         return lengths
-    if how.limit == 0:
+    if room == 0:
         return [0] * len(lengths)
-    if how.strategy == "longest_first":
+    if strategy == "longest_first":
         if len(lengths) == 1:
-            return [how.limit]
+            return [room]
         # the longer gets what the shorter leaves; each a half if that is not enough
-        short = min(*lengths, how.limit // 2)
-        kept = [short, how.limit - short]
+        short = min(*lengths, room // 2)
+        kept = [short, room - short]
         return kept if lengths[0] <= lengths[1] else kept[::-1]
-    cut = 0 if how.strategy == "only_first" else 1
-    _require_room(lengths, cut, excess, how)
-    return [length - excess if i == cut else length for i, length in enumerate(lengths)]
-
-
-def _require_room(lengths: list[int], cut: int, excess: int, how: Truncation) -> None:
+    cut = 0 if strategy == "only_first" else 1
     if cut >= len(lengths):
         raise ValueError(
-            f"truncation={how.strategy!r} cuts the second text, and there is none; "
+            f"truncation={strategy!r} cuts the second text, and there is none; "
             "pass a text_pair, or truncation=True"
         )
     if lengths[cut] <= excess:
         other = "nothing" if len(lengths) == 1 else f"the other text takes {lengths[1 - cut]}"
         raise ValueError(
-            f"truncation={how.strategy!r} cannot make the texts fit: max_length leaves room for "
-            f"{how.limit} tokens, {other}, and the text to cut has {lengths[cut]}; "
+            f"truncation={strategy!r} cannot make the texts fit: max_length leaves room for "
+            f"{room} tokens, {other}, and the text to cut has {lengths[cut]}; "
             "raise max_length, or pass truncation=True to cut the longer text"
         )
+    lengths[cut] -= excess
+    return lengths
 
 
-def _windows(text: Tokens, length: int, how: Truncation) -> Iterator[Tokens]:
-    """Yield stretches of a length, each beginning with the last ``stride`` tokens of another."""
+def _windows(text: Tokens, length: int, stride: int, side: Side) -> Iterator[Tokens]:
     if len(text) <= length:
         yield text
     elif length == 0:
         yield from ([], text)
     else:
-        _require_stride_below(length, how)
+        _require_stride_below(length, stride)
         last = len(text) - length
-        for shift in range(0, last + length - how.stride, length - how.stride):
-            start = shift if how.side == "right" else last - shift
+        for shift in range(0, last + length - stride, length - stride):
+            start = shift if side == "right" else last - shift
             yield text[max(start, 0) : start + length]
 
 
-def _require_stride_below(room: int, how: Truncation) -> None:
-    if how.stride >= room:
+def _require_stride_below(room: int, stride: int) -> None:
+    if stride >= room:
         raise ValueError(
-            f"stride is {how.stride}, and a row has room for {room} tokens of the text that is "
-            "cut; allowed: less than that, or a larger max_length"
+            f"stride is {stride}, and a row has room for {room} tokens of the text that is cut; "
+            "allowed: less than that, or a larger max_length"
         )

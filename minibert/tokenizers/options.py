@@ -7,7 +7,6 @@ from typing import Any
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.encoding import Side, Template
-from minibert.tokenizers.normalize import Normalizer
 
 NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
 TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -26,7 +25,7 @@ _TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
     """All of a tokenizer but its vocabulary, with the names and defaults of transformers.
 
@@ -46,41 +45,31 @@ class Settings:
     template: Template | None = None  # where special tokens stand; None: as in BERT
     prefix: str = "##"  # before a piece that continues a word
     max_input_chars_per_word: int = 100  # a longer word is unknown
-    model_max_length: int | None = None  # in tokens; None: no limit
+    model_max_length: int = NO_LIMIT  # in tokens; may be given as None, or as the files' 1e30
     padding_side: Side = "right"
     truncation_side: Side = "right"
     decoder_cleanup: bool = True  # no spaces before punctuation, token by token
     clean_up_tokenization_spaces: bool = False  # the same once more, in the whole text
 
+    @classmethod
+    def of(cls, **values: Any) -> "Settings":
+        """Return the settings; TypeError for a name that none of them has."""
+        known = [setting.name for setting in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise TypeError(f"BertTokenizer has no setting {name!r}; it has {', '.join(known)}")
+        return cls(**values)
+
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             _require_choice(name, getattr(self, name), choices)
-
-    def normalizer(self) -> Normalizer:
-        """Return what normalises a text."""
-        return Normalizer(
-            self.clean_text, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case
-        )
-
-    def special_tokens(self) -> dict[str, str | None]:
-        """Return the special tokens, by the names of their roles."""
-        return {name: getattr(self, name) for name in TOKEN_NAMES}
-
-    def max_length(self) -> int:
-        """Return model_max_length as a whole number; the files write 1e30 for "no limit"."""
-        value: Any = NO_LIMIT if self.model_max_length is None else self.model_max_length
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        length: Any = self.model_max_length
+        if length is None:
+            length = NO_LIMIT
+        if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
             needed = "a number above 0, or None"
-            raise ValueError(f"model_max_length is {value!r:.60}; needed: {needed}")
-        return NO_LIMIT if value > 1e20 else int(value)
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise TypeError for names that no setting has."""
-    known = [setting.name for setting in fields(Settings)]
-    for name in names:
-        if name not in known:
-            raise TypeError(f"BertTokenizer has no setting {name!r}; it has {', '.join(known)}")
+            raise ValueError(f"model_max_length is {length!r:.60}; needed: {needed}")
+        self.model_max_length = NO_LIMIT if length > 1e20 else int(length)
 
 
 @dataclass(frozen=True)

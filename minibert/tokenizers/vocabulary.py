@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 from minibert.tokenizers.added import AddedToken, Finder
 from minibert.tokenizers.normalize import Normalizer
+from minibert.tokenizers.options import TOKEN_NAMES, Settings
 
-_SPACED = (
-    *((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't")),
-    *((" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")),
-)
+_SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't"}
+_SPACED |= {" 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re"}
 
 
 def _special(role: str, is_id: bool = False) -> Any:
@@ -30,13 +29,8 @@ def _special(role: str, is_id: bool = False) -> Any:
 class Vocabulary:
     """The tokens of a tokenizer: those of WordPiece, and those added to them.
 
-    ``vocab`` and ``added``: the ids of tokens, and the tokens of ids. ``special_tokens``: the token
-    of each role, or None. ``prefix``: what stands before a piece that continues a word. ValueError
-    for ids that contradict each other, and for special tokens that are not in the vocabulary.
+    ValueError for ids that contradict each other, and for special tokens that have no id.
     """
-
-    decoder_cleanup = True  # no spaces before punctuation, token by token
-    clean_up_tokenization_spaces = False  # the same once more, in the whole text
 
     unk_token, unk_token_id = _special("unk_token"), _special("unk_token", is_id=True)
     sep_token, sep_token_id = _special("sep_token"), _special("sep_token", is_id=True)
@@ -44,41 +38,35 @@ class Vocabulary:
     cls_token, cls_token_id = _special("cls_token"), _special("cls_token", is_id=True)
     mask_token, mask_token_id = _special("mask_token"), _special("mask_token", is_id=True)
 
-    def __init__(
-        self,
-        vocab: Mapping[str, int],
-        normalizer: Normalizer,
-        added: Mapping[int, AddedToken],
-        special_tokens: Mapping[str, str | None],
-        prefix: str = "##",
-    ) -> None:
-        _check_ids(vocab, added)
-        self.normalizer = normalizer
-        self.prefix = prefix
+    def __init__(self, vocab: Mapping[str, int], settings: Settings) -> None:
+        chinese, strips = settings.tokenize_chinese_chars, settings.strip_accents
+        self.normalizer = Normalizer(settings.clean_text, chinese, strips, settings.do_lower_case)
+        self.prefix = settings.prefix
+        self.decoder_cleanup = settings.decoder_cleanup
+        self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
+        _check_ids(vocab, settings.added_tokens)
         self._base = dict(vocab)
-        self._added = dict(added)
-        self._ids = {**vocab, **{token.content: number for number, token in added.items()}}
+        self._added = dict(settings.added_tokens)
+        self._ids = self._base | self.get_added_vocab()
         self._tokens = {number: token for token, number in self._ids.items()}
         self._next_id = max(len(vocab), *(number + 1 for number in self._tokens))
         self._finders: tuple[dict[int, AddedToken], Finder, Finder] | None = None
-        self.special_tokens_map = self._present(special_tokens)
+        self.special_tokens_map = self._special_tokens(settings)
         missing = {*self.special_tokens_map.values()} - {*self.get_added_vocab()}
         self.add_tokens(sorted(missing), special_tokens=True)
 
-    def _present(self, special_tokens: Mapping[str, str | None]) -> dict[str, str]:
-        """Return the special tokens that there are; ValueError if one is missing."""
+    def _special_tokens(self, settings: Settings) -> dict[str, str]:
         present: dict[str, str] = {}
-        for name, token in special_tokens.items():
+        for name in TOKEN_NAMES:
+            token = getattr(settings, name)
             if not isinstance(token, str | None):
                 raise TypeError(f"{name} is {token!r}; needed: text")
             # WordPiece itself needs the unknown token; the others may be added ones
             if token in (self._base if name == "unk_token" else self._ids):
-                present[name] = str(token)
+                present[name] = token
             elif token is not None and name != "mask_token":  # not every model fills masks
-                raise ValueError(
-                    f"the vocabulary has no {token!r}, the {name}; "
-                    f"pass {name}= the name that it has there"
-                )
+                hint = f"pass {name}= the name that it has there"
+                raise ValueError(f"the vocabulary has no {token!r}, the {name}; {hint}")
         return present
 
     def __len__(self) -> int:
@@ -152,20 +140,14 @@ class Vocabulary:
             self._finders = added, Finder(written), Finder(normal)
         return self._finders[1:]
 
-    @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...
-
-    @overload
-    def convert_tokens_to_ids(self, tokens: list[str]) -> list[int]: ...
-
-    def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | list[int]:
+    def convert_tokens_to_ids(self, tokens: str | list[str]) -> Any:
         """Return the id of a token, or of each; the unknown token's where there is none."""
         unknown = self._ids[self.special_tokens_map["unk_token"]]
         if isinstance(tokens, str):
             return self._ids.get(tokens, unknown)
         return [self._ids.get(token, unknown) for token in tokens]
 
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> str | list[str]:
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or of each; ValueError if an id has none."""
         ids = _as_lists(ids)
         if not isinstance(ids, list):
@@ -204,8 +186,7 @@ class Vocabulary:
         cleans = clean_up_tokenization_spaces
         if any(isinstance(row, list) for row in rows):
             return [self.decode(row, skip_special_tokens, cleans) for row in rows]
-        tokens = self.convert_ids_to_tokens(rows, skip_special_tokens)
-        text = self.convert_tokens_to_string(list(tokens))
+        text = self.convert_tokens_to_string(self.convert_ids_to_tokens(rows, skip_special_tokens))
         cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
         return _clean_up(text) if cleans else text
 
@@ -245,6 +226,6 @@ def _as_lists(ids: Any) -> Any:
 
 def _clean_up(text: str) -> str:
     """Take away spaces before English punctuation and shortened words, as transformers does."""
-    for spaced, written in _SPACED:
+    for spaced, written in _SPACED.items():
         text = text.replace(spaced, written)
     return text
