@@ -4,7 +4,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from minibert.tokenizers.characters import ALL_SPACES, OF_WORDS, SPACES
 
@@ -33,12 +32,8 @@ class AddedToken:
             object.__setattr__(self, "normalized", not self.special)
 
 
-class Part(NamedTuple):
-    """A stretch of a text: the id of an added token, or None for what lies between them."""
-
-    start: int
-    end: int
-    id: int | None
+# start and end of a stretch of a text; the id of an added token, or None for what lies between
+Part = tuple[int, int, int | None]
 
 
 class Finder:
@@ -71,10 +66,10 @@ class Finder:
             while token.rstrip and end < len(text) and text[end] in SPACES:
                 end += 1
             if done < start:
-                parts.append(Part(done, start, None))
-            parts.append(Part(start, end, number))
+                parts.append((done, start, None))
+            parts.append((start, end, number))
             done = end
-        return [*parts, Part(done, len(text), None)] if done < len(text) else parts
+        return [*parts, (done, len(text), None)] if done < len(text) else parts
 
     def _matches(self, text: str) -> Iterator[tuple[int, int, int, AddedToken]]:
         """Yield start, end, id and options of each token; they do not overlap."""

@@ -1,7 +1,7 @@
 """BertTokenizer: from texts to the rows of ids that a BERT model reads."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -155,41 +155,35 @@ class BertTokenizer(Vocabulary):
         return [fill(slots, kept, special) for kept in islice(windows, None if overflow else 1)]
 
     def _split(self, text: str) -> Tokens:
-        """Take the added tokens out, normalise what is between, split it into words and pieces."""
-        tokens: Tokens = []
-        word = 0
-        as_written, when_normalized = self.finders()
-        for part in as_written(text):
-            written = text[part.start : part.end]
-            if part.id is not None:
-                tokens.append((part.id, written, (part.start, part.end), word))
-                word += 1
-                continue
-            normalized = self.normalizer(written, part.start)
-            for inner in when_normalized(normalized.text):
-                places = slice(inner.start, inner.end)
-                stretch = Normalized(normalized.text[places], normalized.positions[places])
-                if inner.id is None:
-                    word = self._append_words(tokens, stretch, word)
-                else:
-                    offsets = stretch.positions[0], stretch.positions[-1] + 1
-                    tokens.append((inner.id, stretch.text, offsets, word))
-                    word += 1
-        return tokens
-
-    def _append_words(self, tokens: Tokens, stretch: Normalized, number: int) -> int:
-        """Append the pieces of all words, numbered from ``number``; return the next number.
+        """Return the added tokens of a text and the pieces of its words.
 
         A piece stands where its first and last character came from. This is the inner loop.
         """
-        text, positions = stretch
-        for word in word_pattern().finditer(text):
-            at = word.start()
-            for piece_id, token, start, end in self.wordpiece[word[0]]:
-                offsets = positions[at + start], positions[at + end - 1] + 1
-                tokens.append((piece_id, token, offsets, number))
-            number += 1
-        return number
+        tokens: Tokens = []
+        number = 0  # of the word
+        for added, (stretch, positions) in self._stretches(text):
+            if added is not None:
+                tokens.append((added, stretch, (positions[0], positions[-1] + 1), number))
+                number += 1
+                continue
+            for word in word_pattern().finditer(stretch):
+                at = word.start()
+                for piece, token, start, end in self.wordpiece[word[0]]:
+                    offsets = positions[at + start], positions[at + end - 1] + 1
+                    tokens.append((piece, token, offsets, number))
+                number += 1
+        return tokens
+
+    def _stretches(self, text: str) -> Iterator[tuple[int | None, Normalized]]:
+        """Yield the added tokens with their ids, and what is between them, normalised."""
+        as_written, when_normalized = self.finders()
+        for start, end, added in as_written(text):
+            if added is not None:
+                yield added, Normalized(text[start:end], range(start, end))
+                continue
+            between, positions = self.normalizer(text[start:end], start)
+            for first, last, inner in when_normalized(between):
+                yield inner, Normalized(between[first:last], positions[first:last])
 
     def _pad(self, rows: list[Encoding], lengths: Lengths) -> list[Encoding]:
         """Pad the rows as asked; warn once of a row that is too long for the model."""

@@ -90,10 +90,15 @@ def truncate(
     window of one meets every window of the other, in the order of the tokenizers library.
     ValueError if the texts cannot be cut to fit.
     """
-    if stride:
-        _require_stride_below(room, stride)
-    kept = zip(texts, _lengths([len(text) for text in texts], strategy, room), strict=True)
-    first, *others = (list(_windows(text, length, stride, side)) for text, length in kept)
+    lengths = _lengths([len(text) for text in texts], strategy, room)
+    pairs = [*zip(texts, lengths, strict=True)]
+    narrowest = min([room, *(length for text, length in pairs if 0 < length < len(text))])
+    if 0 < stride >= narrowest:
+        raise ValueError(
+            f"stride is {stride}, and a row has room for {narrowest} tokens of the text that is "
+            "cut; allowed: less than that, or a larger max_length"
+        )
+    first, *others = (list(_windows(text, length, stride, side)) for text, length in pairs)
     yield from product(first[:1], *(windows[:1] for windows in others))
     yield from product(first[1:], *others)
     for windows in others:
@@ -137,16 +142,7 @@ def _windows(text: Tokens, length: int, stride: int, side: Side) -> Iterator[Tok
     elif length == 0:
         yield from ([], text)
     else:
-        _require_stride_below(length, stride)
         last = len(text) - length
         for shift in range(0, last + length - stride, length - stride):
             start = shift if side == "right" else last - shift
             yield text[max(start, 0) : start + length]
-
-
-def _require_stride_below(room: int, stride: int) -> None:
-    if stride >= room:
-        raise ValueError(
-            f"stride is {stride}, and a row has room for {room} tokens of the text that is cut; "
-            "allowed: less than that, or a larger max_length"
-        )

@@ -21,22 +21,17 @@ from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import ALL_SPACES
 from minibert.tokenizers.encoding import Template
 from minibert.tokenizers.options import TOKEN_NAMES, Settings
-from minibert.tokenizers.tokenizer_json import (
-    read_added_token,
-    read_tokenizer_json,
-    write_tokenizer_json,
-)
+from minibert.tokenizers.tokenizer_json import from_json, read_added_token, to_json
 
 TOKENIZER_NAME = "tokenizer.json"
 TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 VOCAB_NAME = "vocab.txt"
 
-# what tokenizer_config.json says that tokenizer.json does not, and what both say
+# what tokenizer_config.json says; where tokenizer.json says it too, that counts
 _OF_CONFIG = (
-    *("sep_token", "pad_token", "cls_token", "mask_token", "model_max_length"),
-    *("padding_side", "truncation_side", "clean_up_tokenization_spaces"),
+    *(*TOKEN_NAMES, "model_max_length", "padding_side", "truncation_side", "do_lower_case"),
+    *("clean_up_tokenization_spaces", "tokenize_chinese_chars", "strip_accents"),
 )
-_OF_BOTH = ("unk_token", "tokenize_chinese_chars", "strip_accents", "do_lower_case")
 
 # tokenizer_class begins with one of these if it splits a text as BERT does
 _CLASSES = ("BertTokenizer", "DistilBert", "Electra", "MobileBert", "PreTrained", "TokenizersBack")
@@ -50,10 +45,11 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
     files, ValueError for files that are not what they should be.
     """
     config = _read_config(folder)
+    keywords = _pick(config, _OF_CONFIG)
     if (folder / TOKENIZER_NAME).exists():
         file = read_json(folder / TOKENIZER_NAME)
         try:
-            keywords = _pick(config, _OF_CONFIG) | read_tokenizer_json(file)
+            keywords |= from_json(file)
         except ValueError as error:
             raise ValueError(f"{str(folder / TOKENIZER_NAME)!r}: {error}") from None
         said, used = config.get("do_lower_case"), keywords["do_lower_case"]
@@ -65,10 +61,8 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
             )
     else:
         _require_class(folder, config)
-        keywords = _pick(config, (*_OF_CONFIG, *_OF_BOTH))
-        keywords["vocab"] = read_vocab(folder / VOCAB_NAME)
-        added = _read_added_tokens(folder, config)
-        keywords["added_tokens"] = _special_tokens(config, keywords["vocab"]) | added
+        vocab = keywords["vocab"] = read_vocab(folder / VOCAB_NAME)
+        keywords["added_tokens"] = _read_added_tokens(folder, config, vocab)
     if do_lower_case is not None:
         keywords["do_lower_case"] = do_lower_case
     elif keywords.get("do_lower_case") is None:
@@ -85,13 +79,11 @@ def write_tokenizer(
     the vocabulary; tokenizer.json holds all.
     """
     make_folder(folder)
-    config = {name: getattr(settings, name) for name in (*_OF_CONFIG, *_OF_BOTH)}
-    without = {name for name in TOKEN_NAMES if config[name] is None}
-    config = {name: config[name] for name in sorted(config) if name not in without}
-    files = {
-        TOKENIZER_CONFIG_NAME: _as_json({**config, "tokenizer_class": "BertTokenizer"}),
-        TOKENIZER_NAME: _as_json(write_tokenizer_json(vocab, settings, template)),
-    }
+    config = {name: getattr(settings, name) for name in sorted(_OF_CONFIG)}
+    config = {k: v for k, v in config.items() if v is not None or k not in TOKEN_NAMES}
+    config["tokenizer_class"] = "BertTokenizer"
+    values = {TOKENIZER_CONFIG_NAME: config, TOKENIZER_NAME: to_json(vocab, settings, template)}
+    files = {k: json.dumps(v, indent=2, ensure_ascii=False) + "\n" for k, v in values.items()}
     tokens = sorted(vocab, key=vocab.__getitem__)
     has_no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
     if has_no_gaps and all(t == t.strip() and len(t.splitlines()) < 2 for t in tokens):
@@ -101,10 +93,6 @@ def write_tokenizer(
     for name, content in files.items():
         replace_file(folder / name, content.encode())
     return tuple(str(folder / name) for name in files)
-
-
-def _as_json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -131,12 +119,18 @@ def _require_class(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def _read_added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, AddedToken]:
+def _read_added_tokens(
+    folder: Path, config: Mapping[str, Any], vocab: Mapping[str, int]
+) -> dict[int, AddedToken]:
     """Return the added tokens of a folder without tokenizer.json, as two generations wrote them."""
+    # special tokens that are written as objects have options
+    objects = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
+    known = [{**entry, "special": True} for entry in objects if entry.get("content") in vocab]
+    tokens = {vocab[entry["content"]]: read_added_token(entry) for entry in known}
     decoder = config.get("added_tokens_decoder")
     if decoder is not None:
         try:
-            return {int(number): read_added_token(entry) for number, entry in decoder.items()}
+            return tokens | {int(i): read_added_token(entry) for i, entry in decoder.items()}
         except (AttributeError, TypeError, ValueError) as error:
             where = str(folder / TOKENIZER_CONFIG_NAME)
             raise ValueError(f"{where!r}: added_tokens_decoder cannot be read: {error}") from None
@@ -147,17 +141,7 @@ def _read_added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, Add
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
     extra = [t for t in extra if isinstance(t, str)] if isinstance(extra, list) else []
     special = {*_pick(config, TOKEN_NAMES).values(), *extra}
-    return {number: AddedToken(token, special=token in special) for token, number in ids.items()}
-
-
-def _special_tokens(config: Mapping[str, Any], vocab: Mapping[str, int]) -> dict[int, AddedToken]:
-    """Return the special tokens that are written as objects, for the sake of their options."""
-    entries = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
-    return {
-        vocab[entry["content"]]: read_added_token({**entry, "special": True})
-        for entry in entries
-        if entry.get("content") in vocab
-    }
+    return tokens | {i: AddedToken(token, special=token in special) for token, i in ids.items()}
 
 
 def read_vocab(path: Path) -> dict[str, int]:
@@ -178,7 +162,7 @@ def read_vocab(path: Path) -> dict[str, int]:
     lines = lines_of(path.read_bytes(), repr(str(path)))
     tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
-    if special := [token for token in repeated if _is_bracketed(token)]:
+    if special := [t for t in repeated if t.startswith("[") and t.endswith("]")]:
         raise ValueError(f"{str(path)!r} has the special token {special[0]!r} on several lines")
     if repeated:
         found = f"{len(repeated)} token(s) on several lines, {repeated[0]!r} for one"
@@ -186,13 +170,9 @@ def read_vocab(path: Path) -> dict[str, int]:
     return {token: number for number, token in enumerate(tokens)}
 
 
-def _is_bracketed(token: str) -> bool:
-    return token.startswith("[") and token.endswith("]")
-
-
 def _infer_lower_case(folder: Path, vocab: Mapping[str, int]) -> bool:
     """Return False if a token, apart from names such as [CLS], has a capital letter; and warn."""
-    words = (token for token in vocab if not _is_bracketed(token))
+    words = (t for t in vocab if not (t.startswith("[") and t.endswith("]")))
     cased = next((t for t in words if any(unicodedata.category(c) == "Lu" for c in t)), None)
     why = "no token with a capital letter" if cased is None else f"{cased!r}, with a capital letter"
     warn(

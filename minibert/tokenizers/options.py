@@ -126,13 +126,11 @@ def _require_count(name: str, value: Any) -> None:
 
 def check_tensors(return_tensors: Any) -> bool:
     """Return whether arrays are asked for; ValueError for the arrays of another library."""
-    if return_tensors in ("pt", "tf", "jax", "mlx"):
-        raise ValueError(
-            f"return_tensors={return_tensors!r}: this package makes NumPy arrays; "
-            'pass return_tensors="np" (torch.from_numpy turns them into tensors)'
-        )
     if return_tensors not in (None, "np"):
-        raise ValueError(f'return_tensors is {return_tensors!r}; allowed: None, "np"')
+        raise ValueError(
+            f'return_tensors is {return_tensors!r}; allowed: None, "np". This package makes NumPy '
+            'arrays: pass return_tensors="np" (torch.from_numpy turns them into tensors)'
+        )
     return return_tensors is not None
 
 

@@ -38,22 +38,22 @@ _FIELDS: dict[str, dict[str, tuple[Any, ...]]] = {
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
-def read_tokenizer_json(file: Mapping[str, Any]) -> dict[str, Any]:
+def from_json(file: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords of BertTokenizer; ValueError if another kind of tokenizer is in it."""
     model = file.get("model")
     if not isinstance(model, dict):
         raise ValueError(f"model is {model!r:.60}; needed: an object")
     if "max_input_chars_per_word" in model:  # old files do not name the type
         model = {"type": "WordPiece", **model}
-    keywords = _read_part("model", model) | _read_part("pre_tokenizer", file.get("pre_tokenizer"))
+    # without a normalizer, nothing is normalised
+    keywords: dict[str, Any] = {setting: False for setting, *_ in _FIELDS["normalizer"].values()}
+    for name in _TYPES:
+        part = model if name == "model" else file.get(name)
+        if part is not None or name not in ("normalizer", "decoder"):
+            keywords |= _read_part(name, part)
     vocab = model.get("vocab")
     if not isinstance(vocab, dict):
         raise ValueError(f"the vocab is a {type(vocab).__name__}; needed: an object, token to id")
-    if file.get("normalizer") is None:  # nothing is normalised
-        keywords |= {setting: False for setting, *_ in _FIELDS["normalizer"].values()}
-    for name in ("normalizer", "decoder"):
-        if file.get(name) is not None:
-            keywords |= _read_part(name, file[name])
     added = file.get("added_tokens") or []
     if not isinstance(added, list) or not all(isinstance(entry, dict) for entry in added):
         raise ValueError("added_tokens is not a list of objects")
@@ -62,10 +62,8 @@ def read_tokenizer_json(file: Mapping[str, Any]) -> dict[str, Any]:
     return {**keywords, "vocab": vocab, "added_tokens": tokens, "template": template}
 
 
-def write_tokenizer_json(
-    vocab: Mapping[str, int], settings: Settings, template: Template
-) -> dict[str, Any]:
-    """Return what tokenizer.json holds, from which read_tokenizer_json makes the same settings."""
+def to_json(vocab: Mapping[str, int], settings: Settings, template: Template) -> dict[str, Any]:
+    """Return what tokenizer.json holds, from which from_json makes the same settings."""
     parts = {
         name: {"type": kind}
         | {field: getattr(settings, row[0]) for field, row in _FIELDS[name].items()}

@@ -190,14 +190,9 @@ class Vocabulary:
         cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
         return _clean_up(text) if cleans else text
 
-    def batch_decode(
-        self,
-        sequences: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-    ) -> list[str]:
-        """Return a list of rows as a list of texts."""
-        text = self.decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
+    def batch_decode(self, sequences: Any, *options: Any, **named: Any) -> list[str]:
+        """Return a list of rows as a list of texts; the options are those of decode."""
+        text = self.decode(sequences, *options, **named)
         return [text] if isinstance(text, str) else list(text)
 
 
