@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
@@ -19,9 +19,9 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "strip_accents": (True, False, None),
 }
 # what an option of a call may be, and what it means
-_PADDING = {False: None, "do_not_pad": None, True: "longest", "longest": "longest"}
-_PADDING |= {"max_length": "max_length"}
-_TRUNCATION = {False: None, "do_not_truncate": None, None: None, True: "longest_first"}
+_PADDING = {False: None, True: "longest", "do_not_pad": None}
+_PADDING |= {name: name for name in ("longest", "max_length")}
+_TRUNCATION = {False: None, True: "longest_first", "do_not_truncate": None, None: None}
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
 
 
@@ -64,16 +64,14 @@ class Settings:
         for name, choices in _CHOICES.items():
             _require_choice(name, getattr(self, name), choices)
         length: Any = self.model_max_length
-        if length is None:
-            length = NO_LIMIT
+        length = NO_LIMIT if length is None else length
         if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
             needed = "a number above 0, or None"
             raise ValueError(f"model_max_length is {length!r:.60}; needed: {needed}")
         self.model_max_length = NO_LIMIT if length > 1e20 else int(length)
 
 
-@dataclass(frozen=True)
-class Lengths:
+class Lengths(NamedTuple):
     """What a call does about lengths. max_length is set where padding or truncation needs it."""
 
     padding: str | None  # longest, max_length
@@ -88,18 +86,19 @@ def check_lengths(
 ) -> Lengths:
     """Return what padding, truncation and max_length mean together, as in transformers."""
     asked = max_length is not None
-    _require_count("max_length", max_length if asked else 0)
-    _require_count("stride", stride)
+    for name, value in (("max_length", max_length if asked else 0), ("stride", stride)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; needed: a whole number")
+        if value < 0:
+            raise ValueError(f"{name} is {value}; allowed: 0 and above")
     _require_choice("padding", padding, _PADDING)
     _require_choice("truncation", truncation, _TRUNCATION)
     if asked and padding is False and truncation is None:
         truncation = True  # a max_length alone means this
     pads, cuts = _PADDING[padding], _TRUNCATION[truncation]
     if asked and padding is True and cuts is None:
-        warn(
-            "max_length has no effect with padding=True and no truncation; "
-            'pass truncation=True too, or padding="max_length"'
-        )
+        hint = 'pass truncation=True too, or padding="max_length"'
+        warn(f"max_length has no effect with padding=True and no truncation; {hint}")
     if not asked and (pads == "max_length" or cuts):
         if model_max_length >= NO_LIMIT:
             option = f"truncation={truncation!r}" if cuts else f"padding={padding!r}"
@@ -115,13 +114,6 @@ def _require_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     # 1 == True in a dictionary, so the type is asked for too
     if not isinstance(value, bool | str | None) or value not in choices:
         raise ValueError(f"{name} is {value!r:.60}; allowed: {', '.join(map(repr, choices))}")
-
-
-def _require_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; needed: a whole number")
-    if value < 0:
-        raise ValueError(f"{name} is {value}; allowed: 0 and above")
 
 
 def check_tensors(return_tensors: Any) -> bool:
@@ -155,10 +147,8 @@ def check_texts(text: Any, text_pair: Any) -> tuple[list[tuple[str, ...]], bool]
 def _entry(place: str, given: Any) -> tuple[str, ...]:
     entry = given if isinstance(given, list | tuple) else (given,)
     if entry is given and len(entry) != 2:
-        raise ValueError(
-            f"text{place} is a list of {len(entry)} entries; "
-            "allowed: a text, or a pair of two texts"
-        )
+        found = f"text{place} is a list of {len(entry)} entries"
+        raise ValueError(f"{found}; allowed: a text, or a pair of two texts")
     for name, value in zip(("text", "text_pair"), entry, strict=False):
         if not isinstance(value, str):
             hint = "; write .decode('utf-8') after it" if isinstance(value, bytes) else ""

@@ -14,12 +14,8 @@ from minibert.tokenizers.encoding import Slot, Template
 from minibert.tokenizers.options import Settings
 
 # the type that each part must have, and for each of its fields: setting, default, allowed types
-_TYPES = {
-    "model": "WordPiece",
-    "normalizer": "BertNormalizer",
-    "pre_tokenizer": "BertPreTokenizer",
-    "decoder": "WordPiece",
-}
+_TYPES = {"model": "WordPiece", "normalizer": "BertNormalizer"}
+_TYPES |= {"pre_tokenizer": "BertPreTokenizer", "decoder": "WordPiece"}
 _FIELDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "model": {
         "unk_token": ("unk_token", "[UNK]", str),
@@ -131,19 +127,13 @@ def _read_slot(part: dict[str, Any], special: dict[str, Any]) -> Slot:
 
 
 def _write_template(template: Template) -> dict[str, Any]:
-    special = [slot for slot in (*template.single, *template.pair) if slot.text is None]
-    return {
-        "type": "TemplateProcessing",
-        "single": [_write_slot(slot) for slot in template.single],
-        "pair": [_write_slot(slot) for slot in template.pair],
-        "special_tokens": {
-            slot.tokens[0]: {"id": slot.tokens[0], "ids": [*slot.ids], "tokens": [*slot.tokens]}
-            for slot in special
-        },
-    }
-
-
-def _write_slot(slot: Slot) -> dict[str, Any]:
-    if slot.text is None:
-        return {"SpecialToken": {"id": slot.tokens[0], "type_id": slot.type_id}}
-    return {"Sequence": {"id": "AB"[slot.text], "type_id": slot.type_id}}
+    special: dict[str, Any] = {}
+    written: dict[str, list[Any]] = {"single": [], "pair": []}
+    for slots, parts in zip(template, written.values(), strict=True):
+        for slot in slots:
+            name = slot.tokens[0] if slot.text is None else "AB"[slot.text]
+            kind = "SpecialToken" if slot.text is None else "Sequence"
+            parts.append({kind: {"id": name, "type_id": slot.type_id}})
+            if slot.text is None:
+                special[name] = {"id": name, "ids": [*slot.ids], "tokens": [*slot.tokens]}
+    return {"type": "TemplateProcessing", **written, "special_tokens": special}

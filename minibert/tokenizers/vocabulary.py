@@ -198,8 +198,7 @@ class Vocabulary:
 
 def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
     tokens: dict[int, str] = {}
-    entries = [*vocab.items(), *((token.content, number) for number, token in added.items())]
-    for token, number in entries:
+    for token, number in [*vocab.items(), *((t.content, i) for i, t in added.items())]:
         if type(number) is not int or not 0 <= number < 2**31:
             needed = "a whole number from 0 to 2147483647"
             raise ValueError(f"the token {token!r} has the id {number!r:.60}; needed: {needed}")
