@@ -37,10 +37,7 @@ Part = tuple[int, int, int | None]
 
 
 class Finder:
-    """Finds added tokens in a text: the leftmost first, and of those the longest.
-
-    The time depends on the text and on the longest token, not on how many tokens there are.
-    """
+    """Finds tokens, leftmost and longest first; how many there are does not change the time."""
 
     def __init__(self, tokens: Iterable[tuple[str, int, AddedToken]]) -> None:
         self._tokens: dict[str, tuple[int, AddedToken]] = {}
@@ -82,11 +79,8 @@ class Finder:
                 yield (start, end, *self._tokens[found])
 
     def _longest_at(self, text: str, start: int) -> str:
-        """Return the longest token that begins there; "" if there is none.
-
-        In alphabetical order, take the last token that does not come after the text. All tokens
-        that the text begins with are beginnings of that one.
-        """
+        """Return the longest token that begins there; "" if there is none."""
+        # all tokens that the text begins with begin the last one that does not sort after it
         place = bisect_right(self._sorted, text[start : start + self._longest])
         token = self._sorted[place - 1] if place else ""
         while not text.startswith(token, start):

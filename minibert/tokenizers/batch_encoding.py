@@ -1,7 +1,7 @@
 """What calling a tokenizer returns: named columns, one entry for each row."""
 
 from collections import UserDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,7 @@ from minibert.tokenizers.encoding import Encoding
 class BatchEncoding(UserDict[str, Any]):
     """A dictionary, after transformers' class of that name; ``model(**batch)`` takes it whole.
 
-    ``batch.input_ids`` is ``batch["input_ids"]``; ``batch[0]`` is the first row, with everything
-    that is known about its tokens.
+    ``batch.input_ids`` is ``batch["input_ids"]``; ``batch[0]`` is the Encoding of the first row.
     """
 
     def __init__(self, columns: dict[str, Any], rows: Sequence[Encoding]) -> None:
@@ -47,31 +46,13 @@ class BatchEncoding(UserDict[str, Any]):
         return self.encodings[batch_index].sequence_ids
 
 
-# the attribute of an Encoding that each column holds
-_ATTRIBUTES = {
-    "input_ids": "ids",
-    "token_type_ids": "type_ids",
-    "attention_mask": "attention_mask",
-    "special_tokens_mask": "special_tokens_mask",
-    "offset_mapping": "offsets",
-}
-
-
-def to_columns(rows: Sequence[Encoding], wanted: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the ids and the wanted columns, by transformers' names, one entry for each row."""
-    names = ("input_ids", *wanted)
-    return {name: [getattr(row, _ATTRIBUTES[name]) for row in rows] for name in names}
-
-
 def to_batch(
     columns: dict[str, list[Any]], rows: Sequence[Encoding], arrays: bool, is_list: bool
 ) -> BatchEncoding:
     """Return columns as arrays; or as lists, without the rows if there was only one text."""
     if arrays:
         return BatchEncoding({k: _to_array(k, v) for k, v in columns.items()}, rows)
-    if not is_list:
-        return BatchEncoding({name: column[0] for name, column in columns.items()}, rows)
-    return BatchEncoding(columns, rows)
+    return BatchEncoding(columns if is_list else {k: v[0] for k, v in columns.items()}, rows)
 
 
 def _to_array(name: str, values: list[Any]) -> NDArray[np.int64]:

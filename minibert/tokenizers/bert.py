@@ -9,7 +9,7 @@ from typing import Any
 
 from minibert.checkpoint.hub import find_folder
 from minibert.runtime.warn import warn
-from minibert.tokenizers.batch_encoding import BatchEncoding, to_batch, to_columns
+from minibert.tokenizers.batch_encoding import BatchEncoding, to_batch
 from minibert.tokenizers.encoding import Encoding, Template, Tokens, fill, pad, truncate
 from minibert.tokenizers.files import read_tokenizer, write_tokenizer
 from minibert.tokenizers.normalize import Normalized
@@ -47,9 +47,7 @@ class BertTokenizer(Vocabulary):
         """Read tokenizer.json of a folder or a Hub id, or vocab.txt and tokenizer_config.json.
 
         options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
-        others override what the files say. Padding and truncation in tokenizer.json are ignored: a
-        call asks for its own. OSError for missing files, ValueError for files that are no BERT
-        tokenizer's.
+        others override the files. OSError for missing files, ValueError for what is in them.
         """
         path, overrides = find_folder(name, ("tokenizer",), options)
         keywords = read_tokenizer(path, do_lower_case)
@@ -74,11 +72,10 @@ class BertTokenizer(Vocabulary):
             return Template.of_bert(cls, self.cls_token_id, sep, self.sep_token_id)
         for slot in (*template.single, *template.pair):
             for token, number in zip(slot.tokens, slot.ids, strict=True):
-                if self._ids.get(token) != number:
-                    raise ValueError(
-                        f"{token!r} has the id {number!r:.60} in the template (post_processor); "
-                        f"the vocabulary gives it {self._ids.get(token)}"
-                    )
+                known = self._ids.get(token)
+                if known != number:
+                    found = f"{token!r} has the id {number!r:.60} in the template (post_processor)"
+                    raise ValueError(f"{found}; the vocabulary gives it {known}")
         return template
 
     @property
@@ -126,13 +123,14 @@ class BertTokenizer(Vocabulary):
         overflow = return_overflowing_tokens
         groups = [self._encode(each, add_special_tokens, lengths, overflow) for each in texts]
         rows = self._pad([row for group in groups for row in group], lengths)
-        wanted = {
-            "token_type_ids": return_token_type_ids,
-            "attention_mask": return_attention_mask,
-            "special_tokens_mask": return_special_tokens_mask,
-            "offset_mapping": return_offsets_mapping,
+        attributes = {
+            "input_ids": "ids",
+            "token_type_ids": return_token_type_ids and "type_ids",
+            "attention_mask": return_attention_mask and "attention_mask",
+            "special_tokens_mask": return_special_tokens_mask and "special_tokens_mask",
+            "offset_mapping": return_offsets_mapping and "offsets",
         }
-        columns = to_columns(rows, [name for name, is_wanted in wanted.items() if is_wanted])
+        columns = {k: [getattr(row, a) for row in rows] for k, a in attributes.items() if a}
         if overflow:
             of_texts = [i for i, group in enumerate(groups) for _ in group]
             columns["overflow_to_sample_mapping"] = of_texts
@@ -191,10 +189,8 @@ class BertTokenizer(Vocabulary):
         is_free = not (lengths.asked or lengths.truncation)
         if is_free and longest > allowed and not self._warned_of_length:
             self._warned_of_length = True
-            warn(
-                f"a row has {longest} tokens, and the model takes {allowed} at most "
-                "(model_max_length): it will refuse the row. Pass truncation=True to cut it"
-            )
+            found = f"a row has {longest} tokens, and the model takes {allowed} at most"
+            warn(f"{found} (model_max_length). Pass truncation=True to cut what it would refuse")
         if lengths.padding is None:
             return rows
         token, number = self.pad_token, self.pad_token_id

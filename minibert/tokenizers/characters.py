@@ -1,9 +1,7 @@
 """The classes of characters that a BERT tokenizer asks for.
 
-They are those of the tokenizers library, with which checkpoints were trained. Its tables mix
-versions of Unicode (punctuation and marks are of Unicode 8), and Python's unicodedata has another
-version in every release. So data/characters.txt has the classes in full, and a text gives the same
-tokens on every Python. tests/tools/record_tokenizer.py writes that file.
+They are those of the tokenizers library, which mixes versions of Unicode, as Python's releases do.
+So data/characters.txt, which tests/tools/record_tokenizer.py writes, has the classes in full.
 """
 
 import re

@@ -40,9 +40,8 @@ _CLASSES = ("BertTokenizer", "DistilBert", "Electra", "MobileBert", "PreTrained"
 def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str, Any]:
     """Return the vocabulary and the settings in a folder, as keywords of BertTokenizer.
 
-    Whether texts are lower-cased: as asked for; else as tokenizer.json says, or
-    tokenizer_config.json; else as the vocabulary suggests, with a warning. OSError for missing
-    files, ValueError for files that are not what they should be.
+    Texts are lower-cased as asked for, or as tokenizer.json or tokenizer_config.json says, or as
+    the vocabulary suggests, with a warning. OSError for missing files, ValueError for wrong ones.
     """
     config = _read_config(folder)
     keywords = _pick(config, _OF_CONFIG)
@@ -75,8 +74,7 @@ def write_tokenizer(
 ) -> tuple[str, ...]:
     """Write tokenizer_config.json, tokenizer.json and vocab.txt; return where they are.
 
-    vocab.txt has a line for each id from 0, and no added tokens. It is left out if it cannot hold
-    the vocabulary; tokenizer.json holds all.
+    vocab.txt is left out if its lines cannot hold the vocabulary; tokenizer.json holds all.
     """
     make_folder(folder)
     config = {name: getattr(settings, name) for name in sorted(_OF_CONFIG)}
@@ -145,10 +143,7 @@ def _read_added_tokens(
 
 
 def read_vocab(path: Path) -> dict[str, int]:
-    """Read one token a line; its id is the number of the line, from 0.
-
-    A token that stands on two lines has the later id, as in transformers.
-    """
+    """Read one token a line; its id is the number of the line, from 0, the last if on several."""
     if not path.exists():
         raise FileNotFoundError(
             f"{str(path.parent)!r} has neither {TOKENIZER_NAME} nor {VOCAB_NAME}: "

@@ -47,10 +47,9 @@ class Normalizer:
 
 
 class _Table(dict[int, str]):
-    """What becomes of each character, for str.translate.
+    """What becomes of each character, for str.translate; threads may share it.
 
-    It is filled as characters are met and begins anew when full: a text with all of Unicode would
-    leave hundreds of megabytes behind. Threads may share it.
+    It begins anew when full: a text with all of Unicode would leave hundreds of megabytes behind.
     """
 
     def __init__(self, cleans: bool, sets_apart: bool, strips: bool, lowers: bool) -> None:

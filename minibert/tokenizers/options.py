@@ -27,10 +27,7 @@ _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_sec
 
 @dataclass
 class Settings:
-    """All of a tokenizer but its vocabulary, with the names and defaults of transformers.
-
-    ValueError for a value that is not allowed.
-    """
+    """All of a tokenizer but its vocabulary, by transformers' names; ValueError if not allowed."""
 
     do_lower_case: bool
     unk_token: str = "[UNK]"

@@ -27,10 +27,7 @@ def _special(role: str, is_id: bool = False) -> Any:
 
 
 class Vocabulary:
-    """The tokens of a tokenizer: those of WordPiece, and those added to them.
-
-    ValueError for ids that contradict each other, and for special tokens that have no id.
-    """
+    """The tokens of WordPiece and those added to them; ValueError for ids that contradict."""
 
     unk_token, unk_token_id = _special("unk_token"), _special("unk_token", is_id=True)
     sep_token, sep_token_id = _special("sep_token"), _special("sep_token", is_id=True)
@@ -109,8 +106,7 @@ class Vocabulary:
     ) -> int:
         """Add tokens that are never split; return how many were not yet added.
 
-        A token of the vocabulary keeps its id, others get the next ones. A model has no embeddings
-        for new ids: they must be made larger to match.
+        A token of the vocabulary keeps its id, others get the next ones, which a model must learn.
         """
         if isinstance(new_tokens, str | AddedToken):
             new_tokens = [new_tokens]
@@ -177,10 +173,7 @@ class Vocabulary:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> Any:
-        """Return ids as a text, and a list of rows as a list of texts.
-
-        What normalising dropped (case, accents, spaces) does not come back.
-        """
+        """Return ids as a text (without what normalising dropped), a list of rows as a list."""
         ids = _as_lists(token_ids)
         rows = ids if isinstance(ids, list) else [ids]
         cleans = clean_up_tokenization_spaces

@@ -33,8 +33,7 @@ class Piece(NamedTuple):
 class WordPiece(dict[str, tuple[Piece, ...]]):
     """The pieces of each word; a word of which some part has no piece is the unknown token alone.
 
-    Words are remembered as they are met, and forgotten when there are too many; threads may share
-    them.
+    Words are remembered, and all forgotten when there are too many. Threads may share them.
     """
 
     def __init__(
