@@ -86,10 +86,7 @@ def _special(operation: str, args: tuple[Any, ...], draw: Draw) -> list[Case]:
         return [Case("a tiny eps", (*args[:3], 1e-12))]
     if operation == "feed_forward":
         wide = (args[0], draw(8, 6), draw(8), draw(6, 8), draw(6), "gelu")
-        return [
-            Case("more columns within", wide),
-            Case("another activation", (*args[:-1], "relu")),
-        ]
+        return [Case("more columns within", wide), Case("another activation", (*args[:-1], "relu"))]
     return []
 
 

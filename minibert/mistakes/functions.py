@@ -200,14 +200,8 @@ SPLIT: tuple[Mistake, ...] = (
     ("heads split as (B, T, D, H)", lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1)),
 )
 MERGE: tuple[Mistake, ...] = (
-    (
-        "heads put together as (B, H, T, D) without transposing",
-        lambda x: x.reshape(x.shape[1], -1),
-    ),
-    (
-        "heads put together as (B, T, D, H)",
-        lambda x: x.transpose(1, 2, 0).reshape(x.shape[1], -1),
-    ),
+    ("heads put together as (B, H, T, D) without transposing", lambda x: x.reshape(x.shape[1], -1)),
+    ("heads put together as (B, T, D, H)", lambda x: x.transpose(1, 2, 0).reshape(x.shape[1], -1)),
 )
 
 # activations

@@ -16,15 +16,7 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import read_json, read_json_list
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import (
-    Source,
-    by_length,
-    encode,
-    folder_of,
-    load,
-    require_texts,
-    room,
-)
+from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts, room
 from minibert.tokenizers.normalize import Normalizer
 
 POOLINGS = ("mean", "cls", "max")
