@@ -6,6 +6,7 @@ A phrase says what is wrong and not what would be right. A function takes what t
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,8 @@ MATRICES: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
 
 
 def with_arrays(change: Callable[[Any, Any], Any], call: Callable[..., Any]) -> Any:
-    """Return a function of (x, weight, bias) that is called with other arrays."""
-    return lambda x, weight, bias: call(x, *change(weight, bias))
+    """Return a function of (x, weight, bias, ...) that is called with other arrays."""
+    return lambda x, weight, bias, *rest: call(x, *change(weight, bias), *rest)
 
 
 LINEAR: tuple[Mistake, ...] = (
@@ -58,7 +59,7 @@ LINEAR: tuple[Mistake, ...] = (
 # norms
 
 
-def norm(
+def _norm(
     x: Any,
     weight: Any,
     bias: Any,
@@ -80,82 +81,63 @@ def _rms(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     return x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + eps) * weight + bias
 
 
-def _outside(variance: Any, eps: float) -> Any:
-    return np.sqrt(variance) + eps
+def _eps(value: float, norm: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, weight, bias, _: norm(x, weight, bias, value)
 
 
-def _eps(value: float) -> Mistake:
-    return f"eps {value:g}", lambda x, w, b, e: f.layer_norm(x, w, b, value)
-
-
-def _eps_outside(value: float) -> Mistake:
-    return f"eps {value:g} outside of the root", lambda x, w, b, e: norm(
-        x, w, b, value, root=_outside
-    )
-
-
+_outside = partial(_norm, root=lambda variance, eps: np.sqrt(variance) + eps)
+_unbiased = partial(_outside, ddof=1)
+_NORM_ARRAYS: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
+    ("neither weight nor bias of the norm", lambda w, b: (0 * w + 1, 0 * b)),
+    ("no weight of the norm", lambda w, b: (0 * w + 1, b)),
+    ("no bias of the norm", lambda w, b: (w, 0 * b)),
+    ("the bias of the norm added twice", lambda w, b: (w, 2 * b)),
+    ("the bias of the norm subtracted", lambda w, b: (w, -b)),
+    ("the weight and the bias of the norm swapped", lambda w, b: (b, w)),
+    ("the bias of the norm added before the weight multiplies", lambda w, b: (w, b * w)),
+    ("1 added to the weight of the norm", lambda w, b: (w + 1, b)),
+)
 LAYER_NORM: tuple[Mistake, ...] = (
-    *map(_eps, (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)),
-    *map(_eps_outside, (1e-6, 1e-5, 1e-3)),
-    ("the variance divided by n - 1", lambda *a: norm(*a, ddof=1)),
-    (
-        "the variance divided by n - 1 and eps 1e-06 outside of the root",
-        lambda x, w, b, e: norm(x, w, b, 1e-6, ddof=1, root=_outside),
-    ),
-    ("no eps", lambda *a: norm(*a, root=lambda v, _: np.sqrt(v))),
-    ("eps added after the root is taken", lambda *a: norm(*a, root=_outside)),
-    ("a division by the variance, not by its root", lambda *a: norm(*a, root=lambda v, e: v + e)),
-    ("eps squared", lambda x, w, b, e: norm(x, w, b, e**2)),
-    ("no division by the spread", lambda *a: norm(*a, root=lambda v, e: 1)),
-    ("the mean not taken off", lambda *a: norm(*a, mean=False)),
+    *((f"eps {x:g}", _eps(x, f.layer_norm)) for x in (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)),
+    *((f"eps {x:g} outside of the root", _eps(x, _outside)) for x in (1e-6, 1e-5, 1e-3)),
+    ("the variance divided by n - 1", partial(_norm, ddof=1)),
+    ("the variance divided by n - 1 and eps 1e-06 outside of the root", _eps(1e-6, _unbiased)),
+    ("no eps", _eps(0, _norm)),
+    ("eps added after the root is taken", _outside),
+    ("a division by the variance, not by its root", partial(_norm, root=np.add)),
+    ("eps squared", lambda x, w, b, e: _norm(x, w, b, e**2)),
+    ("no division by the spread", partial(_norm, root=lambda variance, eps: 1)),
+    ("the mean not taken off", partial(_norm, mean=False)),
     ("the root mean square in place of the variance, as in RMSNorm", _rms),
-    ("a norm over columns: the mean taken over the wrong axis", lambda *a: norm(*a, axis=0)),
-    ("one mean and one variance for all rows", lambda *a: norm(*a, axis=None)),
+    ("a norm over columns: the mean taken over the wrong axis", partial(_norm, axis=0)),
+    ("one mean and one variance for all rows", partial(_norm, axis=None)),
     ("no norm", lambda x, w, b, e: x),
     ("the input of the norm added to its result", lambda x, *a: x + f.layer_norm(x, *a)),
-    ("the norm applied twice", lambda x, w, b, e: f.layer_norm(f.layer_norm(x, w, b, e), w, b, e)),
-    (
-        "neither weight nor bias of the norm",
-        lambda x, w, b, e: f.layer_norm(x, 0 * w + 1, 0 * b, e),
-    ),
-    ("no weight of the norm", lambda x, w, b, e: f.layer_norm(x, 0 * w + 1, b, e)),
-    ("no bias of the norm", lambda x, w, b, e: f.layer_norm(x, w, 0 * b, e)),
-    ("the bias of the norm added twice", lambda x, w, b, e: f.layer_norm(x, w, 2 * b, e)),
-    ("the bias of the norm subtracted", lambda x, w, b, e: f.layer_norm(x, w, -b, e)),
-    ("the weight and the bias of the norm swapped", lambda x, w, b, e: f.layer_norm(x, b, w, e)),
-    (
-        "the bias of the norm added before the weight multiplies",
-        lambda x, w, b, e: f.layer_norm(x, w, b * w, e),
-    ),
-    ("1 added to the weight of the norm", lambda x, w, b, e: f.layer_norm(x, w + 1, b, e)),
+    ("the norm applied twice", lambda x, *a: f.layer_norm(f.layer_norm(x, *a), *a)),
+    *((phrase, with_arrays(change, f.layer_norm)) for phrase, change in _NORM_ARRAYS),
 )
 
 # attention
 
 
-def powers_over_sum(x: Any, axis: Any = -1, top: Any = 0.0) -> Any:
+def _powers(x: Any, axis: Any = -1, top: Any = 0.0) -> Any:
     """Return softmax over any axis, with anything taken off first."""
     powers = np.exp(x - top)
     return powers / powers.sum(axis=axis, keepdims=True)
 
 
-def _later(x: Any) -> Any:
-    return np.triu(np.ones(x.shape[-2:], bool), 1)
+def _causal(x: Any) -> Any:
+    later = np.triu(np.ones(x.shape[-2:], bool), 1)
+    return f.softmax(np.where(later, np.asarray(-1e30, x.dtype), x))
 
 
 SOFTMAX: tuple[Mistake, ...] = (
-    ("a sum over all numbers at once", lambda x: powers_over_sum(x, None, x.max())),
+    ("a sum over all numbers at once", lambda x: _powers(x, None, x.max())),
     ("softmax over the queries", lambda x: f.softmax(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
-    ("softmax over the heads, the first axis", lambda x: powers_over_sum(x, 0, x.max())),
-    (
-        "a causal mask: no token looks at later ones",
-        lambda x: f.softmax(np.where(_later(x), np.asarray(-1e30, x.dtype), x)),
-    ),
-    ("exp that overflows: numbers go into it as large as they come", powers_over_sum),
-    (
-        "one maximum taken off all rows, so that some vanish",
-        lambda x: powers_over_sum(x, -1, x.max()),
-    ),
+    ("softmax over the heads, the first axis", lambda x: _powers(x, 0, x.max())),
+    ("a causal mask: no token looks at later ones", _causal),
+    ("exp that overflows: numbers go into it as large as they come", _powers),
+    ("one maximum taken off all rows, so that some vanish", lambda x: _powers(x, -1, x.max())),
     ("no division by the sum", lambda x: np.exp(x - x.max(-1, keepdims=True))),
     ("no division by the sum", np.exp),
     ("logarithms of probabilities", lambda x: np.log(f.softmax(x))),
@@ -168,26 +150,18 @@ SOFTMAX: tuple[Mistake, ...] = (
 )
 
 
-def _by_product(scale: Callable[[Any], float]) -> Callable[[Any, Any], Any]:
-    return lambda q, k: q @ k.swapaxes(-1, -2) * scale(q)
+def _over(divisor: Callable[[int, int, int], float]) -> Callable[[Any, Any], Any]:
+    """Return attention_scores with another divisor, made of H, Q and D."""
+    return lambda q, k: q @ k.swapaxes(-1, -2) / divisor(*q.shape)
 
 
 SCORES: tuple[Mistake, ...] = (
-    ("scores that are not divided", _by_product(lambda q: 1)),
-    ("scores divided by D, not by its root", _by_product(lambda q: 1 / q.shape[-1])),
-    (
-        "scores divided by the root of the hidden size",
-        _by_product(lambda q: 1 / math.sqrt(len(q) * q.shape[-1])),
-    ),
-    (
-        "scores divided by the root of the number of heads",
-        _by_product(lambda q: 1 / math.sqrt(len(q))),
-    ),
-    (
-        "scores divided by the root of the number of tokens",
-        _by_product(lambda q: 1 / math.sqrt(q.shape[-2])),
-    ),
-    ("scores multiplied by sqrt(D)", _by_product(lambda q: math.sqrt(q.shape[-1]))),
+    ("scores that are not divided", _over(lambda h, t, d: 1)),
+    ("scores divided by D, not by its root", _over(lambda h, t, d: d)),
+    ("scores divided by the root of the hidden size", _over(lambda h, t, d: math.sqrt(h * d))),
+    ("scores divided by the root of the number of heads", _over(lambda h, t, d: math.sqrt(h))),
+    ("scores divided by the root of the number of tokens", _over(lambda h, t, d: math.sqrt(t))),
+    ("scores multiplied by sqrt(D)", _over(lambda h, t, d: 1 / math.sqrt(d))),
     ("queries and keys swapped", lambda q, k: f.attention_scores(k, q)),
 )
 CONTEXT: tuple[Mistake, ...] = (

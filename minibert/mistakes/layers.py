@@ -23,43 +23,35 @@ Join = Callable[[LayerNorm, Array, Array, Array], Array]  # norm, x, its change,
 
 
 def _matrix(change: Callable[[Any, Any], Any]) -> Change:
-    def changed(linear: Linear) -> Linear:
-        weight, bias = change(linear.weight, linear.bias)
-        return Linear(weight, bias)
-
-    return changed
-
-
-#: Other matrices in place of one.
-LINEAR: tuple[tuple[str, Change], ...] = tuple((phrase, _matrix(f)) for phrase, f in MATRICES)
-
-
-@dataclass(frozen=True, eq=False)
-class OtherNorm(LayerNorm):
-    """A norm that computes something else."""
-
-    function: Callable[..., Array]
-
-    def __call__(self, x: Array) -> Array:
-        """(..., C) -> (..., C)."""
-        return self.function(x, self.weight, self.bias, self.eps)
+    return lambda linear: Linear(*change(linear.weight, linear.bias))
 
 
 def _norm(function: Callable[..., Array]) -> Change:
-    return lambda norm: OtherNorm(norm.weight, norm.bias, norm.eps, function)
+    return lambda norm: lambda x: function(x, norm.weight, norm.bias, norm.eps)
 
 
+LINEAR: tuple[tuple[str, Change], ...] = tuple((phrase, _matrix(f)) for phrase, f in MATRICES)
 NORM: tuple[tuple[str, Change], ...] = tuple((phrase, _norm(f)) for phrase, f in LAYER_NORM)
 
 # a layer
+
+
+def post_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
+    """Join as BERT does."""
+    return norm(x + change)
+
+
+def added(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
+    """Join without a norm."""
+    return x + change
 
 
 @dataclass(frozen=True, eq=False)
 class OtherLayer(Layer):
     """A layer that joins what its parts compute otherwise; ``pre_norm``: they get a norm of x."""
 
-    first: Join
-    second: Join
+    first: Join = post_norm
+    second: Join = post_norm
     pre_norm: bool = False
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
@@ -73,22 +65,9 @@ class OtherLayer(Layer):
         return self.second(self.norm, y, fed, x)
 
 
-def post_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
-    """Join as BERT does."""
-    return norm(x + change)
-
-
-def added(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
-    """Join without a norm."""
-    return x + change
-
-
-def joined(first: Join = post_norm, second: Join = post_norm, pre_norm: bool = False) -> Change:
-    """Return the change of a layer that joins otherwise after its first or its second part."""
-    return lambda layer: OtherLayer(
-        layer.attention, layer.attention_norm, layer.feed_forward, layer.norm, first, second,
-        pre_norm,
-    )  # fmt: skip
+def joined(**others: Any) -> Change:
+    """Return the change of a layer that joins otherwise: the fields of an OtherLayer."""
+    return lambda layer: OtherLayer(**{**vars(layer), **others})
 
 
 #: What is done in place of ``norm(x + change)``.
@@ -99,20 +78,8 @@ JOINS: tuple[tuple[str, Join], ...] = (
     ("nothing but the residual", lambda norm, x, change, _: x),
     ("the residual taken from the layer's input", lambda norm, x, change, z: norm(z + change)),
 )
-_alone = JOINS[0][1]
-_left_out = JOINS[3][1]
-PRE_NORM = joined(added, added, pre_norm=True)
-
-
-@dataclass(frozen=True, eq=False)
-class Twice:
-    """A layer that runs twice."""
-
-    layer: Layer
-
-    def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
-        """(N, C) -> (N, C)."""
-        return self.layer(self.layer(x, silent, batch), trace, batch)
+_alone, _left_out = JOINS[0][1], JOINS[3][1]
+PRE_NORM = joined(first=added, second=added, pre_norm=True)
 
 
 def skipped(layer: Layer) -> Any:
@@ -120,70 +87,53 @@ def skipped(layer: Layer) -> Any:
     return lambda x, trace, batch: x
 
 
+def twice(layer: Layer) -> Any:
+    """Return a layer that runs twice, and shows its second run."""
+    return lambda x, trace, batch: layer(layer(x, silent, batch), trace, batch)
+
+
 #: A whole layer: what may be told only where nothing inside it is recorded.
 LAYER: tuple[tuple[str, Change], ...] = (
     ("a layer that is skipped", skipped),
-    ("a layer that runs twice", Twice),
+    ("a layer that runs twice", twice),
     ("norms before each half instead of after (pre-norm)", PRE_NORM),
-    ("both residuals missing", joined(_alone, _alone)),
+    ("both residuals missing", joined(first=_alone, second=_alone)),
     ("the feed-forward half left out", joined(second=_left_out)),
     ("the attention half left out", joined(first=_left_out)),
 )
 
-# the pooler
+# the pooler and the batch: what each sequence is read or counted by
 
 
-@dataclass(frozen=True, eq=False)
-class OtherPooler(Pooler):
-    """A pooler of other vectors than the first token's."""
-
-    choose: Callable[[Array, Batch], Any]
-
-    def __call__(self, x: Array, batch: Batch) -> Array:
-        """(N, C) -> (n, C)."""
-        return functions.pooler(self.choose(x, batch), self.dense.weight, self.dense.bias)
+def _each(change: Callable[[Array], Any], x: Array, batch: Batch) -> list[Any]:
+    return [change(x[sequence.rows]) for sequence in batch.sequences]
 
 
-def _pooled(choose: Callable[[Array, Batch], Any]) -> Change:
-    return lambda pooler: OtherPooler(pooler.dense, choose)
+def _pooled(summary: Callable[[Array], Any]) -> Change:
+    def pooler_of(pooler: Pooler) -> Any:
+        matrix = pooler.dense.weight, pooler.dense.bias
+        return lambda x, batch: functions.pooler(np.stack(_each(summary, x, batch)), *matrix)
+
+    return pooler_of
 
 
-def _each(summary: Callable[[Array], Any]) -> Callable[[Array, Batch], Any]:
-    return lambda x, batch: np.stack([summary(x[s.rows]) for s in batch.sequences])
+def _positions(change: Callable[[Any, Batch], Any]) -> Change:
+    return lambda batch: replace(batch, position_ids=change(batch.position_ids, batch))
+
+
+def _in_each(change: Callable[[Any], Any]) -> Change:
+    return _positions(lambda p, batch: np.concatenate(_each(change, p, batch)))
 
 
 POOLER: tuple[tuple[str, Change], ...] = (
-    ("the last token pooled", _pooled(_each(lambda x: x[-1]))),
-    ("the mean of the tokens pooled", _pooled(_each(lambda x: x.mean(axis=0)))),
-    ("the largest of the tokens' numbers pooled", _pooled(_each(lambda x: x.max(axis=0)))),
+    ("the last token pooled", _pooled(lambda x: x[-1])),
+    ("the mean of the tokens pooled", _pooled(lambda x: x.mean(axis=0))),
+    ("the largest of the tokens' numbers pooled", _pooled(lambda x: x.max(axis=0))),
 )
-
-# the batch
-
-
-def _positions(change: Callable[[Any, Any], Any]) -> Change:
-    """Let ``change`` make positions from the columns and the lengths of their sequences."""
-
-    def changed(batch: Batch) -> Batch:
-        lengths = [np.full(len(s.columns), len(s.columns)) for s in batch.sequences]
-        return replace(batch, position_ids=change(batch.position_ids, np.concatenate(lengths)))
-
-    return changed
-
-
-def _counted(batch: Batch) -> Batch:
-    counts = [np.arange(len(s.columns)) for s in batch.sequences]
-    return replace(batch, position_ids=np.concatenate(counts))
-
-
-def _reversed(batch: Batch) -> Batch:
-    return replace(batch, position_ids=batch.mask.shape[1] - 1 - batch.position_ids)
-
-
 BATCH: tuple[tuple[str, Change], ...] = (
-    ("positions from 1", _positions(lambda p, n: p + 1)),
-    ("positions from 2", _positions(lambda p, n: p + 2)),
-    ("positions reversed", _reversed),
-    ("positions reversed", _positions(lambda p, n: n - 1 - p)),
-    ("positions counted over the real tokens only", _counted),
+    ("positions from 1", _positions(lambda p, batch: p + 1)),
+    ("positions from 2", _positions(lambda p, batch: p + 2)),
+    ("positions reversed", _positions(lambda p, batch: batch.mask.shape[1] - 1 - p)),
+    ("positions reversed", _in_each(lambda p: len(p) - 1 - p)),
+    ("positions counted over the real tokens only", _in_each(lambda p: np.arange(len(p)))),
 )

@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 
 from minibert import functions as f
-from minibert.mistakes.functions import (
-    CONTEXT,
-    GELU,
-    LAYER_NORM,
-    LINEAR,
-    MATRICES,
-    MERGE,
-    SCORES,
-    SOFTMAX,
-    SPLIT,
-    Mistake,
-    general,
-    with_arrays,
-)
+from minibert.mistakes import functions as single
+from minibert.mistakes.functions import LAYER_NORM, MATRICES, Mistake, with_arrays
 from minibert.trace import silent
 
 # attention
@@ -47,49 +35,46 @@ ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
     ("the keys in place of the values", _attending(lambda q, k, v: (q, k, k))),
 )
 ATTENTION: tuple[Mistake, ...] = (
-    *((phrase, _with_scores(wrong)) for phrase, wrong in SCORES[:-1]),
+    *((phrase, _with_scores(wrong)) for phrase, wrong in single.SCORES[:-1]),
     *ROLES,
-    *((phrase, _with_softmax(wrong)) for phrase, wrong in SOFTMAX),
+    *((phrase, _with_softmax(wrong)) for phrase, wrong in single.SOFTMAX),
     ("the same weight for all tokens", lambda q, k, v: 0 * q + v.mean(1, keepdims=True)),
 )
 
 # embeddings
 
 
-def _embedding(change: Callable[..., Any]) -> Callable[..., Any]:
-    def embeddings(*args: Any, trace: Any = silent) -> Any:
-        return f.embeddings(*change(*args[:6]), *args[6:], trace=trace)
+def _same(table: Any) -> Any:
+    return table
+
+
+def _tables(word: Any = _same, token_type: Any = _same, position: Any = _same) -> Any:
+    """Return embeddings that look into changed tables."""
+
+    def embeddings(i: Any, t: Any, p: Any, *args: Any, trace: Any = silent) -> Any:
+        w, tt, pp, *norm = args
+        return f.embeddings(i, t, p, word(w), token_type(tt), position(pp), *norm, trace=trace)
 
     return embeddings
 
 
-def _types(change: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return _embedding(lambda i, t, p, w, tt, pp: (i, change(t, tt), p, w, tt, pp))
+def _counted(i: Any, t: Any, p: Any, *args: Any, trace: Any = silent) -> Any:
+    return f.embeddings(i, t, 0 * p + np.arange(p.shape[-1]), *args, trace=trace)
 
 
-def _positions(change: Callable[[Any], Any]) -> Callable[..., Any]:
-    return _embedding(lambda i, t, p, w, tt, pp: (i, t, change(p), w, tt, pp))
-
-
-def _tables(word: Any = None, token_type: Any = None, position: Any = None) -> Callable[..., Any]:
-    changes = [change or (lambda table: table) for change in (word, token_type, position)]
-    return _embedding(
-        lambda i, t, p, *tables: (i, t, p, *(c(x) for c, x in zip(changes, tables, strict=True)))
-    )
+def _first(table: Any) -> Any:
+    return np.broadcast_to(table[0], table.shape)
 
 
 EMBEDDINGS: tuple[Mistake, ...] = (
     ("no token types added", _tables(token_type=np.zeros_like)),
-    ("token types that are all 0", _types(lambda t, _: 0 * t)),
-    ("token types 0 and 1 swapped", _types(lambda t, tt: np.where(t < 2, (1 - t) % len(tt), t))),
+    ("token types that are all 0", _tables(token_type=_first)),
+    ("token types 0 and 1 swapped", _tables(token_type=lambda tt: np.r_[tt[:2][::-1], tt[2:]])),
     ("positions from 1", _tables(position=lambda table: np.roll(table, -1, 0))),
     ("positions from 2", _tables(position=lambda table: np.roll(table, -2, 0))),
     ("the table of positions reversed", _tables(position=lambda table: table[::-1])),
-    ("positions that are all 0", _positions(lambda p: 0 * p)),
-    (
-        "positions that are counted, whatever is given",
-        _positions(lambda p: 0 * p + np.arange(p.shape[-1])),
-    ),
+    ("positions that are all 0", _tables(position=_first)),
+    ("positions that are counted, whatever is given", _counted),
     ("no positions added", _tables(position=np.zeros_like)),
     ("no words added", _tables(word=np.zeros_like)),
     ("words alone", _tables(token_type=np.zeros_like, position=np.zeros_like)),
@@ -156,15 +141,15 @@ POOLER: tuple[Mistake, ...] = (
 
 #: Operation -> what goes wrong with it: a phrase and a function.
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
-    "linear": LINEAR,
+    "linear": single.LINEAR,
     "layer_norm": LAYER_NORM,
-    "softmax": SOFTMAX,
-    "split_heads": SPLIT,
-    "merge_heads": MERGE,
-    "attention_scores": SCORES,
-    "attention_context": CONTEXT,
+    "softmax": single.SOFTMAX,
+    "split_heads": single.SPLIT,
+    "merge_heads": single.MERGE,
+    "attention_scores": single.SCORES,
+    "attention_context": single.CONTEXT,
     "attention": ATTENTION,
-    "gelu": GELU,
+    "gelu": single.GELU,
     "embeddings": (*EMBEDDINGS, *NORMED),
     "feed_forward": FEED_FORWARD,
     "pooler": POOLER,
@@ -173,4 +158,4 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
 
 def mistakes_of(operation: str) -> tuple[Mistake, ...]:
     """Return the known mistakes of an operation, its own before those of all."""
-    return *MISTAKES.get(operation, ()), *general(operation)
+    return *MISTAKES.get(operation, ()), *single.general(operation)

@@ -42,7 +42,7 @@ def test_a_layer_that_joins_as_bert_does_is_a_layer_of_bert():
 
 def test_a_layer_that_runs_twice_shows_its_second_run():
     trace, second = Recording(BATCH), Recording(BATCH)
-    layers.Twice(FIRST)(X, trace, BATCH)
+    layers.twice(FIRST)(X, trace, BATCH)
     FIRST(EXPECTED, second, BATCH)
     for stage in second:
         np.testing.assert_array_equal(trace[stage], second[stage])
