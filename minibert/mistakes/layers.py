@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minibert import functions
 from minibert.batch import Batch
-from minibert.layers import Layer, LayerNorm, Linear, Pooler
+from minibert.functions import tanh
+from minibert.layers import Layer, LayerNorm, Linear
 from minibert.mistakes.functions import LAYER_NORM, MATRICES
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace, silent
@@ -36,13 +36,11 @@ NORM: tuple[tuple[str, Change], ...] = tuple((phrase, _norm(f)) for phrase, f in
 # a layer
 
 
-def post_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
-    """Join as BERT does."""
+def _post_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
     return norm(x + change)
 
 
-def added(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
-    """Join without a norm."""
+def _no_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
     return x + change
 
 
@@ -50,8 +48,8 @@ def added(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array
 class OtherLayer(Layer):
     """A layer that joins what its parts compute otherwise; ``pre_norm``: they get a norm of x."""
 
-    first: Join = post_norm
-    second: Join = post_norm
+    first: Join = _post_norm
+    second: Join = _post_norm
     pre_norm: bool = False
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
@@ -79,7 +77,7 @@ JOINS: tuple[tuple[str, Join], ...] = (
     ("the residual taken from the layer's input", lambda norm, x, change, z: norm(z + change)),
 )
 _alone, _left_out = JOINS[0][1], JOINS[3][1]
-PRE_NORM = joined(first=added, second=added, pre_norm=True)
+PRE_NORM = joined(first=_no_norm, second=_no_norm, pre_norm=True)
 
 
 def skipped(layer: Layer) -> Any:
@@ -102,7 +100,7 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("the attention half left out", joined(first=_left_out)),
 )
 
-# the pooler and the batch: what each sequence is read or counted by
+# the pooler and the batch
 
 
 def _each(change: Callable[[Array], Any], x: Array, batch: Batch) -> list[Any]:
@@ -110,11 +108,7 @@ def _each(change: Callable[[Array], Any], x: Array, batch: Batch) -> list[Any]:
 
 
 def _pooled(summary: Callable[[Array], Any]) -> Change:
-    def pooler_of(pooler: Pooler) -> Any:
-        matrix = pooler.dense.weight, pooler.dense.bias
-        return lambda x, batch: functions.pooler(np.stack(_each(summary, x, batch)), *matrix)
-
-    return pooler_of
+    return lambda pooler: lambda x, batch: tanh(pooler.dense(np.stack(_each(summary, x, batch))))
 
 
 def _positions(change: Callable[[Any, Batch], Any]) -> Change:

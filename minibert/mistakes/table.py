@@ -18,12 +18,8 @@ def _attending(change: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
     return lambda q, k, v, trace=silent: f.attention(*change(q, k, v), trace=trace)
 
 
-def _with_scores(scores: Any) -> Any:
-    return lambda q, k, v: f.softmax(scores(q, k)) @ v
-
-
-def _with_softmax(softmax: Any) -> Any:
-    return lambda q, k, v: softmax(f.attention_scores(q, k)) @ v
+def _attention(scores: Any = f.attention_scores, softmax: Any = f.softmax) -> Callable[..., Any]:
+    return lambda q, k, v: softmax(scores(q, k)) @ v
 
 
 ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
@@ -35,9 +31,9 @@ ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
     ("the keys in place of the values", _attending(lambda q, k, v: (q, k, k))),
 )
 ATTENTION: tuple[Mistake, ...] = (
-    *((phrase, _with_scores(wrong)) for phrase, wrong in single.SCORES[:-1]),
+    *((phrase, _attention(scores=wrong)) for phrase, wrong in single.SCORES[:-1]),
     *ROLES,
-    *((phrase, _with_softmax(wrong)) for phrase, wrong in single.SOFTMAX),
+    *((phrase, _attention(softmax=wrong)) for phrase, wrong in single.SOFTMAX),
     ("the same weight for all tokens", lambda q, k, v: 0 * q + v.mean(1, keepdims=True)),
 )
 
