@@ -1,19 +1,29 @@
 """The command line: verify, compare, record, inspect, and the tasks."""
 
-import argparse
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minibert import tasks
 from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
+from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
+from minibert.models.bert import BertModel
+from minibert.models.inspect import inspect
+from minibert.verification import Reference, compare_recordings, record_checkpoint, verify
+from minibert.verification.inputs import read_inputs
+from minibert.verification.page import page, token_texts
+from minibert.verification.table import table, wants_colour
+
+Add = Callable[..., ArgumentParser]  # a command: name, function, about, its arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,59 +41,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
     commands = parser.add_subparsers(dest="name", required=True)
-    _add_checks(commands)
-    _add_record(commands)
-    _add_tasks(commands)
+
+    def add(name: str, command: Callable[[Namespace], int], about: str, *texts: str) -> Any:
+        added = commands.add_parser(name, help=about)
+        added.set_defaults(command=command)
+        for text in texts:
+            added.add_argument(text)
+        return added
+
+    _add_checks(add)
+    _add_record(add)
+    _add_tasks(add)
     return parser
 
 
-def _add_checks(commands: Any) -> None:
-    verify = commands.add_parser("verify", help="compare a checkpoint's stages with a reference")
-    verify.set_defaults(command=_verify)
+def _add_checks(add: Add) -> None:
+    check = add("verify", _verify, "compare a checkpoint's stages with a reference")
     about = "a folder or a Hub id; default: the embedded checkpoint"
-    verify.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT, help=about)
-    verify.add_argument(
-        "--reference",
-        metavar="FILE",
-        help=f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}",
-    )
-    verify.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    _add_report_options(verify)
-    compare = commands.add_parser("compare", help="compare two recordings of the same inputs")
-    compare.set_defaults(command=_compare)
+    check.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT, help=about)
+    about = f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}"
+    check.add_argument("--reference", metavar="FILE", help=about)
+    check.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    _add_report_options(check)
+    compare = add("compare", _compare, "compare two recordings of the same inputs")
     compare.add_argument("first", metavar="A", help="a reference file")
     compare.add_argument("second", metavar="B", help="another")
     about = "a checkpoint with their weights: it shows which side is wrong, and where"
     compare.add_argument("--model", metavar="FOLDER", help=about)
     _add_report_options(compare)
-    inspect = commands.add_parser("inspect", help="show a checkpoint's config and tensors")
-    inspect.set_defaults(command=_inspect)
-    inspect.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT)
+    shown = add("inspect", _inspect, "show a checkpoint's config and tensors")
+    shown.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT)
 
 
-def _add_record(commands: Any) -> None:
-    record = commands.add_parser("record", help="record a checkpoint's stages, as a reference")
-    record.set_defaults(command=_record)
-    record.add_argument("model", nargs="?", default=EMBEDDED_CHECKPOINT, help="a folder or Hub id")
-    record.add_argument(
-        "--inputs",
-        nargs="+",
-        default=[],
-        metavar="TEXT_OR_FILE",
-        help="texts, a tab between the two of a pair; or one file: .txt (a text a line), .json, "
-        ".npz, .safetensors or .pt with input_ids, ...; default: three sentences",
-    )
-    record.add_argument("-o", "--output", required=True, type=Path, metavar="FILE")
-    record.add_argument(
-        "--from", dest="source", default="minibert", choices=["minibert", "transformers"]
-    )
-    record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
-
-
-def _add_report_options(parser: Any) -> None:
+def _add_report_options(parser: ArgumentParser) -> None:
     about = "require |ours - theirs| <= atol + rtol * |theirs| too; default"
     parser.add_argument("--atol", type=float, help=f"{about} 1e-5 if rtol is given")
     parser.add_argument("--rtol", type=float, help=f"{about} 1e-3 if atol is given")
@@ -92,46 +85,49 @@ def _add_report_options(parser: Any) -> None:
     parser.add_argument("--stages", nargs="+", help="show the errors of these by token on the page")
 
 
-def _add_tasks(commands: Any) -> None:
-    def task(name: str, command: Any, about: str, *arguments: str) -> Any:
-        parser = commands.add_parser(name, help=about)
-        parser.set_defaults(command=command)
-        for argument in arguments:
-            parser.add_argument(argument)
-        parser.add_argument(
-            "--model", help="a folder or a Hub id; default: the embedded checkpoint"
-        )
-        return parser
+def _add_record(add: Add) -> None:
+    record = add("record", _record, "record a checkpoint's stages, as a reference")
+    record.add_argument("model", nargs="?", default=EMBEDDED_CHECKPOINT, help="a folder or Hub id")
+    about = (
+        "texts, a tab between the two of a pair; or one file: .txt (a text a line), .json, "
+        ".npz, .safetensors or .pt with input_ids, ...; default: three sentences"
+    )
+    record.add_argument("--inputs", nargs="+", default=[], metavar="TEXT_OR_FILE", help=about)
+    record.add_argument("-o", "--output", required=True, type=Path, metavar="FILE")
+    sources = ["minibert", "transformers"]
+    record.add_argument("--from", dest="source", default=sources[0], choices=sources)
+    record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
 
-    fill = task("fill-mask", _fill_mask, "likely words for each [MASK]", "text")
+
+def _add_tasks(add: Add) -> None:
+    fill = add("fill-mask", _fill_mask, "likely words for each [MASK]", "text")
     fill.add_argument("--top-k", type=int, default=5)
     fill.add_argument("--targets", nargs="+", help="compare these words only")
-    task("next-sentence", _next_sentence, "does a text follow another?", "first", "second")
-    classify = task("classify", _classify, "the labels of a text, or of a pair", "text")
+    about = "does a text follow another?"
+    follow = add("next-sentence", _next_sentence, about, "first", "second")
+    classify = add("classify", _classify, "the labels of a text, or of a pair", "text")
     classify.add_argument("text_pair", nargs="?")
-    tag = task("tag", _tag, "the label of each word", "text")
+    tag = add("tag", _tag, "the label of each word", "text")
     tag.add_argument("--aggregation", default="first", choices=["first", "average", "max"])
     about = "the answer to a question in a context"
-    answer = task("answer", _answer, about, "question", "context")
+    answer = add("answer", _answer, about, "question", "context")
     answer.add_argument("--no-answer", action="store_true", help="there may be none")
-    embed = task("embed", _embed, "vectors of the lines of a file, as .npy")
+    embed = add("embed", _embed, "vectors of the lines of a file, as .npy")
     embed.add_argument("file", nargs="?", help="default: standard input")
     embed.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.npy")
     embed.add_argument("--pooling", choices=["mean", "cls", "max"], help="default: as the model")
-    embed.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="to length 1")
+    embed.add_argument("--normalize", action=BooleanOptionalAction, help="to length 1")
     embed.add_argument("--batch-size", type=int, default=32)
+    about = "a folder or a Hub id; default: the embedded checkpoint"
+    for task in (fill, follow, classify, tag, answer, embed):
+        task.add_argument("--model", help=about)
 
 
 def _folder(name: str | os.PathLike[str]) -> Path:
-    from minibert.checkpoint.hub import find_folder
-
     return find_folder(name, ("config", "weights"), {})[0]
 
 
-def _verify(options: argparse.Namespace) -> int:
-    from minibert.models.bert import BertModel
-    from minibert.verification import Reference, verify
-
+def _verify(options: Namespace) -> int:
     folder = _folder(options.folder)
     path = _reference_path(folder, options.reference)
     model = BertModel.from_pretrained(folder, dtype=options.dtype)
@@ -140,27 +136,33 @@ def _verify(options: argparse.Namespace) -> int:
     return _report(report, options, folder, reference.inputs)
 
 
-def _compare(options: argparse.Namespace) -> int:
-    from minibert.models.bert import BertModel
-    from minibert.verification import Reference, compare_recordings
+def _reference_path(folder: Path, given: str | None) -> Path:
+    shipped = shipped_references()
+    if given is not None:
+        return Path(given) if Path(given).exists() else shipped.get(given, Path(given))
+    path = require_folder(folder) / REFERENCE_NAME
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
+            f"with --reference FILE; shipped with minibert: {', '.join(shipped)}"
+        )
+    return path
 
+
+def _compare(options: Namespace) -> int:
     first, second = Reference.load(options.first), Reference.load(options.second)
     model = BertModel.from_pretrained(options.model) if options.model else None
     report = compare_recordings(first, second, model, options.atol, options.rtol)
     return _report(report, options, options.model, first.inputs)
 
 
-def _report(report: Any, options: argparse.Namespace, folder: Any, inputs: Any) -> int:
-    from minibert.verification.table import table, wants_colour
-
+def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
     if options.stages and not options.html:
         raise ValueError("--stages says what the page shows: say --html FILE, too")
     known = [row.stage for row in report.rows]
     if unknown := [name for name in options.stages or () if name not in known]:
         raise ValueError(f"--stages: no stage {unknown[0]!r} was compared; {', '.join(known)} were")
     if options.html:
-        from minibert.verification.page import page, token_texts
-
         ids = inputs.get("input_ids")
         tokens = token_texts(folder, ids) if folder and ids is not None and ids.ndim == 2 else None
         write_whole(options.html, page(report, tokens, options.stages).encode())
@@ -171,23 +173,7 @@ def _report(report: Any, options: argparse.Namespace, folder: Any, inputs: Any) 
     return 0 if report.ok else 1
 
 
-def _reference_path(folder: Path, given: str | None) -> Path:
-    shipped = shipped_references()
-    if given is None:
-        path = require_folder(folder) / REFERENCE_NAME
-        if not path.exists():
-            raise FileNotFoundError(
-                f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
-                f"with --reference FILE; shipped with minibert: {', '.join(shipped)}"
-            )
-        return path
-    return Path(given) if Path(given).exists() else shipped.get(given, Path(given))
-
-
-def _record(options: argparse.Namespace) -> int:
-    from minibert.verification.inputs import read_inputs
-    from minibert.verification.record import record_checkpoint
-
+def _record(options: Namespace) -> int:
     require_folder(options.output.parent)  # before the work, not after it
     inputs = read_inputs(options.inputs, options.model)
     made = record_checkpoint(options.model, inputs, options.source, options.dtype)
@@ -199,73 +185,55 @@ def _record(options: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(options: argparse.Namespace) -> int:
-    from minibert.models.inspect import inspect
-
+def _inspect(options: Namespace) -> int:
     inspection = inspect(_folder(options.folder))
     print(inspection)
     return 1 if inspection.problems else 0
 
 
-def _fill_mask(options: argparse.Namespace) -> int:
-    from minibert.tasks import fill_mask
-
-    found = fill_mask(options.text, options.top_k, options.targets, options.model)
-    for mask in found if isinstance(found[0], list) else [found]:
-        for word in mask:
-            print(
-                f"{word['score']:.3f}  {visible(word['token_str']):16}  {visible(word['sequence'])}"
-            )
+def _print_scores(rows: Iterable[tuple[float, str] | tuple[float, str, str]]) -> int:
+    """Print a score and one or two texts on each line."""
+    for score, *texts in rows:
+        *first, last = map(visible, texts)
+        print(f"{score:.3f}", *(f"{text:16}" for text in first), last, sep="  ")
     return 0
 
 
-def _next_sentence(options: argparse.Namespace) -> int:
-    from minibert.tasks import next_sentence
-
-    for name, score in next_sentence(options.first, options.second, options.model).items():
-        print(f"{score:.3f}  {visible(name)}")
-    return 0
-
-
-def _classify(options: argparse.Namespace) -> int:
-    from minibert.tasks import classify
-
-    for label in classify(options.text, options.text_pair, options.model):
-        print(f"{label['score']:.3f}  {visible(label['label'])}")
-    return 0
+def _fill_mask(options: Namespace) -> int:
+    found = tasks.fill_mask(options.text, options.top_k, options.targets, options.model)
+    masks = found if isinstance(found[0], list) else [found]
+    words = (word for mask in masks for word in mask)
+    return _print_scores((word["score"], word["token_str"], word["sequence"]) for word in words)
 
 
-def _tag(options: argparse.Namespace) -> int:
-    from minibert.tasks import tag
-
-    for word in tag(options.text, options.aggregation, options.model):
-        print(f"{word['score']:.3f}  {visible(word['label']):16}  {visible(word['word'])}")
-    return 0
+def _next_sentence(options: Namespace) -> int:
+    found = tasks.next_sentence(options.first, options.second, options.model)
+    return _print_scores((score, name) for name, score in found.items())
 
 
-def _answer(options: argparse.Namespace) -> int:
-    from minibert.tasks import answer
-
-    found = answer(options.question, options.context, options.no_answer, model=options.model)
-    print(f"{found['score']:.3f}  {visible(found['answer'] or '(no answer)')}")
-    return 0
+def _classify(options: Namespace) -> int:
+    labels = tasks.classify(options.text, options.text_pair, options.model)
+    return _print_scores((label["score"], label["label"]) for label in labels)
 
 
-def _embed(options: argparse.Namespace) -> int:
-    from minibert.tasks import embed
+def _tag(options: Namespace) -> int:
+    words = tasks.tag(options.text, options.aggregation, options.model)
+    return _print_scores((word["score"], word["label"], word["word"]) for word in words)
 
+
+def _answer(options: Namespace) -> int:
+    found = tasks.answer(options.question, options.context, options.no_answer, model=options.model)
+    return _print_scores([(found["score"], found["answer"] or "(no answer)")])
+
+
+def _embed(options: Namespace) -> int:
     require_folder(options.output.parent)  # before the work, not after it
     name = options.file or "standard input"
     content = Path(options.file).read_bytes() if options.file else sys.stdin.buffer.read()
     if not content:
         raise ValueError(f"{name} has no line to embed")
-    vectors = embed(
-        lines_of(content, name),
-        options.pooling,
-        options.normalize,
-        options.batch_size,
-        options.model,
-    )
+    how = options.pooling, options.normalize, options.batch_size, options.model
+    vectors = tasks.embed(lines_of(content, name), *how)
     array = io.BytesIO()
     np.save(array, vectors)
     write_whole(options.output, array.getvalue())
