@@ -1,6 +1,7 @@
 """Extractive question answering: the span of a context that answers a question."""
 
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForQuestionAnswering
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, load, require_count, require_text, room
+from minibert.tasks.common import Source, load, require_count, require_text
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 
@@ -28,27 +29,24 @@ def answer(
     if a window holds no answer. With ``no_answer``, as in SQuAD 2, that may be the outcome: where
     [CLS] wins in every window, the answer is "" with its lowest score.
     """
-    reader, tokenizer = load(model, BertForQuestionAnswering)
+    reader, tokenizer, limit = load(model, BertForQuestionAnswering)
     longest = require_count("max_answer_tokens", max_answer_tokens)
     texts = require_text("question", question), require_text("context", context)
-    inputs = _windows(texts, room(reader, tokenizer), stride, tokenizer)
+    inputs = _windows(texts, limit, stride, tokenizer)
     offsets = inputs.pop("offset_mapping")
     output = reader(**inputs)
-    best: dict[str, Any] = {"answer": "", "score": -1.0, "start": 0, "end": 0}
-    nothing = 1.0
-    for row, places in enumerate(offsets):
+    spans = []
+    for row, places in enumerate(offsets.tolist()):
         in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
-        starts, ends = output.start_logits[row], output.end_logits[row]
         cls = int(np.argmax(inputs["input_ids"][row] == tokenizer.cls_token_id))
-        span = _best_span(starts, ends, in_context, cls, longest)
-        nothing = min(nothing, span.nothing)
-        if span.score > best["score"]:
-            start, end = int(places[span.first][0]), int(places[span.last][1])
-            answer = context[start:end]
-            best = {"answer": answer, "score": span.score, "start": start, "end": end}
-    if no_answer and nothing > best["score"]:
-        return {"answer": "", "score": nothing, "start": 0, "end": 0}
-    return best
+        logits = output.start_logits[row], output.end_logits[row]
+        first, last, *scores = _best_span(*logits, in_context, cls, longest)
+        spans.append((places[first][0], places[last][1], *scores))
+    start, end, score, _ = max(spans, key=itemgetter(2))
+    nothing = min(span[3] for span in spans)
+    if no_answer and nothing > score:
+        start, end, score = 0, 0, nothing
+    return {"answer": context[start:end], "score": score, "start": start, "end": end}
 
 
 def _windows(
@@ -78,17 +76,10 @@ def _windows(
     return inputs
 
 
-class _Span(NamedTuple):
-    first: int  # place in the row
-    last: int
-    score: float
-    nothing: float  # the probability that there is no answer
-
-
 def _best_span(
     starts: Array, ends: Array, in_context: NDArray[np.bool_], cls: int, longest: int
-) -> _Span:
-    """Return the best span of a window; ``cls`` is the place of [CLS]."""
+) -> tuple[int, int, float, float]:
+    """Return the first and last token of a window's best span, its score, and that of none."""
     allowed = in_context.copy()
     allowed[cls] = True
     # float64, for these are products of numbers that may be small
@@ -98,4 +89,4 @@ def _best_span(
     products[:, ~in_context] = -1
     first, last = np.unravel_index(products.argmax(), products.shape)
     score, nothing = float(products[first, last]), float(start[cls] * end[cls])
-    return _Span(int(first), int(last), score, nothing)
+    return int(first), int(last), score, nothing

@@ -24,18 +24,18 @@ Pair = tuple[PreTrainedModel, BertTokenizer]
 Source = str | os.PathLike[str] | Pair | None
 
 
-def load(model: Source, kind: type[PreTrainedModel]) -> Pair:
-    """Return a model of that class and its tokenizer.
+def load(model: Source, kind: type[PreTrainedModel]) -> tuple[PreTrainedModel, BertTokenizer, int]:
+    """Return a model of that class, its tokenizer, and how many tokens a row of both may have.
 
     TypeError if a pair is given whose model is of another class.
     """
-    if isinstance(model, tuple):
-        given, tokenizer = model
-        if not isinstance(given, kind):
-            raise TypeError(f"the task needs a {kind.__name__}, found a {type(given).__name__}")
-        return given, tokenizer
-    folder = folder_of(model)
-    return kind.from_pretrained(folder), BertTokenizer.from_pretrained(folder)
+    if not isinstance(model, tuple):
+        folder = folder_of(model)
+        model = kind.from_pretrained(folder), BertTokenizer.from_pretrained(folder)
+    given, tokenizer = model
+    if not isinstance(given, kind):
+        raise TypeError(f"the task needs a {kind.__name__}, found a {type(given).__name__}")
+    return given, tokenizer, min(given.config.max_position_embeddings, tokenizer.model_max_length)
 
 
 def folder_of(model: str | os.PathLike[str] | None) -> Path:
@@ -45,27 +45,15 @@ def folder_of(model: str | os.PathLike[str] | None) -> Path:
     return find_folder(model, ("config", "weights", "tokenizer", "sentence"), {})[0]
 
 
-def room(model: PreTrainedModel, tokenizer: BertTokenizer) -> int:
-    """Return how many tokens a row may have, special ones included."""
-    positions: int = model.config.max_position_embeddings
-    return min(positions, tokenizer.model_max_length)
-
-
 def encode(
     tokenizer: BertTokenizer, limit: int, text: Any, text_pair: Any = None, **options: Any
 ) -> BatchEncoding:
-    """Return the arrays of a text, a pair, or a list of texts, cut to ``limit`` tokens a row.
+    """Return the arrays of a text, a pair, or a list of texts; options are those of a tokenizer.
 
-    A warning tells of what was cut. The options are those of a tokenizer's call.
+    Rows are cut to ``limit`` tokens, with a warning.
     """
-    inputs = tokenizer(
-        *(text, text_pair),
-        **options,
-        padding=isinstance(text, list),
-        truncation=True,
-        max_length=limit,
-        return_tensors="np",
-    )
+    options |= {"padding": isinstance(text, list), "truncation": True, "return_tensors": "np"}
+    inputs = tokenizer(text, text_pair, max_length=limit, **options)
     if inputs["input_ids"].shape[1] == limit:  # else there was room to spare
         rows = tokenizer(text, text_pair, truncation=False, max_length=limit).encodings
         if max(map(len, rows)) > limit:

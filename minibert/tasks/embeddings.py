@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import read_json, read_json_list
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts, room
+from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts
 from minibert.tokenizers.normalize import Normalizer
 
 POOLINGS = ("mean", "cls", "max")
@@ -46,14 +46,14 @@ def embed(
     long is cut, with a warning (see common.py).
     """
     source = model if isinstance(model, tuple) else folder_of(model)
-    embedder, tokenizer = load(source, BertModel)
-    settings = _choose_settings(source, pooling, normalize)
+    embedder, tokenizer, limit = load(source, BertModel)
+    settings = _choose_settings(source, pooling=pooling, normalize=normalize)
+    limit = min(limit, settings.max_tokens or limit)
     single = isinstance(texts, str)
     rows = require_texts([texts] if single else texts)
     if settings.lowercase and not tokenizer.do_lower_case:
         lowered = Normalizer(False, False, False, True)
         rows = [lowered(text).text for text in rows]
-    limit = min(room(embedder, tokenizer), settings.max_tokens or 2**31)
     vectors = np.zeros((len(rows), embedder.config.hidden_size), embedder.dtype)
     for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
         inputs = encode(tokenizer, limit, [rows[place] for place in places])
@@ -64,10 +64,9 @@ def embed(
     return vectors[0] if single else vectors
 
 
-def _choose_settings(source: Any, pooling: str | None, normalize: bool | None) -> SentenceSettings:
+def _choose_settings(source: Any, **asked: Any) -> SentenceSettings:
     """Return what was asked for, and for the rest what the folder says."""
     said = SentenceSettings() if isinstance(source, tuple) else read_settings(source)
-    asked: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
     settings = replace(said, **{name: v for name, v in asked.items() if v is not None})
     if settings.pooling not in POOLINGS:
         raise ValueError(f"pooling is {settings.pooling!r}; allowed: {', '.join(POOLINGS)}")
@@ -99,32 +98,21 @@ def read_settings(folder: str | os.PathLike[str]) -> SentenceSettings:
 
     ValueError for a module or a pooling that is not known here.
     """
-    path = Path(folder)
-    if not (path / "modules.json").exists():
+    modules = Path(folder) / "modules.json"
+    if not modules.exists():
         return SentenceSettings()
-    settings = SentenceSettings(normalize=False)
-    for module in read_json_list(path / "modules.json"):
+    settings: dict[str, Any] = {"normalize": False}
+    for module in read_json_list(modules):
         kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
         if kind == "Transformer":
-            settings = replace(
-                settings, **_read_sentence_config(path / "sentence_bert_config.json")
-            )
+            settings |= _read_sentence_config(modules.with_name("sentence_bert_config.json"))
         elif kind == "Pooling":
-            pooling = _read_pooling(_module_folder(path, module.get("path")) / "config.json")
-            settings = replace(settings, pooling=pooling)
+            settings["pooling"] = _read_pooling(modules.parent, module.get("path"))
         elif kind == "Normalize":
-            settings = replace(settings, normalize=True)
+            settings["normalize"] = True
         else:
-            raise ValueError(
-                f"{str(path / 'modules.json')!r} has the unknown module {module!r:.80}"
-            )
-    return settings
-
-
-def _module_folder(folder: Path, name: Any) -> Path:
-    if not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
-        raise ValueError(f"modules.json names the folder {name!r:.80}; allowed: one beside it")
-    return folder / name
+            raise ValueError(f"{str(modules)!r} has the unknown module {module!r:.80}")
+    return SentenceSettings(**settings)
 
 
 def _read_sentence_config(path: Path) -> dict[str, Any]:
@@ -138,13 +126,14 @@ def _read_sentence_config(path: Path) -> dict[str, Any]:
     return {"max_tokens": limit, "lowercase": lowercase}
 
 
-def _read_pooling(path: Path) -> str:
+def _read_pooling(folder: Path, name: Any) -> str:
+    if not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
+        raise ValueError(f"modules.json names the folder {name!r:.80}; allowed: one beside it")
+    path = folder / name / "config.json"
     config = read_json(path)
     names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
-    start = "pooling_mode_"
-    chosen = [
-        k.removeprefix(start) for k, on in config.items() if k.startswith(start) and on is True
-    ]
+    modes = {key.removeprefix("pooling_mode_"): value for key, value in config.items()}
+    chosen = [mode for mode, on in modes.items() if f"pooling_mode_{mode}" in config and on is True]
     if "pooling_mode" in config:  # the newer form
         chosen.append(f"{config['pooling_mode']}_tokens".replace("cls_tokens", "cls_token"))
     if len(chosen) != 1 or chosen[0] not in names:

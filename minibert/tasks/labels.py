@@ -1,5 +1,6 @@
 """Labels: of a text, and of each word."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,19 @@ import numpy as np
 from minibert.functions import sigmoid, softmax
 from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, encode, load, require_text, room
+from minibert.tasks.common import Source, encode, load, require_text
 
 
 def classify(text: str, text_pair: str | None = None, model: Source = None) -> list[dict[str, Any]]:
     """Return every label of a text, or of a pair, with its score, best first.
 
-    What is too long is cut, with a warning (see common.py).
     Scores are probabilities: over all labels; or each by itself, if there is only one label or
     the config's problem_type is multi_label_classification. For regression they are the plain
-    numbers.
+    numbers. What is too long is cut, with a warning (see common.py).
     """
-    classifier, tokenizer = load(model, BertForSequenceClassification)
+    classifier, tokenizer, limit = load(model, BertForSequenceClassification)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
-    inputs = encode(tokenizer, room(classifier, tokenizer), require_text("text", text), pair)
+    inputs = encode(tokenizer, limit, require_text("text", text), pair)
     logits = classifier(**inputs).logits
     scores = _scores(logits, classifier.config.problem_type)[0]
     return [
@@ -41,6 +41,13 @@ def _label(model: Any, index: int) -> str:
     return str(model.config.id2label.get(index, f"LABEL_{index}"))
 
 
+_AGGREGATIONS: dict[str, Callable[[Array], Array]] = {
+    "first": lambda pieces: pieces[0],
+    "average": lambda pieces: pieces.mean(axis=0),
+    "max": lambda pieces: pieces[pieces.max(axis=-1).argmax()],
+}
+
+
 def tag(text: str, aggregation: str = "first", model: Source = None) -> list[dict[str, Any]]:
     """Return the label of each word: word, label, score, start, end (places in the text).
 
@@ -48,34 +55,21 @@ def tag(text: str, aggregation: str = "first", model: Source = None) -> list[dic
     "first" piece, the "average", or those of the piece that is surest ("max"). What is too long is
     cut, with a warning (see common.py), and has no labels.
     """
-    tagger, tokenizer = load(model, BertForTokenClassification)
-    if aggregation not in ("first", "average", "max"):
+    tagger, tokenizer, limit = load(model, BertForTokenClassification)
+    if aggregation not in _AGGREGATIONS:
         raise ValueError(f"aggregation is {aggregation!r}; allowed: 'first', 'average', 'max'")
-    limit = room(tagger, tokenizer)
     inputs = encode(tokenizer, limit, require_text("text", text), return_offsets_mapping=True)
-    offsets = inputs.pop("offset_mapping")[0]
+    offsets = inputs.pop("offset_mapping")[0].tolist()
     probabilities = softmax(tagger(**inputs).logits)[0]
     words: dict[int, list[int]] = {}
     for place, word in enumerate(inputs.word_ids(0)):
         if word is not None:
             words.setdefault(word, []).append(place)
-    return [_labelled(tagger, text, offsets, probabilities, w, aggregation) for w in words.values()]
-
-
-def _labelled(
-    tagger: Any, text: str, offsets: Any, probabilities: Array, places: list[int], aggregation: str
-) -> dict[str, Any]:
-    pieces = probabilities[places]
-    surest = pieces.max(axis=-1).argmax()
-    scores = {"first": pieces[0], "average": pieces.mean(axis=0), "max": pieces[surest]}[
-        aggregation
-    ]
-    best = int(scores.argmax())
-    start, end = int(offsets[places[0]][0]), int(offsets[places[-1]][1])
-    return {
-        "word": text[start:end],
-        "label": _label(tagger, best),
-        "score": float(scores[best]),
-        "start": start,
-        "end": end,
-    }
+    found = []
+    for places in words.values():
+        scores = _AGGREGATIONS[aggregation](probabilities[places])
+        best = int(scores.argmax())
+        start, end = offsets[places[0]][0], offsets[places[-1]][1]
+        label = {"label": _label(tagger, best), "score": float(scores[best])}
+        found.append({"word": text[start:end], **label, "start": start, "end": end})
+    return found

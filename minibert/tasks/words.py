@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
-from minibert.runtime.arrays import Array
-from minibert.tasks.common import Source, encode, load, require_count, require_text, room
+from minibert.tasks.common import Source, encode, load, require_count, require_text
 from minibert.tokenizers import BertTokenizer
 
 
@@ -24,21 +23,19 @@ def fill_mask(
     which models are padded, are not ranked. ValueError if the text has no mask, or if the text is
     too long and a mask would be cut off (see common.py).
     """
-    masked, tokenizer = load(model, BertForMaskedLM)
+    masked, tokenizer, limit = load(model, BertForMaskedLM)
     assert isinstance(masked, BertForMaskedLM)
     top_k = require_count("top_k", top_k)
-    limit = room(masked, tokenizer)
     inputs = encode(tokenizer, limit, require_text("text", text))
     where = inputs["input_ids"] == tokenizer.mask_token_id
     _require_masks(text, int(where.sum()), limit, tokenizer)
     scores = softmax(masked.logits_at(where, **inputs))
     candidates = _candidates(targets, scores.shape[-1], tokenizer)
-    places: list[int] = np.flatnonzero(where[0]).tolist()
-    ids = inputs["input_ids"][0]
-    filled = [
-        _best(row, top_k, candidates, ids, place, tokenizer)
-        for row, place in zip(scores, places, strict=True)
-    ]
+    filled = []
+    for place, row in zip(np.flatnonzero(where[0]), scores, strict=True):
+        best = candidates[np.argsort(-row[candidates], kind="stable")][:top_k].tolist()
+        ids = inputs["input_ids"][0].copy()
+        filled.append([_word(token, float(row[token]), ids, place, tokenizer) for token in best])
     return filled[0] if len(filled) == 1 else filled
 
 
@@ -60,23 +57,19 @@ def _candidates(
 ) -> NDArray[np.intp]:
     """Return the ids to compare: of the targets, or of all tokens that the model has a row for."""
     if targets is None:
-        return np.array(
-            sorted(number for number in tokenizer.get_vocab().values() if number < rows)
-        )
-    ids = [
-        _target_id(t, rows, tokenizer) for t in ([targets] if isinstance(targets, str) else targets)
-    ]
+        return np.array(sorted(i for i in tokenizer.get_vocab().values() if i < rows))
+    words = [targets] if isinstance(targets, str) else targets
+    ids = dict.fromkeys(_target_id(word, rows, tokenizer) for word in words)
     if not ids:
         raise ValueError("targets is empty; needed: at least one word, or None for all")
-    return np.array(list(dict.fromkeys(ids)))
+    return np.array(list(ids))
 
 
 def _target_id(target: str, rows: int, tokenizer: BertTokenizer) -> int:
     pieces = tokenizer.tokenize(require_text("a target", target))
     if len(pieces) != 1 or pieces[0] == tokenizer.unk_token:
         raise ValueError(
-            f"the target {target!r} is {pieces or 'nothing'} in this vocabulary; "
-            "needed: a word that is one token"
+            f"the target {target!r} is {pieces or 'nothing'} here; needed: a word that is one token"
         )
     number: int = tokenizer.convert_tokens_to_ids(pieces[0])
     if number >= rows:
@@ -87,29 +80,16 @@ def _target_id(target: str, rows: int, tokenizer: BertTokenizer) -> int:
     return number
 
 
-def _best(
-    scores: Array,
-    top_k: int,
-    candidates: NDArray[np.intp],
-    ids: NDArray[np.int64],
-    place: int,
-    tokenizer: BertTokenizer,
-) -> list[dict[str, Any]]:
-    """Return the best candidates for the mask at a place of the ids."""
-    order = candidates[np.argsort(-scores[candidates], kind="stable")][:top_k]
+def _word(token: int, score: float, ids: Any, place: Any, tokenizer: BertTokenizer) -> Any:
+    """Return a word as fill_mask does, and write it into the ids at a place."""
+    ids[place] = token
     around = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-    found = []
-    for token in order.tolist():
-        sequence = [*ids[:place].tolist(), token, *ids[place + 1 :].tolist()]
-        found.append(
-            {
-                "score": float(scores[token]),
-                "token": token,
-                "token_str": tokenizer.convert_ids_to_tokens(token),
-                "sequence": tokenizer.decode([i for i in sequence if i not in around]),
-            }
-        )
-    return found
+    return {
+        "score": score,
+        "token": token,
+        "token_str": tokenizer.convert_ids_to_tokens(token),
+        "sequence": tokenizer.decode([i for i in ids.tolist() if i not in around]),
+    }
 
 
 def next_sentence(first: str, second: str, model: Source = None) -> dict[str, float]:
@@ -117,8 +97,8 @@ def next_sentence(first: str, second: str, model: Source = None) -> dict[str, fl
 
     Keys: "is_next", "random". What is too long is cut, with a warning (see common.py).
     """
-    judge, tokenizer = load(model, BertForNextSentencePrediction)
+    judge, tokenizer, limit = load(model, BertForNextSentencePrediction)
     texts = require_text("first", first), require_text("second", second)
-    inputs = encode(tokenizer, room(judge, tokenizer), *texts)
+    inputs = encode(tokenizer, limit, *texts)
     is_next, random = softmax(judge(**inputs).logits)[0].tolist()
     return {"is_next": is_next, "random": random}
