@@ -5,7 +5,7 @@ Reimers and Gurevych, "Sentence-BERT", arXiv:1908.10084.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,11 @@ def embed(
     """
     source = model if isinstance(model, tuple) else folder_of(model)
     embedder, tokenizer, limit = load(source, BertModel)
-    settings = _choose_settings(source, pooling=pooling, normalize=normalize)
+    settings = SentenceSettings() if isinstance(source, tuple) else read_settings(source)
+    pooling = settings.pooling if pooling is None else pooling
+    normalize = settings.normalize if normalize is None else normalize
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling is {pooling!r}; allowed: {', '.join(POOLINGS)}")
     limit = min(limit, settings.max_tokens or limit)
     single = isinstance(texts, str)
     rows = require_texts([texts] if single else texts)
@@ -58,32 +62,22 @@ def embed(
     for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
         inputs = encode(tokenizer, limit, [rows[place] for place in places])
         hidden_states = embedder(**inputs).last_hidden_state
-        vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, settings.pooling)
-    if settings.normalize:
+        vectors[places] = _pool(hidden_states, inputs["attention_mask"] != 0, pooling)
+    if normalize:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors[0] if single else vectors
 
 
-def _choose_settings(source: Any, **asked: Any) -> SentenceSettings:
-    """Return what was asked for, and for the rest what the folder says."""
-    said = SentenceSettings() if isinstance(source, tuple) else read_settings(source)
-    settings = replace(said, **{name: v for name, v in asked.items() if v is not None})
-    if settings.pooling not in POOLINGS:
-        raise ValueError(f"pooling is {settings.pooling!r}; allowed: {', '.join(POOLINGS)}")
-    return settings
-
-
 def _pool(hidden_states: Array, real: NDArray[np.bool_], pooling: str) -> Array:
     """(B, T, C) -> (B, C), over real tokens only."""
+    pooled: Array
     if pooling == "cls":
-        first: Array = hidden_states[np.arange(len(real)), real.argmax(axis=1)]
-        return first
-    if pooling == "max":
-        largest: Array = np.where(real[:, :, None], hidden_states, -np.inf).max(axis=1)
-        return largest.astype(hidden_states.dtype)
-    mean: Array = hidden_states.sum(axis=1)  # padding is zeros
-    mean /= real.sum(axis=1, keepdims=True).astype(mean.dtype)
-    return mean
+        pooled = hidden_states[np.arange(len(real)), real.argmax(axis=1)]
+    elif pooling == "max":
+        pooled = np.where(real[:, :, None], hidden_states, -np.inf).max(axis=1)
+    else:
+        pooled = hidden_states.sum(axis=1) / real.sum(axis=1, keepdims=True)  # padding is zeros
+    return pooled.astype(hidden_states.dtype, copy=False)
 
 
 def _progress(batches: list[Any]) -> Any:
@@ -132,8 +126,8 @@ def _read_pooling(folder: Path, name: Any) -> str:
     path = folder / name / "config.json"
     config = read_json(path)
     names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
-    modes = {key.removeprefix("pooling_mode_"): value for key, value in config.items()}
-    chosen = [mode for mode, on in modes.items() if f"pooling_mode_{mode}" in config and on is True]
+    modes = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
+    chosen = [mode.removeprefix("pooling_mode_") for mode in modes]
     if "pooling_mode" in config:  # the newer form
         chosen.append(f"{config['pooling_mode']}_tokens".replace("cls_tokens", "cls_token"))
     if len(chosen) != 1 or chosen[0] not in names:

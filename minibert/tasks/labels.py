@@ -21,20 +21,12 @@ def classify(text: str, text_pair: str | None = None, model: Source = None) -> l
     classifier, tokenizer, limit = load(model, BertForSequenceClassification)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
     inputs = encode(tokenizer, limit, require_text("text", text), pair)
-    logits = classifier(**inputs).logits
-    scores = _scores(logits, classifier.config.problem_type)[0]
-    return [
-        {"label": _label(classifier, int(i)), "score": float(scores[i])}
-        for i in np.argsort(-scores, kind="stable")
-    ]
-
-
-def _scores(logits: Array, problem_type: str | None) -> Array:
-    if problem_type == "regression":
-        return logits
-    if problem_type == "multi_label_classification" or logits.shape[-1] == 1:
-        return sigmoid(logits)
-    return softmax(logits)
+    logits = classifier(**inputs).logits[0]
+    problem = classifier.config.problem_type
+    alone = problem == "multi_label_classification" or len(logits) == 1
+    scores = logits if problem == "regression" else (sigmoid if alone else softmax)(logits)
+    best = np.argsort(-scores, kind="stable").tolist()
+    return [{"label": _label(classifier, i), "score": float(scores[i])} for i in best]
 
 
 def _label(model: Any, index: int) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.runtime.arrays import Array
 from minibert.tasks.common import Source, encode, load, require_count, require_text
 from minibert.tokenizers import BertTokenizer
 
@@ -31,11 +32,11 @@ def fill_mask(
     _require_masks(text, int(where.sum()), limit, tokenizer)
     scores = softmax(masked.logits_at(where, **inputs))
     candidates = _candidates(targets, scores.shape[-1], tokenizer)
+    ids = inputs["input_ids"][0].tolist()
     filled = []
-    for place, row in zip(np.flatnonzero(where[0]), scores, strict=True):
+    for place, row in zip(np.flatnonzero(where[0]).tolist(), scores, strict=True):
         best = candidates[np.argsort(-row[candidates], kind="stable")][:top_k].tolist()
-        ids = inputs["input_ids"][0].copy()
-        filled.append([_word(token, float(row[token]), ids, place, tokenizer) for token in best])
+        filled.append([_word(token, row, ids, place, tokenizer) for token in best])
     return filled[0] if len(filled) == 1 else filled
 
 
@@ -58,37 +59,33 @@ def _candidates(
     """Return the ids to compare: of the targets, or of all tokens that the model has a row for."""
     if targets is None:
         return np.array(sorted(i for i in tokenizer.get_vocab().values() if i < rows))
-    words = [targets] if isinstance(targets, str) else targets
-    ids = dict.fromkeys(_target_id(word, rows, tokenizer) for word in words)
+    ids = []
+    for target in [targets] if isinstance(targets, str) else targets:
+        pieces = tokenizer.tokenize(require_text("a target", target))
+        if len(pieces) != 1 or pieces[0] == tokenizer.unk_token:
+            raise ValueError(
+                f"the target {target!r} is {pieces or 'nothing'} in this vocabulary; "
+                "needed: a word that is one token"
+            )
+        ids.append(tokenizer.convert_tokens_to_ids(pieces[0]))
+        if ids[-1] >= rows:
+            raise ValueError(
+                f"the target {target!r} has the id {ids[-1]}, and the model's vocabulary ends at "
+                f"{rows - 1}: the token was added to the tokenizer alone"
+            )
     if not ids:
         raise ValueError("targets is empty; needed: at least one word, or None for all")
-    return np.array(list(ids))
+    return np.array(list(dict.fromkeys(ids)))
 
 
-def _target_id(target: str, rows: int, tokenizer: BertTokenizer) -> int:
-    pieces = tokenizer.tokenize(require_text("a target", target))
-    if len(pieces) != 1 or pieces[0] == tokenizer.unk_token:
-        raise ValueError(
-            f"the target {target!r} is {pieces or 'nothing'} here; needed: a word that is one token"
-        )
-    number: int = tokenizer.convert_tokens_to_ids(pieces[0])
-    if number >= rows:
-        raise ValueError(
-            f"the target {target!r} has the id {number}, and the model's vocabulary ends at "
-            f"{rows - 1}: the token was added to the tokenizer alone"
-        )
-    return number
-
-
-def _word(token: int, score: float, ids: Any, place: Any, tokenizer: BertTokenizer) -> Any:
-    """Return a word as fill_mask does, and write it into the ids at a place."""
-    ids[place] = token
+def _word(token: int, scores: Array, ids: list[int], place: int, tokenizer: BertTokenizer) -> Any:
+    sequence = [*ids[:place], token, *ids[place + 1 :]]
     around = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     return {
-        "score": score,
+        "score": float(scores[token]),
         "token": token,
         "token_str": tokenizer.convert_ids_to_tokens(token),
-        "sequence": tokenizer.decode([i for i in ids.tolist() if i not in around]),
+        "sequence": tokenizer.decode([i for i in sequence if i not in around]),
     }
 
 
