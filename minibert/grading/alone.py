@@ -19,14 +19,14 @@ _CHANCE = "it returns another result each time it is called"
 
 def try_alone(name: str, student: Function) -> list[Found]:
     """Return how each case came out, ordinary numbers first."""
-    found = []
-    for case in cases(name):
+    ordinary, *others = cases(name)
+    found = [Found(ORDINARY, _cause(name, student, ordinary))]
+    for case in others:
         cause = _cause(name, student, case)
-        odd = cause and case.name != ORDINARY
-        found.append(Found(case.name, f"on {case.name}, {cause}" if odd else cause))
+        found.append(Found(case.name, cause and f"on {case.name}, {cause}"))
     if not found[0].cause:
-        ordinary = cases(name)[0]
-        found += [_twice(name, student, ordinary), _kept(name, student, ordinary)]
+        found.append(Found(TWICE, "" if _is_steady(student, ordinary) else _CHANCE))
+        found.append(Found(KEPT, _change(name, student, ordinary)))
     return found
 
 
@@ -39,16 +39,16 @@ def _cause(name: str, student: Function, case: Case) -> str:
         call.refuse_nan(result)
     except (Exception, SystemExit) as error:
         return _mistake(name, student, case) or in_words(error)
-    if _agree(result, _ours(name)(*case.args), case.tolerance):
+    if _agree(result, OPERATIONS[name](*case.args), case.tolerance):
         return ""
-    if _twice(name, student, case).cause:
+    if not _is_steady(student, case):
         return _CHANCE
     return _mistake(name, student, case) or "its numbers are wrong, as by no mistake that is known"
 
 
 def _mistake(name: str, student: Function, case: Case) -> str:
     """Return the known mistake that gives what the function gives, unless it is right here."""
-    right, given = _ours(name)(*case.args), _numbers(student, case)
+    right, given = OPERATIONS[name](*case.args), _numbers(student, case)
     if given is None:
         return ""
     for sentence, mistake in mistakes_of(name):
@@ -75,23 +75,17 @@ def _agree(found: NDArray[Any], wanted: NDArray[Any], tolerance: float) -> bool:
     return bool((close | np.isnan(found) & np.isnan(wanted)).all())
 
 
-def _twice(name: str, student: Function, case: Case) -> Found:
-    """Look for chance: dropout that is left on, say."""
+def _is_steady(student: Function, case: Case) -> bool:
+    """Tell whether a function returns the same twice: with dropout left on, it does not."""
     one, other = _numbers(student, case), _numbers(student, case)
-    same = one is not None and other is not None and np.array_equal(one, other, equal_nan=True)
-    return Found(TWICE, "" if same else _CHANCE)
+    return one is not None and other is not None and np.array_equal(one, other, equal_nan=True)
 
 
-def _kept(name: str, student: Function, case: Case) -> Found:
+def _change(name: str, student: Function, case: Case) -> str:
     call = CheckedCall(name, student, case.args, {})
     call.run()
     try:
         call.refuse_changes()
     except SwapError as error:
-        return Found(KEPT, in_words(error))
-    return Found(KEPT)
-
-
-def _ours(name: str) -> Function:
-    function: Function = OPERATIONS[name].__wrapped__  # type: ignore[attr-defined]
-    return function
+        return in_words(error)
+    return ""

@@ -50,35 +50,33 @@ def grade(
         raise ValueError(f"grade takes one function, by name, as in gelu=f; given: {len(function)}")
     swap(**function)  # refuses what cannot be swapped
     ((name, student),) = function.items()
-    found: list[Found] = []
 
-    def work() -> None:
+    def work() -> list[Found]:
         with unswapped(), this_thread_only(), np.errstate(all="ignore"):
             alone = try_alone(name, student)
             whole = try_whole(name, student, model, reference)
-            found.extend([*alone, whole] if whole else alone)
+            return [*alone, whole] if whole else alone
 
-    if not _in_time(work, time_limit):
-        late = Found(ORDINARY, f"it had not finished after {time_limit:g} seconds")
-        return _result(name, points, [late])
-    return _result(name, points, found)
+    late = Found(ORDINARY, f"it had not finished after {time_limit:g} seconds")
+    return _result(name, points, _in_time(work, time_limit) or [late])
 
 
 class _TimeIsUp(BaseException):
     """Stops a function that takes too long; no ``except Exception`` keeps it."""
 
 
-def _in_time(work: Callable[[], None], limit: float) -> bool:
-    """Run something in a thread of its own; tell whether it ended within so many seconds.
+def _in_time(work: Callable[[], list[Found]], limit: float) -> list[Found] | None:
+    """Return what a function returns in a thread of its own; None if it takes too long.
 
     A thread cannot be ended from outside, but Python raises an exception in it as soon as it runs
     Python code again: so an endless loop ends, and nobody waits for what does not.
     """
+    found: list[list[Found]] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            work()
+            found.append(work())
         except _TimeIsUp:
             pass
         except BaseException as error:
@@ -89,25 +87,22 @@ def _in_time(work: Callable[[], None], limit: float) -> bool:
     try:
         thread.join(limit)
     finally:
-        ended = not thread.is_alive()
-        if not ended and thread.ident is not None:
+        if thread.is_alive() and thread.ident is not None:
             number = ctypes.c_ulong(thread.ident)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(_TimeIsUp))
     if errors:
         raise errors[0]
-    return ended
+    return found[0] if found else None
 
 
 def _result(name: str, points: float, found: list[Found]) -> Grade:
     wrong = [one for one in found if one.cause]
-    share = 1 - len(wrong) / len(found)
-    if any(one.case == ORDINARY for one in wrong):
-        share = 0
+    ordinary = all(one.case != ORDINARY for one in wrong)
     return Grade(
         function=name,
         stage=next((one.stage for one in found if one.stage), None),
         cause=wrong[0].cause if wrong else "",
-        points=round(points * share, 2),
+        points=round(points * (1 - len(wrong) / len(found)) * ordinary, 2),
         out_of=points,
         right=tuple(one.case for one in found if not one.cause),
         wrong=tuple(one.case for one in wrong),

@@ -21,6 +21,9 @@ def try_whole(
     name: str, student: Function, model: PreTrainedModel | None, reference: Reference | None
 ) -> Found | None:
     """Run the model with the function; None if the model has no use for it."""
+    if reference is None:
+        reference = _own_reference(model) if model else _its_reference()
+    model = model or _embedded()
     calls = 0
 
     def counted(*args: Any) -> Any:
@@ -28,10 +31,6 @@ def try_whole(
         calls += 1
         return student(*args)
 
-    if model is None:
-        model = _embedded()
-    if reference is None:
-        reference = _its_reference() if model is _embedded() else _own_reference(model)
     inputs: dict[str, Any] = {**reference.inputs}
     stages: dict[str, Array] = {}
     try:
@@ -42,25 +41,25 @@ def try_whole(
             raise  # the reference does not fit the model
         stage = stage_of(error) if isinstance(error, Exception) else None
         return Found(MODEL, f"in {MODEL}, {in_words(error)}", stage)
-    return _compared(stages, model.stage_axes(), reference) if calls else None
+    if not calls:
+        return None
+    wrong = _first_wrong(stages, model.stage_axes(), reference)
+    return Found(
+        MODEL, f"its numbers are wrong in {MODEL}, though not alone" if wrong else "", wrong
+    )
 
 
-def _compared(stages: dict[str, Array], axes: dict[str, str], reference: Reference) -> Found:
-    """Name the first stage that is wrong, if one is."""
+def _first_wrong(
+    stages: dict[str, Array], axes: dict[str, str], reference: Reference
+) -> str | None:
+    """Compare the stages that both have, where tokens are real, by the bar of ``verify``."""
     for stage in axes:
-        # of an operation that is swapped whole, the stages within it are not there
         if stage in stages and stage in reference.stages:
+            ours, theirs = stages[stage], reference.stages[stage]
             real = real_places(axes[stage], reference.real_tokens())
-            if not _agree(stages[stage], reference.stages[stage], real):
-                return Found(MODEL, f"its numbers are wrong in {MODEL}, though not alone", stage)
-    return Found(MODEL)
-
-
-def _agree(ours: Array, theirs: Array, real: Any) -> bool:
-    """Compare two stages where tokens are real, by the bar of ``verify``."""
-    if ours.shape != theirs.shape:
-        return False
-    return bool((Tolerance().allows(ours, theirs) | ~real).all())
+            if ours.shape != theirs.shape or not (Tolerance().allows(ours, theirs) | ~real).all():
+                return stage
+    return None
 
 
 @cache
