@@ -23,8 +23,6 @@ from minibert.verification.inputs import read_inputs
 from minibert.verification.page import page, token_texts
 from minibert.verification.table import table, wants_colour
 
-Add = Callable[..., ArgumentParser]  # a command: name, function, about, its arguments
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0 if all is well, 1 if something differs, 2 if it could not run."""
@@ -53,12 +51,11 @@ def _parser() -> ArgumentParser:
         return added
 
     _add_checks(add)
-    _add_record(add)
     _add_tasks(add)
     return parser
 
 
-def _add_checks(add: Add) -> None:
+def _add_checks(add: Any) -> None:
     check = add("verify", _verify, "compare a checkpoint's stages with a reference")
     about = "a folder or a Hub id; default: the embedded checkpoint"
     check.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT, help=about)
@@ -74,18 +71,6 @@ def _add_checks(add: Add) -> None:
     _add_report_options(compare)
     shown = add("inspect", _inspect, "show a checkpoint's config and tensors")
     shown.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT)
-
-
-def _add_report_options(parser: ArgumentParser) -> None:
-    about = "require |ours - theirs| <= atol + rtol * |theirs| too; default"
-    parser.add_argument("--atol", type=float, help=f"{about} 1e-5 if rtol is given")
-    parser.add_argument("--rtol", type=float, help=f"{about} 1e-3 if atol is given")
-    parser.add_argument("--json", action="store_true", help="print data instead of a table")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
-    parser.add_argument("--stages", nargs="+", help="show the errors of these by token on the page")
-
-
-def _add_record(add: Add) -> None:
     record = add("record", _record, "record a checkpoint's stages, as a reference")
     record.add_argument("model", nargs="?", default=EMBEDDED_CHECKPOINT, help="a folder or Hub id")
     about = (
@@ -99,7 +84,16 @@ def _add_record(add: Add) -> None:
     record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
 
 
-def _add_tasks(add: Add) -> None:
+def _add_report_options(parser: ArgumentParser) -> None:
+    about = "require |ours - theirs| <= atol + rtol * |theirs| too; default"
+    parser.add_argument("--atol", type=float, help=f"{about} 1e-5 if rtol is given")
+    parser.add_argument("--rtol", type=float, help=f"{about} 1e-3 if atol is given")
+    parser.add_argument("--json", action="store_true", help="print data instead of a table")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
+    parser.add_argument("--stages", nargs="+", help="show the errors of these by token on the page")
+
+
+def _add_tasks(add: Any) -> None:
     fill = add("fill-mask", _fill_mask, "likely words for each [MASK]", "text")
     fill.add_argument("--top-k", type=int, default=5)
     fill.add_argument("--targets", nargs="+", help="compare these words only")

@@ -97,12 +97,13 @@ def _in_time(work: Callable[[], list[Found]], limit: float) -> list[Found] | Non
 
 def _result(name: str, points: float, found: list[Found]) -> Grade:
     wrong = [one for one in found if one.cause]
-    ordinary = all(one.case != ORDINARY for one in wrong)
+    useless = any(one.case == ORDINARY for one in wrong)
+    share = 0 if useless else 1 - len(wrong) / len(found)
     return Grade(
         function=name,
         stage=next((one.stage for one in found if one.stage), None),
         cause=wrong[0].cause if wrong else "",
-        points=round(points * (1 - len(wrong) / len(found)) * ordinary, 2),
+        points=round(points * share, 2),
         out_of=points,
         right=tuple(one.case for one in found if not one.cause),
         wrong=tuple(one.case for one in wrong),

@@ -44,9 +44,8 @@ def try_whole(
     if not calls:
         return None
     wrong = _first_wrong(stages, model.stage_axes(), reference)
-    return Found(
-        MODEL, f"its numbers are wrong in {MODEL}, though not alone" if wrong else "", wrong
-    )
+    cause = f"its numbers are wrong in {MODEL}, though not alone" if wrong else ""
+    return Found(MODEL, cause, wrong)
 
 
 def _first_wrong(
