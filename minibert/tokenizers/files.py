@@ -139,10 +139,10 @@ def read_vocab(path: Path) -> dict[str, int]:
         raise FileNotFoundError(f"{found}: no tokenizer of a BERT model is there")
     files.require_file(path)
     if path.stat().st_size > files.MAX_JSON_BYTES:
-        found = f"{str(path)!r} is larger than {files.MAX_JSON_BYTES} bytes"
-        raise ValueError(f"{found}: no vocabulary")
-    if found := files.describe(path):
-        raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
+        limit = files.MAX_JSON_BYTES
+        raise ValueError(f"{str(path)!r} is larger than {limit} bytes: no vocabulary")
+    if kind := files.describe(path):
+        raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {kind}")
     lines = files.lines_of(path.read_bytes(), repr(str(path)))
     tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
