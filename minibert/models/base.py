@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import LoadingReport, load_arrays, of_one_save, open_weights
-from minibert.checkpoint.names import Entry, Parameter, expand, stored
+from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
@@ -37,6 +37,7 @@ class PreTrainedModel:
     prefix: ClassVar[str]  # what the names in a checkpoint may begin with besides
     counters: ClassVar[dict[str, str]]  # letter of the table of names -> field of the config
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
+    known_unused: ClassVar[dict[str, str]]  # beginnings of other names -> what they are
     with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
     config: Any
     loading_report: LoadingReport | None
@@ -111,8 +112,8 @@ class PreTrainedModel:
 
     @classmethod
     def why_unused(cls, name: str, config: Any) -> str:
-        """Say why a tensor of a checkpoint is not used, where that is known."""
-        raise NotImplementedError
+        """Say why a tensor of a checkpoint is not used."""
+        return reason(name, cls.names(config), config, cls.counters, cls.known_unused) or ""
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         """Build the layers from arrays, known by field."""

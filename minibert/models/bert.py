@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minibert.batch import Batch
-from minibert.checkpoint.names import Entry, reason
+from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
 from minibert.layers import Embeddings, Pooler
 from minibert.models.base import PreTrainedModel
-from minibert.models.building import Builder
+from minibert.models.building import Builder, pair
 from minibert.models.config import (
     FLAG,
     LAYERS,
@@ -70,16 +70,13 @@ class BertConfig(PretrainedConfig):
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"config field 'num_attention_heads' is {self.num_attention_heads}; "
-                f"it must divide 'hidden_size', which is {self.hidden_size}"
-            )
-        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
-            raise ValueError(
-                f"config field 'pad_token_id' is {self.pad_token_id}; "
-                f"it must be below 'vocab_size', which is {self.vocab_size}"
-            )
+        hidden, heads, pad = self.hidden_size, self.num_attention_heads, self.pad_token_id
+        if hidden % heads:
+            must = f"it must divide 'hidden_size', which is {hidden}"
+            raise ValueError(f"config field 'num_attention_heads' is {heads}; {must}")
+        if pad is not None and pad >= self.vocab_size:
+            must = f"it must be below 'vocab_size', which is {self.vocab_size}"
+            raise ValueError(f"config field 'pad_token_id' is {pad}; {must}")
         count = sum(
             math.prod(getattr(self, str(size)) for size in entry.shape)
             * (self.num_hidden_layers if "{i}" in entry.name else 1)
@@ -93,46 +90,27 @@ class BertConfig(PretrainedConfig):
             )
 
 
-_WORDS = ("vocab_size", "hidden_size")
-_POSITIONS = ("max_position_embeddings", "hidden_size")
-_TYPES = ("type_vocab_size", "hidden_size")
-_HIDDEN = ("hidden_size",)
-_SQUARE = ("hidden_size", "hidden_size")
-_WIDE = ("intermediate_size",)
-_WIDEN = ("intermediate_size", "hidden_size")
-_NARROW = ("hidden_size", "intermediate_size")
-
 # ruff: noqa: E501 - a table is read by its columns
 # fmt: off
+_C, _F = "hidden_size", "intermediate_size"
 #: Names in a checkpoint, our fields, shapes. Query, key, value and output are square: that a
 #: matrix is not transposed shows in numbers alone.
-ENCODER = tuple(Entry(*line) for line in (
-    ("embeddings.word_embeddings.weight", "embeddings.word", _WORDS),
-    ("embeddings.position_embeddings.weight", "embeddings.position", _POSITIONS),
-    ("embeddings.token_type_embeddings.weight", "embeddings.token_type", _TYPES),
-    ("embeddings.LayerNorm.weight", "embeddings.norm.weight", _HIDDEN),
-    ("embeddings.LayerNorm.bias", "embeddings.norm.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.self.query.weight", "layer.{i}.attention.query.weight", _SQUARE),
-    ("encoder.layer.{i}.attention.self.query.bias", "layer.{i}.attention.query.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.self.key.weight", "layer.{i}.attention.key.weight", _SQUARE),
-    ("encoder.layer.{i}.attention.self.key.bias", "layer.{i}.attention.key.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.self.value.weight", "layer.{i}.attention.value.weight", _SQUARE),
-    ("encoder.layer.{i}.attention.self.value.bias", "layer.{i}.attention.value.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.output.dense.weight", "layer.{i}.attention.output.weight", _SQUARE),
-    ("encoder.layer.{i}.attention.output.dense.bias", "layer.{i}.attention.output.bias", _HIDDEN),
-    ("encoder.layer.{i}.attention.output.LayerNorm.weight", "layer.{i}.attention_norm.weight", _HIDDEN),
-    ("encoder.layer.{i}.attention.output.LayerNorm.bias", "layer.{i}.attention_norm.bias", _HIDDEN),
-    ("encoder.layer.{i}.intermediate.dense.weight", "layer.{i}.feed_forward.intermediate.weight", _WIDEN),
-    ("encoder.layer.{i}.intermediate.dense.bias", "layer.{i}.feed_forward.intermediate.bias", _WIDE),
-    ("encoder.layer.{i}.output.dense.weight", "layer.{i}.feed_forward.output.weight", _NARROW),
-    ("encoder.layer.{i}.output.dense.bias", "layer.{i}.feed_forward.output.bias", _HIDDEN),
-    ("encoder.layer.{i}.output.LayerNorm.weight", "layer.{i}.norm.weight", _HIDDEN),
-    ("encoder.layer.{i}.output.LayerNorm.bias", "layer.{i}.norm.bias", _HIDDEN),
-))
-POOLER = tuple(Entry(*line) for line in (
-    ("pooler.dense.weight", "pooler.dense.weight", _SQUARE),
-    ("pooler.dense.bias", "pooler.dense.bias", _HIDDEN),
-))
+ENCODER = (
+    Entry("embeddings.word_embeddings.weight", "embeddings.word", ("vocab_size", _C)),
+    Entry("embeddings.position_embeddings.weight", "embeddings.position", ("max_position_embeddings", _C)),
+    Entry("embeddings.token_type_embeddings.weight", "embeddings.token_type", ("type_vocab_size", _C)),
+    *pair("embeddings.LayerNorm", "embeddings.norm", _C),
+    *pair("encoder.layer.{i}.attention.self.query", "layer.{i}.attention.query", _C, _C),
+    *pair("encoder.layer.{i}.attention.self.key", "layer.{i}.attention.key", _C, _C),
+    *pair("encoder.layer.{i}.attention.self.value", "layer.{i}.attention.value", _C, _C),
+    *pair("encoder.layer.{i}.attention.output.dense", "layer.{i}.attention.output", _C, _C),
+    *pair("encoder.layer.{i}.attention.output.LayerNorm", "layer.{i}.attention_norm", _C),
+    *pair("encoder.layer.{i}.intermediate.dense", "layer.{i}.feed_forward.intermediate", _F, _C),
+    *pair("encoder.layer.{i}.output.dense", "layer.{i}.feed_forward.output", _C, _F),
+    *pair("encoder.layer.{i}.output.LayerNorm", "layer.{i}.norm", _C),
+)
+POOLER = pair("pooler.dense", "pooler.dense", _C, _C)
+NAMES = ENCODER + POOLER
 
 #: The stages that a trace sees, their axes, and the module of transformers that shows each.
 STAGES = tuple(Stage(*line) for line in (
@@ -153,10 +131,9 @@ STAGES = tuple(Stage(*line) for line in (
     ("pooler", "BC", "pooler", "output"),
 ))
 # fmt: on
-NAMES = ENCODER + POOLER
 
 #: Beginnings of names that checkpoints of BERT have besides, and what they are.
-KNOWN_UNUSED = {
+_UNUSED = {
     "embeddings.position_ids": "a buffer that counts 0, 1, 2, ...",
     "embeddings.token_type_ids": "a buffer of zeros",
     "pooler.": "belongs to the pooler, which this model has none of",
@@ -166,6 +143,7 @@ KNOWN_UNUSED = {
     "cls.seq_relationship.": "belongs to a next-sentence head",
     "classifier.": "belongs to a classification head",
     "qa_outputs.": "belongs to a question-answering head",
+    "": "no tensor of BERT has this name",
 }
 
 
@@ -176,13 +154,8 @@ class BertPreTrainedModel(PreTrainedModel):
     prefix = "bert."
     counters: ClassVar[dict[str, str]] = {"i": "num_hidden_layers"}
     required = ("embeddings.", "encoder.")  # the pooler and a head may be missing: they are drawn
+    known_unused = _UNUSED
     config: BertConfig
-
-    @classmethod
-    def why_unused(cls, name: str, config: BertConfig) -> str:
-        """Say why a tensor of a checkpoint is not used, where that is known."""
-        why = reason(name, NAMES, config, cls.counters, KNOWN_UNUSED)
-        return why or "no tensor of BERT has this name"
 
 
 class BertModel(BertPreTrainedModel):

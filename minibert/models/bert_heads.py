@@ -9,55 +9,24 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.batch import Batch
+from minibert.batch import Batch, Vectors
 from minibert.checkpoint.names import Entry, expand
 from minibert.layers import Linear, PredictionHead
-from minibert.models.bert import (
-    ENCODER,
-    POOLER,
-    STAGES,
-    BertConfig,
-    BertModel,
-    BertPreTrainedModel,
-)
-from minibert.models.building import Builder
-from minibert.models.outputs import (
-    BertForPreTrainingOutput,
-    MaskedLMOutput,
-    ModelOutput,
-    MultipleChoiceModelOutput,
-    NextSentencePredictorOutput,
-    QuestionAnsweringModelOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
-)
+from minibert.models import outputs
+from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
+from minibert.models.building import Builder, pair
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
 from minibert.runtime.threads import turn
 from minibert.trace import Stage, Trace, silent
 
-
-def _linear(name: str, field: str, size: int | str) -> tuple[Entry, Entry]:
-    """Return the names of a matrix that reads hidden states, and of its bias."""
-    return (
-        Entry(f"{name}.weight", f"{field}.weight", (size, "hidden_size")),
-        Entry(f"{name}.bias", f"{field}.bias", (size,)),
-    )
-
-
 PREDICTIONS = (
-    *_linear("cls.predictions.transform.dense", "predictions.dense", "hidden_size"),
-    Entry(
-        "cls.predictions.transform.LayerNorm.weight", "predictions.norm.weight", ("hidden_size",)
-    ),
-    Entry("cls.predictions.transform.LayerNorm.bias", "predictions.norm.bias", ("hidden_size",)),
+    *pair("cls.predictions.transform.dense", "predictions.dense", "hidden_size", "hidden_size"),
+    *pair("cls.predictions.transform.LayerNorm", "predictions.norm", "hidden_size"),
 )
 TIED = (Entry("cls.predictions.bias", "decoder.bias", ("vocab_size",)),)
-UNTIED = _linear("cls.predictions.decoder", "decoder", "vocab_size")
-NEXT_SENTENCE = _linear("cls.seq_relationship", "seq_relationship", 2)
-LABELS = _linear("classifier", "classifier", "num_labels")
-CHOICE = _linear("classifier", "classifier", 1)
-SPAN = _linear("qa_outputs", "qa_outputs", 2)
+UNTIED = pair("cls.predictions.decoder", "decoder", "vocab_size", "hidden_size")
+NEXT_SENTENCE = pair("cls.seq_relationship", "seq_relationship", 2, "hidden_size")
 
 # the stages that heads add; L is labels
 PREDICTION_STAGES = (
@@ -71,20 +40,7 @@ PREDICTION_STAGES = (
 class BertHeadModel(BertPreTrainedModel):
     """Base of all heads: a BertModel in ``bert``, with a pooler where the head reads it."""
 
-    head: ClassVar[tuple[Entry, ...]]
-    head_stages: ClassVar[tuple[Stage, ...]]
-    reads_pooler: ClassVar[bool] = False
     bert: BertModel
-
-    @classmethod
-    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
-        """Return the table of names."""
-        return ENCODER + (POOLER if cls.reads_pooler else ()) + cls.head
-
-    @classmethod
-    def stages(cls) -> tuple[Stage, ...]:
-        """Return the table of stages, in network order."""
-        return STAGES + cls.head_stages
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         self.bert = BertModel.__new__(BertModel)
@@ -114,13 +70,17 @@ class BertForMaskedLM(BertHeadModel):
     The decoder's matrix is that of the word embeddings, unless config.tie_word_embeddings is off.
     """
 
-    output_class: ClassVar[type[ModelOutput]] = MaskedLMOutput
-    head_stages: ClassVar[tuple[Stage, ...]] = PREDICTION_STAGES
+    output_class: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
         """Return the table of names."""
         return ENCODER + PREDICTIONS + (TIED if config.tie_word_embeddings else UNTIED)
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages."""
+        return STAGES + PREDICTION_STAGES
 
     def _assemble_head(self, build: Builder) -> None:
         dense, norm = build.linear("predictions.dense"), build.norm("predictions.norm")
@@ -153,16 +113,17 @@ class BertForMaskedLM(BertHeadModel):
 class BertForPreTraining(BertForMaskedLM):
     """Both heads of BERT's pre-training; a call returns a BertForPreTrainingOutput."""
 
-    output_class = BertForPreTrainingOutput
-    head_stages = (
-        *PREDICTION_STAGES,
-        Stage("seq_relationship", "BL", "cls.seq_relationship", "output"),
-    )
+    output_class = outputs.BertForPreTrainingOutput
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
         """Return the table of names."""
         return super().names(config) + POOLER + NEXT_SENTENCE
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages."""
+        return *super().stages(), Stage("seq_relationship", "BL", "cls.seq_relationship", "output")
 
     def _assemble_head(self, build: Builder) -> None:
         super()._assemble_head(build)
@@ -184,17 +145,32 @@ class BertMatrixHead(BertHeadModel):
     """Base of the heads that are one matrix, on the pooler's vectors or on each token."""
 
     matrix: ClassVar[str]  # its field
+    module: ClassVar[str]  # its name in a checkpoint
+    size: ClassVar[int | str]  # how many numbers it returns, or the field of the config that says
+    reads_pooler: ClassVar[bool] = False
+
+    @classmethod
+    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        head = pair(cls.module, cls.matrix, cls.size, "hidden_size")
+        return ENCODER + (POOLER if cls.reads_pooler else ()) + head
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages."""
+        return *STAGES, Stage("logits", "BL" if cls.reads_pooler else "BTL", cls.module, "output")
 
     def _assemble_head(self, build: Builder) -> None:
-        vars(self)[self.matrix] = build.linear(self.matrix)
+        setattr(self, self.matrix, build.linear(self.matrix))
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
-        x, scores = over_sequences(self.bert.encode, batch, trace), vars(self)[self.matrix]
-        if not self.reads_pooler:
-            return self.fields(batch.unpack(trace("logits", scores(x))), batch)
-        logits = trace.of(batch.vectors)("logits", scores(self.bert.pooled(x, batch, trace)))
-        return self.fields(batch.vectors.unpack(logits), batch)
+        where: Batch | Vectors = batch
+        x = over_sequences(self.bert.encode, batch, trace)
+        if self.reads_pooler:
+            x, where = self.bert.pooled(x, batch, trace), batch.vectors
+        logits = trace.of(where)("logits", getattr(self, self.matrix)(x))
+        return self.fields(where.unpack(logits), batch)
 
     def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
         """Return the output's fields."""
@@ -207,20 +183,20 @@ class BertForNextSentencePrediction(BertMatrixHead):
     A call returns a NextSentencePredictorOutput.
     """
 
-    output_class = NextSentencePredictorOutput
-    head, matrix, reads_pooler = NEXT_SENTENCE, "seq_relationship", True
-    head_stages = (Stage("logits", "BL", "cls.seq_relationship", "output"),)
+    output_class = outputs.NextSentencePredictorOutput
+    matrix, module, size = "seq_relationship", "cls.seq_relationship", 2
+    reads_pooler = True
 
 
 class BertForSequenceClassification(BertMatrixHead):
     """A label for the whole, from the pooler; a call returns a SequenceClassifierOutput."""
 
-    output_class: ClassVar[type[ModelOutput]] = SequenceClassifierOutput
-    head, matrix, reads_pooler = LABELS, "classifier", True
-    head_stages = (Stage("logits", "BL", "classifier", "output"),)
+    output_class = outputs.SequenceClassifierOutput
+    matrix, module, size = "classifier", "classifier", "num_labels"
+    reads_pooler = True
 
 
-class BertForMultipleChoice(BertForSequenceClassification):
+class BertForMultipleChoice(BertMatrixHead):
     """Which of several texts? Inputs are (batch, choices, tokens).
 
     A call returns a MultipleChoiceModelOutput with logits (batch, choices). position_ids are
@@ -228,9 +204,9 @@ class BertForMultipleChoice(BertForSequenceClassification):
     choices as one axis.
     """
 
-    output_class = MultipleChoiceModelOutput
-    head = CHOICE
-    with_choices = True
+    output_class = outputs.MultipleChoiceModelOutput
+    matrix, module, size = "classifier", "classifier", 1
+    reads_pooler = with_choices = True
 
     def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
         """Return the output's fields."""
@@ -240,17 +216,15 @@ class BertForMultipleChoice(BertForSequenceClassification):
 class BertForTokenClassification(BertMatrixHead):
     """A label for each token; a call returns a TokenClassifierOutput."""
 
-    output_class = TokenClassifierOutput
-    head, matrix = LABELS, "classifier"
-    head_stages = (Stage("logits", "BTL", "classifier", "output"),)
+    output_class = outputs.TokenClassifierOutput
+    matrix, module, size = "classifier", "classifier", "num_labels"
 
 
 class BertForQuestionAnswering(BertMatrixHead):
     """Where an answer begins and ends; a call returns a QuestionAnsweringModelOutput."""
 
-    output_class = QuestionAnsweringModelOutput
-    head, matrix = SPAN, "qa_outputs"
-    head_stages = (Stage("logits", "BTL", "qa_outputs", "output"),)
+    output_class = outputs.QuestionAnsweringModelOutput
+    matrix, module, size = "qa_outputs", "qa_outputs", 2
 
     def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
         """Return the output's fields."""

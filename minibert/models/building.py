@@ -1,4 +1,4 @@
-"""From arrays, known by field, to layers; and drawn arrays for what no checkpoint gives."""
+"""Lines of a table of names, layers from arrays by field, drawn arrays where there are none."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint.names import Parameter
+from minibert.checkpoint.names import Entry, Parameter
 from minibert.layers import Attention, FeedForward, Layer, LayerNorm, Linear
 from minibert.runtime.arrays import Array
+
+
+def pair(name: str, field: str, *shape: str | int) -> tuple[Entry, Entry]:
+    """Return the lines of a table of names for a weight of this shape and for its bias."""
+    weight = Entry(f"{name}.weight", f"{field}.weight", shape)
+    return weight, Entry(f"{name}.bias", f"{field}.bias", shape[:1])
 
 
 @dataclass(frozen=True, eq=False)
