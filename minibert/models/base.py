@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -75,26 +76,15 @@ class PreTrainedModel:
         """
         dtype = float_dtype(options.pop("torch_dtype", dtype))  # as it was called for years
         folder, overrides = find_folder(name, ("config", "weights"), options)
-        read_config = cls.config_class.from_pretrained
-        config, weights = of_one_save(
-            folder, lambda: (read_config(folder, **overrides), open_weights(folder))
-        )
+        read_config = partial(cls.config_class.from_pretrained, folder, **overrides)
+        config, weights = of_one_save(folder, lambda: (read_config(), open_weights(folder)))
+        needed = cls._parameters(config), cls.prefix, cls.required
+        others = initializer(config, 0, dtype), partial(cls.why_unused, config=config)
+        arrays, report = load_arrays(weights, *needed, *others, dtype, ignore_mismatched_sizes)
         model = cls.__new__(cls)
-        arrays, report = load_arrays(
-            weights,
-            cls._parameters(config),
-            cls.prefix,
-            cls.required,
-            initializer(config, 0, dtype),
-            lambda name: cls.why_unused(name, config),
-            dtype,
-            ignore_mismatched_sizes,
-        )
         model.config, model.loading_report = config, report
         model._assemble(arrays)
         return model
-
-    # what an architecture and its heads say of themselves
 
     @classmethod
     def names(cls, config: Any) -> tuple[Entry, ...]:
@@ -121,14 +111,12 @@ class PreTrainedModel:
 
     @property
     def encoder(self) -> Any:
-        """The model with the embeddings and the layers, itself or a part of it."""
-        raise NotImplementedError
+        """The model with the embeddings and the layers: this one, or the one that a head reads."""
+        return getattr(self, self.prefix.removesuffix("."), self)
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output, each put back where its tokens stood."""
         raise NotImplementedError
-
-    # what a caller does with a model
 
     def __call__(
         self,
@@ -157,50 +145,47 @@ class PreTrainedModel:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
         batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        states = self._hidden_states(output_hidden_states)
-        attentions = self._attentions(output_attentions)
+        states, attentions = self._shown(output_hidden_states, output_attentions)
         wanted = None if trace is not None else {*states, *attentions}
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
         with turn():
             fields = self.forward(batch, recording if is_watched else silent)
         if not batch.sequences:
-            recording.pieces |= self._no_scores(batch)
+            self._record_no_scores(batch, recording)
+        if not {*attentions} <= {*recording}:
+            what = "output_attentions is on, and attention is swapped for a function that shows no"
+            raise ValueError(f"{what} probabilities; swap softmax, or leave output_attentions off")
         fields["hidden_states"] = tuple(recording[name] for name in states) or None
-        fields["attentions"] = self._shown(attentions, recording)
+        fields["attentions"] = tuple(recording[name] for name in attentions) or None
         output = self.output_class(**fields)
         if trace is not None:
             self._hand_over(recording, trace)
-        return output if _either(return_dict, self.config.return_dict) else output.to_tuple()
+        return output if self._wants("return_dict", return_dict) else output.to_tuple()
 
-    def _shown(self, attentions: list[str], recording: Recording) -> tuple[Array, ...] | None:
-        if not {*attentions} <= {*recording}:
-            raise ValueError(
-                "output_attentions is on, and attention is swapped for a function that shows no "
-                "probabilities; swap softmax, or leave output_attentions off"
-            )
-        return tuple(recording[name] for name in attentions) or None
+    def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:
+        """Return the stages that the output's hidden_states and attentions are."""
+        layers = [f"layer.{i}" for i in range(len(self.encoder.layers))]
+        shown = layers if self._wants("output_attentions", attentions) else []
+        hidden = ["embeddings", *layers] if self._wants("output_hidden_states", states) else []
+        return hidden, [f"{layer}.attention.probabilities" for layer in shown]
+
+    def _wants(self, option: str, given: bool | None) -> Any:
+        return getattr(self.config, option) if given is None else given
+
+    def _record_no_scores(self, batch: Batch, recording: Recording) -> None:
+        """Record the scores and probabilities of a batch of padding: nothing computed them."""
+        size, length = batch.mask.shape
+        shape = size, self.config.num_attention_heads, length, length
+        for name, axes in self.stage_axes().items():
+            if axes == "BHTT":
+                recording.pieces[name] = [((), shape, np.zeros((), self.dtype))]
 
     def _hand_over(self, recording: Recording, trace: dict[str, Array]) -> None:
         for name in self.stage_axes():
             trace.pop(name, None)  # of another run, if this one does not show it
             if name in recording:
                 trace[name] = recording.take(name)
-
-    def _no_scores(self, batch: Batch) -> dict[str, Any]:
-        """Return scores and probabilities of padding alone, of which none were computed."""
-        size, length = batch.mask.shape
-        shape = size, self.config.num_attention_heads, length, length
-        names = [name for name, axes in self.stage_axes().items() if axes == "BHTT"]
-        return {name: [((), shape, np.zeros((), self.dtype))] for name in names}
-
-    def _hidden_states(self, wanted: bool | None) -> list[str]:
-        layers = [f"layer.{i}" for i in range(len(self.encoder.layers))]
-        return ["embeddings", *layers] if _either(wanted, self.config.output_hidden_states) else []
-
-    def _attentions(self, wanted: bool | None) -> list[str]:
-        count = len(self.encoder.layers) if _either(wanted, self.config.output_attentions) else 0
-        return [f"layer.{i}.attention.probabilities" for i in range(count)]
 
     def batch(self, *inputs: Any, **named: Any) -> Batch:
         """Check the inputs of a call, and pack them."""
@@ -218,10 +203,7 @@ class PreTrainedModel:
         return stored(parameters, {p.field: self.array(p.field) for p in parameters})
 
     def save_pretrained(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        safe_serialization: bool = True,
+        self, folder: str | os.PathLike[str], *, safe_serialization: bool = True
     ) -> None:
         """Write config.json and model.safetensors into a folder, made if need be.
 
@@ -240,8 +222,7 @@ class PreTrainedModel:
         part: Any = self if hasattr(self, field.split(".")[0]) else self.encoder
         for step in field.replace("layer.", "layers.", 1).split("."):
             part = part[int(step)] if step.isdecimal() else getattr(part, step)
-        array: Array = part
-        return array
+        return np.asarray(part)
 
     @property
     def dtype(self) -> "np.dtype[np.floating[Any]]":
@@ -259,7 +240,3 @@ class PreTrainedModel:
             f"{type(self).__name__}({c.num_hidden_layers} layers, hidden {c.hidden_size}, "
             f"{c.num_attention_heads} heads, {self.num_parameters():,} parameters, {self.dtype})"
         )
-
-
-def _either(argument: bool | None, configured: bool) -> bool:
-    return configured if argument is None else argument

@@ -178,20 +178,13 @@ class BertModel(BertPreTrainedModel):
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         build = Builder(self.config, arrays)
-        self.embeddings = Embeddings(
-            word=arrays["embeddings.word"],
-            position=arrays["embeddings.position"],
-            token_type=arrays["embeddings.token_type"],
-            norm=build.norm("embeddings.norm"),
-        )
+        tables = ("word", "position", "token_type")
+        word, position, token_type = (arrays[f"embeddings.{table}"] for table in tables)
+        norm = build.norm("embeddings.norm")
+        self.embeddings = Embeddings(word, position, token_type, norm)
         self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
         has_pooler = "pooler.dense.bias" in arrays
         self.pooler = Pooler(build.linear("pooler.dense")) if has_pooler else None
-
-    @property
-    def encoder(self) -> "BertModel":
-        """The model that runs the layers: this one."""
-        return self
 
     def encode(self, batch: Batch, trace: Trace) -> Array:
         """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""

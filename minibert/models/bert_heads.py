@@ -28,7 +28,6 @@ TIED = (Entry("cls.predictions.bias", "decoder.bias", ("vocab_size",)),)
 UNTIED = pair("cls.predictions.decoder", "decoder", "vocab_size", "hidden_size")
 NEXT_SENTENCE = pair("cls.seq_relationship", "seq_relationship", 2, "hidden_size")
 
-# the stages that heads add; L is labels
 PREDICTION_STAGES = (
     Stage("predictions.intermediate", "BTC", "cls.predictions.transform.dense", "output"),
     Stage("predictions.activation", "BTC", "cls.predictions.transform.LayerNorm", "input"),
@@ -46,16 +45,6 @@ class BertHeadModel(BertPreTrainedModel):
         self.bert = BertModel.__new__(BertModel)
         self.bert.config, self.bert.loading_report = self.config, self.loading_report
         self.bert._assemble(arrays)
-        self._assemble_head(Builder(self.config, arrays))
-
-    def _assemble_head(self, build: Builder) -> None:
-        """Build the head's own layers."""
-        raise NotImplementedError
-
-    @property
-    def encoder(self) -> BertModel:
-        """The model that runs the layers."""
-        return self.bert
 
     def state_dict(self) -> dict[str, Array]:
         """Return the tensors under the names of transformers: ``bert.`` before the encoder's."""
@@ -82,11 +71,13 @@ class BertForMaskedLM(BertHeadModel):
         """Return the table of stages."""
         return STAGES + PREDICTION_STAGES
 
-    def _assemble_head(self, build: Builder) -> None:
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        super()._assemble(arrays)
+        build = Builder(self.config, arrays)
         dense, norm = build.linear("predictions.dense"), build.norm("predictions.norm")
         self.predictions = PredictionHead(dense, norm, self.config.hidden_act)
-        words = build.arrays.get("decoder.weight", build.arrays["embeddings.word"])
-        self.decoder = Linear(words, build.arrays["decoder.bias"])
+        words = arrays.get("decoder.weight", arrays["embeddings.word"])
+        self.decoder = Linear(words, arrays["decoder.bias"])
 
     def word_logits(self, x: Array, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
@@ -125,20 +116,18 @@ class BertForPreTraining(BertForMaskedLM):
         """Return the table of stages."""
         return *super().stages(), Stage("seq_relationship", "BL", "cls.seq_relationship", "output")
 
-    def _assemble_head(self, build: Builder) -> None:
-        super()._assemble_head(build)
-        self.seq_relationship = build.linear("seq_relationship")
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        super()._assemble(arrays)
+        self.seq_relationship = Builder(self.config, arrays).linear("seq_relationship")
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
         x = over_sequences(self.bert.encode, batch, trace)
         pooled = self.bert.pooled(x, batch, trace)
-        logits = self.word_logits(x, trace)
+        words = batch.unpack(self.word_logits(x, trace))
         follows = trace.of(batch.vectors)("seq_relationship", self.seq_relationship(pooled))
-        return {
-            "prediction_logits": batch.unpack(logits),
-            "seq_relationship_logits": batch.vectors.unpack(follows),
-        }
+        follows = batch.vectors.unpack(follows)
+        return {"prediction_logits": words, "seq_relationship_logits": follows}
 
 
 class BertMatrixHead(BertHeadModel):
@@ -160,8 +149,9 @@ class BertMatrixHead(BertHeadModel):
         """Return the table of stages."""
         return *STAGES, Stage("logits", "BL" if cls.reads_pooler else "BTL", cls.module, "output")
 
-    def _assemble_head(self, build: Builder) -> None:
-        setattr(self, self.matrix, build.linear(self.matrix))
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        super()._assemble(arrays)
+        setattr(self, self.matrix, Builder(self.config, arrays).linear(self.matrix))
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""

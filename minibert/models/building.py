@@ -36,20 +36,15 @@ class Builder:
 
     def layer(self, name: str) -> Layer:
         """Return a whole layer."""
-        attention = Attention(
-            query=self.linear(f"{name}.attention.query"),
-            key=self.linear(f"{name}.attention.key"),
-            value=self.linear(f"{name}.attention.value"),
-            output=self.linear(f"{name}.attention.output"),
-            num_heads=self.config.num_attention_heads,
+        parts = ("query", "key", "value", "output")
+        query, key, value, output = (self.linear(f"{name}.attention.{part}") for part in parts)
+        wide, narrow = (self.linear(f"{name}.feed_forward.{x}") for x in ("intermediate", "output"))
+        return Layer(
+            Attention(query, key, value, output, self.config.num_attention_heads),
+            self.norm(f"{name}.attention_norm"),
+            FeedForward(wide, narrow, self.config.hidden_act),
+            self.norm(f"{name}.norm"),
         )
-        feed_forward = FeedForward(
-            intermediate=self.linear(f"{name}.feed_forward.intermediate"),
-            output=self.linear(f"{name}.feed_forward.output"),
-            activation=self.config.hidden_act,
-        )
-        norms = self.norm(f"{name}.attention_norm"), self.norm(f"{name}.norm")
-        return Layer(attention, norms[0], feed_forward, norms[1])
 
 
 def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Parameter], Array]:
