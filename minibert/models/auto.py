@@ -35,8 +35,8 @@ CLASSES: dict[str, dict[str, Any]] = {
 MODELS: tuple[type[PreTrainedModel], ...] = tuple(
     kind for kinds in CLASSES.values() for kind in kinds.values() if hasattr(kind, "stages")
 )
-#: A tensor that only models of this type have.
-_TELLING_TENSORS = {"encoder.layer.0.attention.self.query.weight": "bert"}
+#: The name of each class -> its model_type.
+_TYPES = {kind.__name__: key for key, kinds in CLASSES.items() for kind in kinds.values()}
 
 
 def model_type(folder: str | os.PathLike[str]) -> str:
@@ -51,20 +51,18 @@ def model_type(folder: str | os.PathLike[str]) -> str:
     if found is None:
         found = _by_architectures(config.get("architectures")) or _by_tensors(folder)
     if found is None:
-        raise ValueError(
-            f"{str(path)!r} has no model_type, and neither its architectures nor the tensors tell "
-            "which model it is: if you know, call its class, as BertModel.from_pretrained(...)"
-        )
+        what = "has no model_type, and neither its architectures nor the tensors tell which it is"
+        hint = "if you know, call its class, as BertModel.from_pretrained(...)"
+        raise ValueError(f"{str(path)!r} {what}: {hint}")
     if not isinstance(found, str) or found not in CLASSES:
         known = ", ".join(CLASSES)
         raise ValueError(f"{str(path)!r} has the model_type {found!r:.80}; known: {known}")
     return found
 
 
-def _by_architectures(architectures: Any) -> str | None:
-    names = architectures if isinstance(architectures, list) else []
-    classes = {kind.__name__: key for key, kinds in CLASSES.items() for kind in kinds.values()}
-    return next((classes[name] for name in names if name in classes), None)
+def _by_architectures(names: Any) -> str | None:
+    found = map(_TYPES.get, map(str, names if isinstance(names, list) else []))
+    return next(filter(None, found), None)
 
 
 def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
@@ -72,14 +70,7 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
         names = {standard_name(name, BertModel.prefix) for name in open_weights(folder).tensors}
     except FileNotFoundError:  # a folder with a config alone
         return None
-    return next((kind for name, kind in _TELLING_TENSORS.items() if name in names), None)
-
-
-def _by_tokenizer(folder: str | os.PathLike[str]) -> str | None:
-    path = require_folder(folder) / "tokenizer_config.json"
-    name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
-    classes = {kinds["tokenizer"].__name__: key for key, kinds in CLASSES.items()}
-    return classes.get(name.removesuffix("Fast"))
+    return "bert" if "encoder.layer.0.attention.self.query.weight" in names else None
 
 
 class _Auto:
@@ -111,7 +102,10 @@ class AutoTokenizer(_Auto):
         The tokenizer_class of tokenizer_config.json tells which; config.json, if that is silent.
         """
         folder, overrides = find_folder(name, ("tokenizer",), options)
-        found = _by_tokenizer(folder) or model_type(find_folder(name, ("config",), options)[0])
+        path = folder / "tokenizer_config.json"
+        kind_name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
+        found = _TYPES.get(kind_name.removesuffix("Fast"))
+        found = found or model_type(find_folder(name, ("config",), options)[0])
         kind: type[BertTokenizer] = CLASSES[found]["tokenizer"]
         return kind.from_pretrained(folder, **overrides)
 
@@ -135,22 +129,17 @@ class _AutoModel(_Auto):
         return CLASSES[config.model_type][cls.stands_for](config, seed)
 
 
-def _auto(stands_for: str, doc: str) -> type[_AutoModel]:
+def _auto(stands_for: str) -> type[_AutoModel]:
     name = "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
+    doc = f"Chooses the class for a checkpoint, as {CLASSES['bert'][stands_for].__name__}."
     return type(name, (_AutoModel,), {"__doc__": doc, "stands_for": stands_for})
 
 
-AutoModel = _auto("model", "The model without a head.")
-AutoModelForMaskedLM = _auto("MaskedLM", "The model that fills masks.")
-AutoModelForNextSentencePrediction = _auto(
-    "NextSentencePrediction", "The model that tells whether a sentence follows another."
-)
-AutoModelForPreTraining = _auto("PreTraining", "The model with the heads of its pre-training.")
-AutoModelForSequenceClassification = _auto(
-    "SequenceClassification", "The model that labels a text."
-)
-AutoModelForTokenClassification = _auto("TokenClassification", "The model that labels each token.")
-AutoModelForQuestionAnswering = _auto(
-    "QuestionAnswering", "The model that finds an answer in a text."
-)
-AutoModelForMultipleChoice = _auto("MultipleChoice", "The model that chooses among texts.")
+AutoModel = _auto("model")
+AutoModelForMaskedLM = _auto("MaskedLM")
+AutoModelForNextSentencePrediction = _auto("NextSentencePrediction")
+AutoModelForPreTraining = _auto("PreTraining")
+AutoModelForSequenceClassification = _auto("SequenceClassification")
+AutoModelForTokenClassification = _auto("TokenClassification")
+AutoModelForQuestionAnswering = _auto("QuestionAnswering")
+AutoModelForMultipleChoice = _auto("MultipleChoice")

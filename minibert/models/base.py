@@ -47,10 +47,8 @@ class PreTrainedModel:
         name = type(self).__name__
         if not isinstance(config, self.config_class):
             found = config.__name__ if isinstance(config, type) else f"a {type(config).__name__}"
-            raise TypeError(
-                f"{name} takes a {self.config_class.__name__}, found {found}; "
-                f"to open a folder or a Hub id, call {name}.from_pretrained(...)"
-            )
+            hint = f"to open a folder or a Hub id, call {name}.from_pretrained(...)"
+            raise TypeError(f"{name} takes a {self.config_class.__name__}, found {found}; {hint}")
         config = copy.deepcopy(config)
         config.check()
         initialize = initializer(config, seed, np.dtype(np.float32))
@@ -235,8 +233,8 @@ class PreTrainedModel:
         return sum(math.prod(p.shape) for p in self._parameters(self.config))
 
     def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"{type(self).__name__}({c.num_hidden_layers} layers, hidden {c.hidden_size}, "
-            f"{c.num_attention_heads} heads, {self.num_parameters():,} parameters, {self.dtype})"
+        c, numbers = self.config, f"{self.num_parameters():,} parameters, {self.dtype}"
+        sizes = (
+            f"{c.num_hidden_layers} layers, hidden {c.hidden_size}, {c.num_attention_heads} heads"
         )
+        return f"{type(self).__name__}({sizes}, {numbers})"

@@ -12,22 +12,10 @@ from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
 from minibert.layers import Embeddings, Pooler
+from minibert.models import rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
-from minibert.models.config import (
-    FLAG,
-    LAYERS,
-    NATURAL,
-    NON_NEGATIVE,
-    POSITIVE,
-    PROBABILITY,
-    SIZE,
-    TOKEN_IDS,
-    PretrainedConfig,
-    one_of,
-    or_null,
-    setting,
-)
+from minibert.models.config import PretrainedConfig, setting
 from minibert.models.outputs import BaseModelOutputWithPooling
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
@@ -45,28 +33,32 @@ class BertConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "bert"
 
-    vocab_size: int = setting(30522, SIZE)
-    hidden_size: int = setting(768, SIZE)
-    num_hidden_layers: int = setting(12, LAYERS)
-    num_attention_heads: int = setting(12, SIZE)
-    intermediate_size: int = setting(3072, SIZE)
-    hidden_act: str = setting("gelu", one_of(*ACTIVATIONS))
-    max_position_embeddings: int = setting(512, SIZE)
-    type_vocab_size: int = setting(2, SIZE)
-    layer_norm_eps: float = setting(1e-12, POSITIVE)
-    initializer_range: float = setting(0.02, NON_NEGATIVE)  # standard deviation of drawn weights
-    pad_token_id: int | None = setting(0, or_null(NATURAL))  # its drawn embedding is zeros
-    position_embedding_type: str = setting("absolute", one_of("absolute"))
-    is_decoder: bool = setting(False, one_of(False))
-    add_cross_attention: bool = setting(False, one_of(False))
+    vocab_size: int = setting(30522, rules.SIZE)
+    hidden_size: int = setting(768, rules.SIZE)
+    num_hidden_layers: int = setting(12, rules.LAYERS)
+    num_attention_heads: int = setting(12, rules.SIZE)
+    intermediate_size: int = setting(3072, rules.SIZE)
+    hidden_act: str = setting("gelu", rules.one_of(*ACTIVATIONS))
+    max_position_embeddings: int = setting(512, rules.SIZE)
+    type_vocab_size: int = setting(2, rules.SIZE)
+    layer_norm_eps: float = setting(1e-12, rules.POSITIVE)
+    initializer_range: float = setting(
+        0.02, rules.NON_NEGATIVE
+    )  # standard deviation of drawn weights
+    pad_token_id: int | None = setting(
+        0, rules.or_null(rules.NATURAL)
+    )  # its drawn embedding is zeros
+    position_embedding_type: str = setting("absolute", rules.one_of("absolute"))
+    is_decoder: bool = setting(False, rules.one_of(False))
+    add_cross_attention: bool = setting(False, rules.one_of(False))
     # of training or of generating text: kept, and without effect on a forward pass
-    hidden_dropout_prob: float = setting(0.1, PROBABILITY)
-    attention_probs_dropout_prob: float = setting(0.1, PROBABILITY)
-    classifier_dropout: float | None = setting(None, or_null(PROBABILITY))
-    use_cache: bool = setting(True, FLAG)
-    tie_word_embeddings: bool = setting(True, FLAG)
-    bos_token_id: int | None = setting(None, or_null(NATURAL))
-    eos_token_id: int | list[int] | None = setting(None, or_null(TOKEN_IDS))
+    hidden_dropout_prob: float = setting(0.1, rules.PROBABILITY)
+    attention_probs_dropout_prob: float = setting(0.1, rules.PROBABILITY)
+    classifier_dropout: float | None = setting(None, rules.or_null(rules.PROBABILITY))
+    use_cache: bool = setting(True, rules.FLAG)
+    tie_word_embeddings: bool = setting(True, rules.FLAG)
+    bos_token_id: int | None = setting(None, rules.or_null(rules.NATURAL))
+    eos_token_id: int | list[int] | None = setting(None, rules.or_null(rules.TOKEN_IDS))
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""

@@ -1,4 +1,4 @@
-"""What every config shares: rules for its fields, reading, overrides, printing, saving.
+"""What every config shares: reading, overrides, printing, saving.
 
 The names, defaults and JSON are those of Hugging Face's configs. Each field is used or refused:
 what this package cannot compute it does not accept.
@@ -6,10 +6,9 @@ what this package cannot compute it does not accept.
 
 import copy
 import json
-import math
 import os
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -20,81 +19,12 @@ from minibert.checkpoint.files import make_folder, replace_file
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
+from minibert.models import rules
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 Config = TypeVar("Config", bound="PretrainedConfig")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a field may hold: a test, and the same in words."""
-
-    holds: Callable[[Any], bool]
-    allowed: str
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return _is_whole(value) and abs(value) < 2**63  # larger ones may not even fit a float
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
-
-
-def one_of(*values: Any) -> Rule:
-    """Return the rule that allows just these values."""
-    words = ", ".join("null" if value is None else json.dumps(value) for value in values)
-    return Rule(lambda value: any(type(value) is type(v) and value == v for v in values), words)
-
-
-def or_null(rule: Rule) -> Rule:
-    """Return the rule that allows None besides."""
-    return Rule(lambda value: value is None or rule.holds(value), f"{rule.allowed}, or null")
-
-
-def whole(low: int, high: int) -> Rule:
-    """Return the rule that allows whole numbers from low to high."""
-    return Rule(lambda v: _is_whole(v) and low <= v <= high, f"a whole number from {low} to {high}")
-
-
-def _is_dict(value: Any, key: Rule, item: Callable[[Any], bool]) -> bool:
-    return isinstance(value, dict) and all(map(key.holds, value)) and all(map(item, value.values()))
-
-
-SIZE, NATURAL = whole(1, 2**31 - 1), whole(0, 2**31 - 1)
-LAYERS, LABELS = whole(1, 2**14), whole(1, 2**20)
-POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
-NON_NEGATIVE = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
-PROBABILITY = Rule(lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
-FLAG = one_of(True, False)
-TEXT = Rule(lambda v: isinstance(v, str), "text")
-TEXTS = Rule(lambda v: isinstance(v, list) and all(map(TEXT.holds, v)), "a list of texts")
-TOKEN_IDS = Rule(
-    lambda v: NATURAL.holds(v) or (isinstance(v, list) and all(map(NATURAL.holds, v))),
-    "a token id or a list of them",
-)
-NAMES_OF_IDS = Rule(
-    lambda v: _is_dict(v, NATURAL, lambda x: isinstance(x, str | int)) and LABELS.holds(len(v)),
-    "an object from the numbers of the labels to their names",
-)
-IDS_OF_NAMES = Rule(
-    lambda v: _is_dict(v, TEXT, NATURAL.holds),
-    "an object from the names of the labels to their numbers",
-)
-UNKNOWN = Rule(_is_json, "what JSON can hold: texts, numbers, true, false, null, lists and objects")
-
-
-def setting(default: Any, rule: Rule) -> Any:
+def setting(default: Any, rule: rules.Rule) -> Any:
     """Declare a field of a config."""
     return field(default=default, metadata={"rule": rule})
 
@@ -109,31 +39,27 @@ class PretrainedConfig:
 
     model_type: ClassVar[str]
 
-    architectures: list[str] | None = setting(None, or_null(TEXTS))
-    dtype: str | None = setting(None, one_of(*DTYPES, None))  # of the file, not of the model
-    output_hidden_states: bool = setting(False, FLAG)
-    output_attentions: bool = setting(False, FLAG)
-    return_dict: bool = setting(True, FLAG)
-    chunk_size_feed_forward: int = setting(0, NATURAL)  # changes memory in torch, never numbers
-    is_encoder_decoder: bool = setting(False, one_of(False))
-    problem_type: str | None = setting(
-        None,
-        one_of("regression", "single_label_classification", "multi_label_classification", None),
-    )
-    id2label: dict[int, str] = setting(None, NAMES_OF_IDS)  # setting it sets label2id
-    label2id: dict[str, int] = setting(None, IDS_OF_NAMES)
+    architectures: list[str] | None = setting(None, rules.or_null(rules.TEXTS))
+    dtype: str | None = setting(None, rules.DTYPE)  # of the file, not of the model
+    output_hidden_states: bool = setting(False, rules.FLAG)
+    output_attentions: bool = setting(False, rules.FLAG)
+    return_dict: bool = setting(True, rules.FLAG)
+    chunk_size_feed_forward: int = setting(0, rules.NATURAL)  # changes no numbers
+    is_encoder_decoder: bool = setting(False, rules.one_of(False))
+    problem_type: str | None = setting(None, rules.PROBLEM)
+    id2label: dict[int, str] = setting(None, rules.NAMES_OF_IDS)  # setting it sets label2id
+    label2id: dict[str, int] = setting(None, rules.IDS_OF_NAMES)
 
     def __init__(self, **values: Any) -> None:
         for name in set(values) - self._names():
             self._refuse_misspelling(name)
-        self._fill(values)
+        self._fill(_one_dtype(values))
 
-    def _fill(self, values: Mapping[str, Any]) -> None:
-        values = _one_dtype(values)
+    def _fill(self, values: dict[str, Any]) -> None:
         found = values.pop("model_type", None)
         if found not in (None, self.model_type):
-            reads = f"{type(self).__name__} reads {self.model_type!r}"
-            raise ValueError(f"config field 'model_type' is {_short(found)}; {reads}")
+            allowed = f"{type(self).__name__} reads {self.model_type!r}"
+            raise ValueError(f"config field 'model_type' is {_short(found)}; {allowed}")
         # the last one wins where they disagree, as in transformers
         given = {name: values.pop(name, None) for name in ("id2label", "label2id", "num_labels")}
         labels = {name: value for name, value in given.items() if value is not None}
@@ -146,12 +72,12 @@ class PretrainedConfig:
     def __setattr__(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else name
         value = _plain(name, value)
-        rule = self._rules().get(name, UNKNOWN)
-        if rule is UNKNOWN and (name.startswith("__") or hasattr(type(self), name)):
+        rule = self._rules().get(name, rules.UNKNOWN)
+        if rule is rules.UNKNOWN and (name.startswith("__") or hasattr(type(self), name)):
             raise ValueError(f"config field {name!r} has a name that this class keeps for itself")
         if not rule.holds(value):
             raise ValueError(f"config field {name!r} is {_short(value)}; allowed: {rule.allowed}")
-        if rule in (POSITIVE, NON_NEGATIVE):
+        if rule in (rules.POSITIVE, rules.NON_NEGATIVE):
             value = float(value)  # transformers refuses a whole number here
         super().__setattr__(name, value)
         if name == "id2label":
@@ -171,8 +97,8 @@ class PretrainedConfig:
             self.id2label = _names_of_labels(value)
 
     @classmethod
-    def _rules(cls) -> dict[str, Rule]:
-        return {"num_labels": LABELS} | {f.name: f.metadata["rule"] for f in fields(cls)}
+    def _rules(cls) -> dict[str, rules.Rule]:
+        return {"num_labels": rules.LABELS} | {f.name: f.metadata["rule"] for f in fields(cls)}
 
     @classmethod
     def _names(cls) -> set[str]:
@@ -224,10 +150,9 @@ class PretrainedConfig:
     def to_json_string(self) -> str:
         """Return sorted JSON; fields that all models share are left out at their defaults."""
         values, names = self.to_dict(), _names_of_labels(2)
-        labels = {"id2label": names, "label2id": _inverse(names)}
-        usual = {f.name: f.default for f in fields(PretrainedConfig)}
-        if labels.items() <= values.items():
-            usual |= labels
+        usual: dict[str, Any] = {f.name: f.default for f in fields(PretrainedConfig)}
+        if (self.id2label, self.label2id) == (names, _inverse(names)):
+            usual |= {"id2label": names, "label2id": self.label2id}
         values = {k: v for k, v in values.items() if k not in usual or v != usual[k]}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
@@ -263,12 +188,12 @@ def _one_dtype(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return what JSON would hold: Python numbers, labels under whole numbers, dtypes by name."""
+    """Return what JSON would hold: Python's numbers, whole numbers of labels, names of dtypes."""
     if isinstance(value, np.generic):
         return value.item()
     if name == "dtype":
         words = getattr(value, "__name__", str(value)).removeprefix("torch.")
-        return words if words in DTYPES else value
+        return words if words in rules.DTYPES else value
     if name == "id2label" and isinstance(value, dict):
         return {_whole(k): v for k, v in value.items()}
     if name == "label2id" and isinstance(value, dict):

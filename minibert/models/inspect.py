@@ -70,8 +70,7 @@ def _problem(parameter: Parameter, found: list[StoredTensor]) -> str | None:
     if not found:
         return f"{parameter.name!r} is missing"
     if len(found) > 1:
-        names = " and ".join(repr(tensor.name) for tensor in found)
-        return f"{names} both mean {parameter.name!r}"
+        return f"{' and '.join(repr(t.name) for t in found)} both mean {parameter.name!r}"
     if found[0].shape != parameter.shape:
         return f"{found[0].name!r} is {found[0].shape}, expected {parameter.shape}"
     return None

@@ -41,10 +41,9 @@ class ModelOutput:
         return len(self.keys())
 
     def __iter__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} cannot be unpacked or looped over (transformers would give "
-            "its names, not its arrays): use .to_tuple(), or call the model with return_dict=False"
-        )
+        what = "cannot be unpacked or looped over (transformers would give names, not arrays)"
+        hint = "use .to_tuple(), or call the model with return_dict=False"
+        raise TypeError(f"a {type(self).__name__} {what}: {hint}")
 
 
 @dataclass(frozen=True, eq=False)
