@@ -28,9 +28,7 @@ _HEADS = (
 #: What not every program needs: the names of each module, imported when first asked for.
 _LATER = {
     "models.auto": (
-        "AutoConfig",
-        "AutoModel",
-        "AutoTokenizer",
+        *("AutoConfig", "AutoModel", "AutoTokenizer"),
         *map("AutoModelFor{}".format, _HEADS),
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),

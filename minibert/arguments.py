@@ -20,12 +20,8 @@ def mask(values: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], Mask]:
     while mask.ndim > 2 and mask.shape[1] == 1 < shape[1]:
         mask = mask[:, 0]  # the same for all heads, or for all queries
     _same_shape("attention_mask", mask, shape if mask.ndim < 3 else (*shape, shape[1]))
-    wrong = _first((mask != 0) & (mask != 1))
-    if wrong:
-        raise ValueError(
-            f"attention_mask{wrong} is {mask[tuple(wrong)]}; allowed: 1 (a real token), 0 (padding)"
-        )
-    allowed: NDArray[np.bool_] = mask != 0
+    _refuse("attention_mask", mask, (mask != 0) & (mask != 1), "1 (a real token), 0 (padding)")
+    allowed = mask.astype(bool)
     if allowed.ndim == 2:
         return allowed, None
     return np.logical_or(allowed.any(axis=1), allowed.any(axis=2)), allowed
@@ -75,11 +71,8 @@ def merge_choices(name: str, values: Any) -> tuple[int, Any]:
         return 1, None
     array = number_array(name, values)
     needed = 4 if name == "inputs_embeds" else 3
-    if array.ndim != needed:
-        raise ValueError(
-            f"{name} has {array.ndim} dimension(s), shape {array.shape}; needed: {needed}, "
-            "(batch, choices, tokens)" + (", width" if needed == 4 else "")
-        )
+    axes = "(batch, choices, tokens)" + (", width" if needed == 4 else "")
+    _need_axes(name, array, needed, axes)
     return array.shape[1], array.reshape(-1, *array.shape[2:])
 
 
@@ -88,20 +81,13 @@ def indices(name: str, values: Any, count: int, field: str) -> Integers:
     array = number_array(name, values)
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
-    if array.ndim != 2:
-        hint = f"; for one sequence, write {name}=[[...]]" if array.ndim == 1 else ""
-        raise ValueError(
-            f"{name} has {array.ndim} dimension(s), shape {array.shape}; "
-            f"needed: 2, (batch, tokens){hint}"
-        )
+    hint = f"; for one sequence, write {name}=[[...]]" if array.ndim == 1 else ""
+    _need_axes(name, array, 2, f"(batch, tokens){hint}")
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
-    wrong = _first((array < 0) | (array >= count))
-    if wrong:  # NumPy would read a negative index from the end, without a word
-        raise ValueError(
-            f"{name}{wrong} is {array[tuple(wrong)]}; "
-            f"allowed: 0 to {count - 1} ({field} is {count})"
-        )
+    # NumPy would read a negative index from the end, without a word
+    outside = (array < 0) | (array >= count)
+    _refuse(name, array, outside, f"0 to {count - 1} ({field} is {count})")
     return array.astype(np.int64, copy=False)
 
 
@@ -110,6 +96,14 @@ def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has the shape {array.shape}; the input has {shape}")
 
 
-def _first(wrong: NDArray[np.bool_]) -> list[int]:
-    """Return the place of the first True; empty if there is none."""
-    return np.argwhere(wrong)[0].tolist() if wrong.any() else []
+def _need_axes(name: str, array: NDArray[Any], needed: int, axes: str) -> None:
+    if array.ndim != needed:
+        found = f"{array.ndim} dimension(s), shape {array.shape}"
+        raise ValueError(f"{name} has {found}; needed: {needed}, {axes}")
+
+
+def _refuse(name: str, array: NDArray[Any], wrong: NDArray[np.bool_], allowed: str) -> None:
+    """Raise ValueError for the first number that is wrong."""
+    if wrong.any():
+        place = np.argwhere(wrong)[0].tolist()
+        raise ValueError(f"{name}{place} is {array[tuple(place)]}; allowed: {allowed}")

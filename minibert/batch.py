@@ -118,9 +118,7 @@ class Batch:
         rows = mask[self.mask]
         names = "token_type_ids", "position_ids", "token_ids", "token_embeddings"
         packed = {name: getattr(self, name) for name in names}
-        shares: dict[str, Any] = {
-            name: None if x is None else x[rows] for name, x in packed.items()
-        }
+        shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None}
         return replace(self, mask=mask, **shares)
 
     def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:

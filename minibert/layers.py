@@ -54,11 +54,11 @@ class Embeddings:
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
         ids: Any = batch.token_ids
-        word = self.word
+        word, norm = self.word, self.norm
         if batch.token_embeddings is not None:  # given in place of ids: a table of their own
             word = batch.token_embeddings
             ids = np.arange(len(word))
-        rows, norm = (ids, batch.token_type_ids, batch.position_ids), self.norm
+        rows = ids, batch.token_type_ids, batch.position_ids
         tables = word, self.token_type, self.position
         return functions.embeddings(*rows, *tables, norm.weight, norm.bias, norm.eps, trace=trace)
 
@@ -79,9 +79,10 @@ class Attention:
         query = trace("query", self.query(x))
         key = trace("key", self.key(x))
         value = trace("value", self.value(x))
-        contexts = []
-        for sequence in batch.sequences:
-            contexts.append(self.attend(query, key, value, sequence, trace.of(sequence)))
+        contexts = [
+            self.attend(query, key, value, sequence, trace.of(sequence))
+            for sequence in batch.sequences
+        ]
         context = np.concatenate(contexts or [query])  # there may be no row at all
         return self.output(trace("context", context))
 
