@@ -4,7 +4,7 @@ Each change takes a part and returns another, which is called in the same way.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("the attention half left out", joined(first=_left_out)),
 )
 
-# the pooler and the batch
+# the pooler
 
 
 def _each(change: Callable[[Array], Any], x: Array, batch: Batch) -> list[Any]:
@@ -111,23 +111,8 @@ def _pooled(summary: Callable[[Array], Any]) -> Change:
     return lambda pooler: lambda x, batch: tanh(pooler.dense(np.stack(_each(summary, x, batch))))
 
 
-def _positions(change: Callable[[Any, Batch], Any]) -> Change:
-    return lambda batch: replace(batch, position_ids=change(batch.position_ids, batch))
-
-
-def _in_each(change: Callable[[Any], Any]) -> Change:
-    return _positions(lambda p, batch: np.concatenate(_each(change, p, batch)))
-
-
 POOLER: tuple[tuple[str, Change], ...] = (
     ("the last token pooled", _pooled(lambda x: x[-1])),
     ("the mean of the tokens pooled", _pooled(lambda x: x.mean(axis=0))),
     ("the largest of the tokens' numbers pooled", _pooled(lambda x: x.max(axis=0))),
-)
-BATCH: tuple[tuple[str, Change], ...] = (
-    ("positions from 1", _positions(lambda p, batch: p + 1)),
-    ("positions from 2", _positions(lambda p, batch: p + 2)),
-    ("positions reversed", _positions(lambda p, batch: batch.mask.shape[1] - 1 - p)),
-    ("positions reversed", _in_each(lambda p: len(p) - 1 - p)),
-    ("positions counted over the real tokens only", _in_each(lambda p: np.arange(len(p)))),
 )

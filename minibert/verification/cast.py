@@ -33,6 +33,19 @@ def in_dtype(part: Any, dtype: Any) -> Any:
     return part
 
 
+MAX_LAYERS = 8  # of a cache
+
+
+class _Forgets(dict[tuple[int, str], Any]):
+    """A cache that keeps nothing."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.last = value
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.last
+
+
 def unchanged(name: str, part: Any) -> Any:
     """Exchange nothing."""
     return part
@@ -47,6 +60,7 @@ class Layers:
     last: int
     dtype: Any
     change: Change
+    cache: dict[tuple[int, str], Any]
 
     def __len__(self) -> int:
         return self.last + 1
@@ -56,7 +70,12 @@ class Layers:
             yield _pass_on if i < self.first else self[i]
 
     def __getitem__(self, i: int) -> Any:
-        return self.change(f"layer.{i}", in_dtype(self.layers[i], self.dtype))
+        key = i, np.dtype(self.dtype).name
+        if key not in self.cache:
+            while len(self.cache) >= MAX_LAYERS:
+                del self.cache[next(iter(self.cache))]
+            self.cache[key] = in_dtype(self.layers[i], self.dtype)
+        return self.change(f"layer.{i}", self.cache[key])
 
 
 def _pass_on(x: Array, trace: Trace, batch: Batch) -> Array:
@@ -81,15 +100,19 @@ def cast(
     first: int = -1,
     last: int | None = None,
     change: Change = unchanged,
+    cache: dict[tuple[int, str], Any] | None = None,
 ) -> tuple[Any, Batch]:
     """Return a model and a batch in a dtype.
 
     first: the layer to begin with, what goes into it being known; -1: the embeddings.
     last: the last layer that is run; None: all, and what comes after them.
+    cache: of converted layers, for the next time.
     """
     encoder = copy.copy(model.encoder)
     end = len(encoder.layers) - 1 if last is None else last
-    encoder.layers = Layers(encoder.layers, max(first, 0), end, dtype, change)
+    encoder.layers = Layers(
+        encoder.layers, max(first, 0), end, dtype, change, _Forgets() if cache is None else cache
+    )
     embeddings, batch = _few_words(model.encoder.embeddings, batch, dtype)
     if first < 0:
         encoder.embeddings = change("embeddings", in_dtype(embeddings, dtype))

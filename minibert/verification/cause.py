@@ -12,11 +12,13 @@ import numpy as np
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.trace import pattern_of
+from minibert.verification.compare import real_places
 from minibert.verification.isolate import Isolation
 from minibert.verification.measure import Measure, Size
 from minibert.verification.precision import SHORT, TF32, Precision
+from minibert.verification.search import levels
 from minibert.verification.signatures import SIGNATURES
-from minibert.verification.trials import Trial, ours_at, trials
+from minibert.verification.trials import Trial, ours_at
 
 #: A stage is a fault if its added error is more than this many times its floor. Measured beside
 #: PyTorch on the checkpoints of the tests: at most 6.3 without a fault, because BLAS libraries sum
@@ -24,6 +26,7 @@ from minibert.verification.trials import Trial, ours_at, trials
 #: float32, and a million times in float64; an eps of 1e-6 for 1e-12 is the exception.
 FACTOR = 16.0
 PRODUCTS = ("linear", "attention_scores", "attention_context")
+NEARER = 10  # times smaller is the error with what explains it
 EXPLAINED = 3  # the same digits left out make TF32's error so much smaller; a fault's error stays
 
 
@@ -36,16 +39,18 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
     enough = min(FACTOR, side.excess(stage) / 2)
     fits: list[Trial] = []
     with np.errstate(all="ignore"):
-        found = list(trials(side.model, side.gap(stage), stage))
         for phrase, signature in SIGNATURES.get(pattern_of(stage), ()):
             if _excess_of_signature(side, stage, signature) <= enough:
                 fits.append(Trial((stage,), phrase))
-        for familiar in (True, False):
-            for trial in found:
-                if (trial.phrase in side.explained) is not familiar or _is_said(trial, fits):
-                    continue
-                if excess_with(side, stage, trial, enough) <= enough:
-                    fits.append(trial)
+        search = _Search(side, stage, enough)
+        for level in levels(side.model, side.gap(stage), stage, side.inputs):
+            for is_familiar in (True, False):
+                for trial in level:
+                    known = trial.phrase in side.explained
+                    if known is is_familiar and not _is_said(trial, fits) and search.fits(trial):
+                        fits.append(trial)
+                if fits:
+                    break
             if fits:
                 break
     if not fits:
@@ -56,6 +61,31 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
         others = "; or ".join(_at_stages(trial, fits[0]) for trial in fits[1:4])
         sentence += f"; or, which cannot be told apart here, {others}"
     return sentence
+
+
+class _Search:
+    """Tells which trials explain a stage: tried on one sequence first, then on the batch."""
+
+    def __init__(self, side: Isolation, stage: str, enough: float) -> None:
+        self.side, self.stage, self.enough = side, stage, enough
+        self.few: list[int] | None = None
+        sequences = side.batch.sequences
+        if len(sequences) > 1:
+            computed = side.computed(stage)
+            added = {s.index: side.error(stage, computed, [s.index]).rms for s in sequences}
+            far = [s for s in sequences if added[s.index] >= max(added.values()) / 2]
+            shortest = min(far, key=lambda s: len(s.columns))
+            self.few, self.added = [shortest.index], added[shortest.index]
+
+    def fits(self, trial: Trial) -> bool:
+        """Tell whether the fault is gone with a trial."""
+        if self.few is not None and trial.inputs is None:
+            made = _tried(self.side, self.stage, trial, np.float64, self.few)
+            if made is None or made.shape != self.side.stages[self.stage].shape:
+                return False
+            if not self.side.error(self.stage, made, self.few).rms < self.added / 1.5:
+                return False
+        return excess_with(self.side, self.stage, trial, self.enough) <= self.enough
 
 
 def _sentence(side: Isolation, trial: Trial) -> str:
@@ -93,6 +123,8 @@ def excess_with(side: Isolation, stage: str, trial: Trial, enough: float) -> flo
     excess = side.excess(stage, added)
     if not enough < excess < 1000 * enough:
         return excess if excess <= enough else float("inf")
+    if not added.rms * NEARER <= side.measures[stage].added.rms:
+        return excess  # a floor of its own must not explain what stays as far off as it was
     # near: other operations round differently, so they have a floor of their own
     single = _tried(side, stage, trial, np.float32)
     if single is None:
@@ -102,13 +134,20 @@ def excess_with(side: Isolation, stage: str, trial: Trial, enough: float) -> flo
     return measure.excess(side.precisions[stage])
 
 
-def _tried(side: Isolation, stage: str, trial: Trial, dtype: Any) -> Array | None:
+def _tried(
+    side: Isolation, stage: str, trial: Trial, dtype: Any, only: list[int] | None = None
+) -> Array | None:
     """Return the stage as a trial computes it; None if it cannot be done with these arrays."""
     try:
+        inputs = trial.inputs(side.inputs) if trial.inputs else None
         with swap(**trial.swaps):
-            return side.computed(stage, dtype, change=trial.change)
+            made = side.computed(stage, dtype, change=trial.change, inputs=inputs, only=only)
     except (ValueError, IndexError, TypeError):
         return None
+    if inputs is None or np.array_equal(inputs.mask, side.real):
+        return made
+    there = real_places(side.axes[stage], inputs.mask)  # of tokens that both have
+    return np.where(there, made, side.stages[stage]) if there.any() else None
 
 
 def _excess_of_signature(side: Isolation, stage: str, signature: Any) -> float:

@@ -49,7 +49,7 @@ def verify(
     for name in returned.keys() & ours.keys():  # what a trace does not see: the unpacking
         ours[name] = returned[name].reshape(ours[name].shape)
     with turn():
-        theirs = Isolation(model, batch, reference.stages, real, "the reference")
+        theirs = Isolation(model, batch, reference, "the reference")
         comparison = Comparison(ours, theirs, None, _tolerance(atol, rtol))
         return comparison.diagnosis(_provenance(model, reference, int(real.sum())))
 
@@ -77,8 +77,8 @@ def compare_recordings(
         return Plain(a.stages, b.stages, real, tolerance).diagnosis(provenance)
     batch = _batch(model, a)
     with turn():
-        ours = Isolation(model, batch, a.stages, real, "recording A")
-        theirs = Isolation(model, batch, b.stages, real, "recording B")
+        ours = Isolation(model, batch, a, "recording A")
+        theirs = Isolation(model, batch, b, "recording B")
         comparison = Comparison(a.stages, theirs, ours, _tolerance(atol, rtol))
         return comparison.diagnosis(provenance)
 

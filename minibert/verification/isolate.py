@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.batch import Batch
+from minibert.mistakes.inputs import Inputs
 from minibert.models.base import PreTrainedModel
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
@@ -23,6 +24,7 @@ from minibert.verification.cast import Change, cast, unchanged
 from minibert.verification.compare import real_places
 from minibert.verification.measure import Measure, Measuring, Size
 from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
+from minibert.verification.reference import Reference
 
 
 class Poisoned(Replacing):
@@ -38,6 +40,15 @@ class Poisoned(Replacing):
         return np.full_like(x, np.nan) if self.prefix + name == self.source else known
 
 
+class Partly(Replacing):
+    """A pass that goes on from what is known of a stage: NaN is not, and is computed."""
+
+    def __call__(self, name: str, x: Array) -> Array:
+        """Return what is known in the place of what was computed."""
+        known = super().__call__(name, x)
+        return np.where(np.isnan(known), x, known)
+
+
 class Isolation:
     """A recording's stages, each measured against its operation in isolation.
 
@@ -50,20 +61,21 @@ class Isolation:
         self,
         model: PreTrainedModel,
         batch: Batch,
-        stages: Mapping[str, Array],
-        real: NDArray[np.bool_],
+        recording: Reference,
         who: str,
     ) -> None:
-        self.model, self.batch, self.stages = model, batch, stages
-        self.real, self.who, self.axes = real, who, model.stage_axes()
+        self.model, self.batch, self.stages = model, batch, recording.stages
+        self.inputs = Inputs.of(model.config, recording.inputs)
+        self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
+        self.layers: dict[tuple[int, str], Any] = {}  # in other dtypes, for trials
         self.explained: set[str] = set()  # phrases of the mistakes that explain its faults
         self.problems: dict[str, tuple[str, str]] = {}
-        for name, stage in stages.items():
+        for name, stage in self.stages.items():
             if name not in self.axes:
                 self.problems[name] = "MISSING", "the model has no stage of this name"
             elif odd := self._not_finite(name, stage):
                 self.problems[name] = "NONFINITE", odd
-        self.known = {name: x for name, x in stages.items() if name not in self.problems}
+        self.known = {name: x for name, x in self.stages.items() if name not in self.problems}
         with np.errstate(all="ignore"):  # what is recorded may be anything
             self.measures = self._measured()
 
@@ -152,27 +164,47 @@ class Isolation:
         change: Change = unchanged,
         without: Container[str] = (),
         poison: str = "",
+        inputs: Inputs | None = None,
+        only: list[int] | None = None,
     ) -> Array:
         """Return a stage as the network computes it from what is known before.
 
-        change: exchanges parts of the network, and the batch. without: stages that are recorded and
-        not to be known. poison: a stage that is NaN.
+        change: exchanges parts of the network. without: stages that are recorded and not to be
+        known. poison: a stage that is NaN. inputs: others than the recording's. only: of which
+        sequences.
         """
         known = {name: x for name, x in self.known.items() if name not in without}
-        first, last = self.start(stage, known), layer_of(stage)
+        batch, is_whole = self.batch, True
+        if inputs is not None:
+            batch = inputs.batch()
+            if inputs.allowed is not None:
+                known = {name: self._with_padding(name) for name in known}
+                is_whole = not any(np.isnan(x).any() for x in known.values())
+        if only is not None:
+            batch = batch.only(only)
+        first, last = self.start(stage, known) if is_whole else -1, layer_of(stage)
         inside = last >= 0 or stage.startswith("embeddings")
-        model, batch = cast(self.model, self.batch, dtype, first, last if inside else None, change)
-        batch = change("batch", batch)
+        model, batch = cast(
+            self.model, batch, dtype, first, last if inside else None, change, self.layers
+        )
         trace: Replacing
         if poison:
             trace = Poisoned(batch, known, poison, stage)
         else:
-            trace = Replacing(batch, known, only={stage})
+            kind = Replacing if inputs is None else Partly
+            trace = kind(batch, known, only={stage})
         if inside:
             over_sequences(model.encode, batch, trace)
         else:
             model.forward(batch, trace)
         return trace[stage]
+
+    def _with_padding(self, name: str) -> Array:
+        """Return a known stage with what is recorded at padding; NaN where nothing is."""
+        stage, places = self.known[name], self.places(name)
+        if len(self.axes[name]) == 2 or stage[~places].any():
+            return stage
+        return np.where(places, stage, np.nan)
 
     def start(self, stage: str, known: Container[str]) -> int:
         """Return the layer to begin with for a stage; -1: the embeddings."""
@@ -190,9 +222,13 @@ class Isolation:
         places = self.places(stage)
         return whole.ravel() if places.all() else whole[places]
 
-    def error(self, stage: str, computed: Array) -> Size:
-        """Return how far a computed stage is from the recorded one."""
-        return Size.of(self.numbers(stage, self.stages[stage]) - self.numbers(stage, computed))
+    def error(self, stage: str, computed: Array, only: list[int] | None = None) -> Size:
+        """Return how far a computed stage is from the recorded one; ``only``: some sequences."""
+        theirs = self.stages[stage]
+        if only is None:
+            return Size.of(self.numbers(stage, theirs) - self.numbers(stage, computed))
+        places = self.places(stage)[only]
+        return Size.of(theirs[only][places] - computed[only][places])
 
     @cached_property
     def precisions(self) -> dict[str, Precision]:
@@ -207,7 +243,9 @@ class Isolation:
             for name, measure in self.measures.items()
             if found[name] is FLOAT64 and measure.rounding.rms > 0
         ]
-        if ratios and np.quantile(ratios, 0.1) > 2.0**-14:  # halfway from float64 to float32
+        if (
+            ratios and np.quantile(ratios, 0.1, method="lower") > 2.0**-14
+        ):  # halfway from float64 to float32
             found = {name: FLOAT32 if p is FLOAT64 else p for name, p in found.items()}
         return found
 

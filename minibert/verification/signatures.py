@@ -13,6 +13,7 @@ import numpy as np
 
 from minibert.batch import Batch
 from minibert.functions import merge_heads, split_heads
+from minibert.mistakes.inputs import PADDING
 from minibert.runtime.arrays import Array
 
 Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
@@ -67,7 +68,6 @@ def _dropped_probabilities(own: Array, theirs: Array, batch: Batch, known: Known
     return contexts if 0 < gone < 0.6 else own
 
 
-PADDING = "padding that is attended: the mask missing, or applied to the queries"
 DROPOUT = "dropout left on (a model in training mode)"
 _ROWS = ((DROPOUT, dropped),)
 _A, _F = "layer.{i}.attention", "layer.{i}.feed_forward"

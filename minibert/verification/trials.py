@@ -1,10 +1,9 @@
 """What may have been done at a stage in place of this model's operation, ready to be run.
 
-A trial is the engine with one thing exchanged: an operation (by ``swap``), a part, or the batch. It
-is read off the one table of mistakes, for the place in the network that a stage belongs to.
+A trial is the engine with one thing exchanged: an operation (by ``swap``), a part, or the inputs.
+It is read off the one table of mistakes, for the place in the network that a stage belongs to.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -14,6 +13,7 @@ from minibert import functions
 from minibert.checkpoint.load import open_weights
 from minibert.mistakes import layers as parts
 from minibert.mistakes.functions import ACTIVATIONS
+from minibert.mistakes.inputs import Inputs
 from minibert.mistakes.table import EMBEDDINGS, MISTAKES, ROLES
 from minibert.trace import layer_of, pattern_of
 from minibert.verification.cast import in_dtype
@@ -37,9 +37,7 @@ A, F, L = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
 NORM = "eps {eps:g} and the variance divided by n"
 MATRIX, NORMED = parts.LINEAR, f"the residual added, then {NORM}"
 PLACES = {
-    "embeddings.sum": Place(
-        "words + token types + positions from 0", ("embeddings",), "batch", changes=parts.BATCH
-    ),
+    "embeddings.sum": Place("words + token types + positions from 0", ("embeddings",)),
     "embeddings": Place(NORM, ("layer_norm",)),
     f"{A}.query": Place(path="attention.query", changes=MATRIX),
     f"{A}.key": Place(path="attention.key", changes=MATRIX),
@@ -72,60 +70,25 @@ UNTIED = "cls.predictions.decoder.weight"
 
 @dataclass(frozen=True)
 class Trial:
-    """Something else at some stages: operations swapped, parts changed; and in words."""
+    """Something else at some stages: operations swapped, parts and inputs changed; in words."""
 
     stages: tuple[str, ...]
     phrase: str
     swaps: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    parts: Mapping[str, Change] = field(default_factory=dict)  # "layer.3" -> change
+    parts: Mapping[str, Change] = field(default_factory=dict)  # "layer.3" or ALL -> change
+    inputs: Callable[[Inputs], Inputs] | None = None
 
     def change(self, name: str, part: Any) -> Any:
         """Exchange a part of the model."""
-        return self.parts[name](part) if name in self.parts else part
+        change = self.parts.get(name) or self.parts.get(ALL)
+        return change(part) if change else part
 
 
-def trials(model: Any, gap: list[str], stage: str) -> Iterator[Trial]:
-    """Yield what may have been done at a stage, or in a gap before it.
-
-    Where the gap spans layers, each is tried in all of them at once.
-    """
-    places = [*gap, stage]
-    layers = {layer_of(name) for name in places if layer_of(name) >= 0}
-    groups: dict[tuple[str, int], list[Trial]] = {}
-    for name in places:
-        seen = Counter[str]()
-        for trial in at_stage(model, name):
-            if trial.phrase == PRE_NORM and name != stage:
-                continue  # the same is tried of the whole layer
-            if len(layers) < 2:
-                yield trial
-            groups.setdefault((trial.phrase, seen[trial.phrase]), []).append(trial)
-            seen[trial.phrase] += 1
-    if len(layers) == 1:
-        yield from _of_layer(model, layers.pop(), places)
-    for members in groups.values():
-        if len(members) > 1:
-            yield _together(members)
+ALL = "every part"
 
 
-def _together(members: list[Trial]) -> Trial:
-    """Do the same at several places."""
-    swaps = {name: f for trial in members for name, f in trial.swaps.items()}
-    changes: dict[str, list[Change]] = {}
-    for trial in members:
-        for name, change in trial.parts.items():
-            changes.setdefault(name, []).append(change)
-    stages = tuple(dict.fromkeys(stage for trial in members for stage in trial.stages))
-    chained = {name: _chained(found) for name, found in changes.items()}
-    return Trial(stages, members[0].phrase, swaps, chained)
-
-
-def _chained(changes: list[Change]) -> Change:
-    return lambda part: reduce(lambda part, change: change(part), changes, part)
-
-
-def at_stage(model: Any, stage: str) -> Iterator[Trial]:
-    """Yield what may have been done at one stage."""
+def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
+    """Yield what may have been done at one stage; ``near``: no weights of layers further off."""
     i = layer_of(stage)
     place = _place(model, stage)
     for operation in place.operations:
@@ -144,7 +107,7 @@ def at_stage(model: Any, stage: str) -> Iterator[Trial]:
     for phrase, change in (*_of_joins(stage), *place.changes):
         path = "" if phrase in JOINED else place.path
         yield Trial((stage,), phrase, parts={place.part.format(i=i): _inside(path, change)})
-    for phrase, change in _of_layers(model, stage, place.path):
+    for phrase, change in _of_layers(model, stage, place.path, near):
         yield Trial((stage,), phrase, parts={f"layer.{i}": change})
     if stage == "pooler":
         last = f"layer.{len(model.encoder.layers) - 1}"
@@ -181,7 +144,7 @@ def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
             yield phrase, parts.joined(second=join)
 
 
-def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
+def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[str, Change]]:
     """Yield changes of a layer: other weights at a path, and norms elsewhere."""
     i, word = layer_of(stage), stage.rpartition(".")[2]
     siblings = ("query", "key", "value")
@@ -196,8 +159,8 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
         yield own, _moved("attention_norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
-            if j != i:
-                yield _weights_of(i, j), _inside(path, _put(_at(other, path)))
+            if j != i and not (near and abs(j - i) > 1):
+                yield weights_of(i, j), _inside(path, put(_at(other, path)))
 
 
 def _inside(path: str, change: Change) -> Change:
@@ -216,7 +179,7 @@ def _moved(source: str, path: str) -> Change:
     return lambda layer: _inside(path, lambda _: _at(layer, source))(layer)
 
 
-def _put(other: Any) -> Change:
+def put(other: Any) -> Change:
     """Return the change that puts another part in place of one, in its dtype."""
 
     def change(part: Any) -> Any:
@@ -226,19 +189,10 @@ def _put(other: Any) -> Change:
     return change
 
 
-def _weights_of(i: int, j: int) -> str:
+def weights_of(i: int, j: int) -> str:
+    """Say that layer i has the weights of layer j, and what that may come from."""
     why = {i + 1: f", as if layer.{i} were skipped", i - 1: f", as if layer.{j} were repeated"}
     return f"the weights of layer.{j}{why.get(j, '')}"
-
-
-def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
-    """Yield other ways to put a layer together, where all of its inside is unknown."""
-    inside = {name for name in model.stage_axes() if layer_of(name) == i}
-    if inside <= set(places):
-        others = enumerate(model.encoder.layers)
-        weights = ((_weights_of(i, j), _put(other)) for j, other in others if j != i)
-        for phrase, change in (*parts.LAYER, *weights):
-            yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
 
 
 def _of_decoder(model: Any) -> Changes:

@@ -74,17 +74,3 @@ def test_the_last_token_pooled():
     change = dict(layers.POOLER)["the last token pooled"]
     expected = np.tanh(MODEL.pooler.dense(X[[3, 5]]))
     np.testing.assert_allclose(change(MODEL.pooler)(X, BATCH), expected)
-
-
-def test_other_positions():
-    found = {}
-    for phrase, change in layers.BATCH:
-        found.setdefault(phrase, []).append(change(BATCH).position_ids.tolist())
-    assert BATCH.position_ids.tolist() == [0, 1, 2, 3, 0, 2]
-    assert found == {
-        "positions from 1": [[1, 2, 3, 4, 1, 3]],
-        "positions from 2": [[2, 3, 4, 5, 2, 4]],
-        # within the batch, or within each sequence
-        "positions reversed": [[3, 2, 1, 0, 3, 1], [3, 2, 1, 0, 1, -1]],
-        "positions counted over the real tokens only": [[0, 1, 2, 3, 0, 1]],
-    }

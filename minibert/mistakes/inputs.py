@@ -1,0 +1,237 @@
+"""What goes wrong with the inputs of a call: a phrase, and other inputs.
+
+The mask, token types, positions, words, and the order of all these.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibert import arguments, functions
+from minibert.batch import Batch, Limits
+from minibert.runtime.arrays import Integers, Mask
+from minibert.trace import silent
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The inputs of a call as whole arrays, of B sequences of T tokens."""
+
+    words: NDArray[Any]  # (B, T) ids, or (B, T, C) embeddings
+    mask: NDArray[np.bool_]
+    types: Integers
+    positions: Integers
+    allowed: Mask = None  # (B, T, T): which keys each query looks at, padding among them
+
+    @classmethod
+    def of(cls, limits: Limits, inputs: Mapping[str, NDArray[Any]]) -> "Inputs":
+        """Return the inputs of a recording; what it lacks is what a call has by default."""
+        words = inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
+        shape = words.shape[:2]
+        mask, allowed = arguments.mask(inputs.get("attention_mask"), shape)
+        types = arguments.token_types(inputs.get("token_type_ids"), shape, limits.type_vocab_size)
+        count = limits.max_position_embeddings
+        positions = arguments.positions(inputs.get("position_ids"), shape, count)
+        return cls(words, mask, types, positions, allowed)
+
+    def batch(self) -> Batch:
+        """Pack the real tokens; all of them, where ``allowed`` says who looks at whom."""
+        rows = self.mask if self.allowed is None else np.ones_like(self.mask)
+        kind = "token_ids" if self.words.ndim == 2 else "token_embeddings"
+        words: dict[str, Any] = {kind: self.words[rows], "allowed": self.allowed}
+        return Batch(rows, self.types[rows], self.positions[rows], **words)
+
+    def is_like(self, other: "Inputs") -> bool:
+        """Tell whether real tokens are the same, at the same places."""
+        if not np.array_equal(self.mask, other.mask):
+            return False
+        names = "words", "types", "positions"
+        pairs = ((getattr(x, name)[x.mask] for x in (self, other)) for name in names)
+        return all(np.array_equal(*pair) for pair in pairs)
+
+
+Change = Callable[[Inputs], Inputs]
+Changes = tuple[tuple[str, Change], ...]
+
+# the mask
+
+
+def _looking(allowed: Callable[[Inputs], Any]) -> Change:
+    """Let each query look at what ``allowed`` says, (B, T, T) or what becomes it."""
+
+    def change(inputs: Inputs) -> Inputs:
+        size, length = inputs.mask.shape
+        whole = np.broadcast_to(allowed(inputs), (size, length, length))
+        return replace(inputs, allowed=whole)
+
+    return change
+
+
+def _keys(keys: Callable[[NDArray[np.bool_]], Any]) -> Change:
+    return _looking(lambda inputs: keys(inputs.mask)[:, None])
+
+
+def _swapped(inputs: Inputs) -> Inputs:
+    looking = _looking(lambda inputs: (inputs.types != 0)[:, None])(inputs)
+    return replace(looking, types=inputs.mask.astype(np.int64))
+
+
+def _last(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (B, T), True at the last real token of each sequence."""
+    return mask & (np.cumsum(mask, axis=1) == mask.sum(axis=1, keepdims=True))
+
+
+def _first(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return mask & (np.cumsum(mask, axis=1) == 1)
+
+
+def zeroed(q: Any, k: Any, v: Any, allowed: Any = None, trace: Any = silent) -> Any:
+    """Attend to all keys, and forget the values of those that are not allowed."""
+    seen = np.ones(1, bool) if allowed is None else allowed[0]
+    return functions.attention(q, k, v * seen[None, :, None].astype(v.dtype), trace=trace)
+
+
+PADDING = "padding that is attended: the attention mask missing"
+LOOKING: Changes = (
+    (PADDING, _keys(np.ones_like)),
+    ("the attention mask inverted, so that padding alone is attended", _keys(np.logical_not)),
+    ("the attention mask applied to the queries", _looking(lambda inputs: inputs.mask[..., None])),
+    (
+        "the attention mask one token short: the last one hidden",
+        _keys(lambda mask: mask & ~_last(mask)),
+    ),
+    (
+        "the attention mask one token too long: a token of padding attended",
+        _keys(lambda mask: mask | np.roll(_last(mask), 1, axis=1)),
+    ),
+    (
+        "the attention mask hiding the first token, [CLS]",
+        _keys(lambda mask: mask & ~_first(mask)),
+    ),
+    ("the attention mask turned round, left and right", _keys(lambda mask: mask[:, ::-1])),
+    ("the attention mask and the token types swapped", _swapped),
+)
+AFTER_SOFTMAX = "the attention mask applied after the softmax"
+PLAIN_MASK = _keys(lambda mask: mask)
+
+# token types and positions
+
+
+def _types(change: Callable[[Inputs], Any]) -> Change:
+    return lambda inputs: replace(inputs, types=change(inputs))
+
+
+def _positions(change: Callable[[Inputs], Any]) -> Change:
+    def changed(inputs: Inputs) -> Inputs:
+        whole = np.broadcast_to(change(inputs), inputs.mask.shape)
+        return replace(inputs, positions=whole)
+
+    return changed
+
+
+def _restarted(inputs: Inputs) -> Any:
+    """Count from 0 again where the token type changes."""
+    columns = np.arange(inputs.types.shape[1])
+    starts = np.diff(inputs.types, axis=1, prepend=inputs.types[:, :1]) != 0
+    return columns - np.maximum.accumulate(np.where(starts, columns, 0), axis=1)
+
+
+def _counted(inputs: Inputs) -> Any:
+    return np.maximum(np.cumsum(inputs.mask, axis=1) - 1, 0)
+
+
+PLACED: Changes = (
+    (
+        "token types that are all 1, as if the attention mask stood in their place",
+        _types(lambda x: np.ones_like(x.types)),
+    ),
+    ("token types that are all 0", _types(lambda x: np.zeros_like(x.types))),
+    ("token types 0 and 1 swapped", _types(lambda x: np.where(x.types < 2, 1 - x.types, x.types))),
+    ("positions from 1", _positions(lambda x: x.positions + 1)),
+    ("positions from 2", _positions(lambda x: x.positions + 2)),
+    ("positions that start again in the second segment", _positions(_restarted)),
+    ("positions reversed", _positions(lambda x: x.mask.shape[1] - 1 - x.positions)),
+    (
+        "positions reversed",
+        _positions(lambda x: np.maximum(x.mask.sum(axis=1, keepdims=True) - 1 - _counted(x), 0)),
+    ),
+    ("positions counted over the real tokens only", _positions(_counted)),
+    (
+        "positions counted over the real tokens from 2, as RoBERTa has them",
+        _positions(lambda x: _counted(x) + 2),
+    ),
+    (
+        "positions that are counted over padding too, whatever is given",
+        _positions(lambda x: np.arange(x.mask.shape[1])),
+    ),
+    ("positions that are all 0", _positions(lambda x: 0 * x.positions)),
+)
+
+# words, and the order of everything
+
+
+def _moved(by: int) -> Change:
+    def change(inputs: Inputs) -> Inputs:
+        if inputs.words.ndim > 2 or inputs.words.min() + by < 0:
+            raise IndexError
+        return replace(inputs, words=inputs.words + by)
+
+    return change
+
+
+def _reordered(order: Callable[[Inputs, int], Any]) -> Change:
+    """Put the real tokens of each sequence in another order; ``order(inputs, b)`` says which."""
+
+    def change(inputs: Inputs) -> Inputs:
+        words = inputs.words.copy()
+        for b, real in enumerate(inputs.mask):
+            words[b, real] = words[b, real][order(inputs, b)]
+        return replace(inputs, words=words)
+
+    return change
+
+
+def _pair_turned(inputs: Inputs) -> Inputs:
+    """Put the second text of each pair before the first: [CLS] B [SEP] A [SEP]."""
+    words, types = inputs.words.copy(), inputs.types.copy()
+    for b, real in enumerate(inputs.mask):
+        segment = inputs.types[b, real]
+        second = np.flatnonzero(segment == 1)
+        order = np.concatenate([[0], second, np.flatnonzero(segment != 1)[1:]])
+        words[b, real] = words[b, real][order]
+        types[b, real] = np.arange(len(segment)) > len(second)
+    types = np.where(inputs.types.any(axis=1, keepdims=True), types, inputs.types)
+    return replace(inputs, words=words, types=types)
+
+
+WORDS: Changes = (
+    ("the table of words shifted by one row: each word is the next one", _moved(1)),
+    ("the table of words shifted by one row: each word is the one before", _moved(-1)),
+    ("the two texts of each pair in the other order", _pair_turned),
+    ("the tokens of each sequence in reverse", _reordered(lambda x, b: slice(None, None, -1))),
+)
+
+
+def orders(size: int, lengths: NDArray[Any]) -> Iterator[tuple[str, Change]]:
+    """Yield the sequences of the batch in other orders: all of a few, the likely ones of many."""
+    ups = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
+    likely = [range(size)[::-1], np.roll(range(size), 1), np.roll(range(size), -1), *ups]
+    found = {tuple(int(i) for i in order) for order in likely}
+    if size <= 4:
+        found |= set(permutations(range(size)))
+    for order in sorted(found - {tuple(range(size))}):
+        yield f"the sequences in another order, {list(order)}", _in_order(list(order))
+
+
+def _in_order(order: list[int]) -> Change:
+    def change(inputs: Inputs) -> Inputs:
+        arrays: dict[str, Any] = {
+            name: None if x is None else x[order] for name, x in vars(inputs).items()
+        }
+        return Inputs(**arrays)
+
+    return change

@@ -1,0 +1,142 @@
+"""Which trials a fault may be explained by, the likeliest first.
+
+Inputs and whole-model changes come first, then one thing done in all layers of the gap, then one
+thing in one of its layers alone. A level is a tuple of trials; a later one is looked at only if
+nothing in those before explains the fault.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+from minibert.mistakes import layers as parts
+from minibert.mistakes.inputs import (
+    AFTER_SOFTMAX,
+    LOOKING,
+    PLACED,
+    PLAIN_MASK,
+    WORDS,
+    Inputs,
+    orders,
+    zeroed,
+)
+from minibert.mistakes.weights import ROUNDED
+from minibert.runtime.swap import swap
+from minibert.trace import layer_of
+from minibert.verification.trials import ALL, PRE_NORM, Change, Trial, at_stage, put, weights_of
+
+
+def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[list[Trial]]:
+    """Yield what may have been done at a stage, or in a gap before it."""
+    places = [*gap, stage]
+    layers = sorted({layer_of(name) for name in places if layer_of(name) >= 0})
+    alone = {name: list(_at(model, name, stage, len(layers) > 1)) for name in places}
+    of_inputs = list(_of_inputs(places, inputs))
+    rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
+    if len(layers) < 2:
+        inside = [trial for i in layers for trial in _of_layer(model, i, places)]
+        yield [*(t for found in alone.values() for t in found), *inside, *of_inputs, *rounded]
+        yield list(_at_several(alone))
+        return
+    embedded = [_within(t) for name in places if layer_of(name) < 0 for t in alone[name]]
+    yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
+    inside = [_within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
+    yield [*inside, *(trial for i in layers for trial in _of_layer(model, i, places))]
+    yield list(_exchanged(model, layers))
+
+
+def _at(model: Any, name: str, stage: str, near: bool) -> Iterator[Trial]:
+    for trial in at_stage(model, name, near):
+        if trial.phrase != PRE_NORM or name == stage:  # else it is tried of the whole layer
+            yield trial
+
+
+def _within(trial: Trial) -> Trial:
+    """Return the trial with its operations swapped in its own part alone."""
+    if not trial.swaps:
+        return trial
+
+    def change(layer: Any) -> Any:
+        def run(*args: Any) -> Any:
+            with swap(**trial.swaps):
+                return layer(*args)
+
+        return run
+
+    i, (stage, *_) = layer_of(trial.stages[0]), trial.stages
+    part = f"layer.{i}" if i >= 0 else stage.partition(".")[0]
+    return replace(trial, swaps={}, parts={part: change})
+
+
+def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
+    """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
+    first = next((x for x in places if layer_of(x) >= 0), None)
+    looks = [x for x in places if x.endswith((".probabilities", ".context"))]
+    if looks and inputs.allowed is None:
+        at = (looks[0],)
+        for phrase, change in LOOKING:
+            yield Trial(at, phrase, inputs=change)
+        yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
+    if any(name.startswith("embeddings") for name in places) or (first and places[0] == first):
+        size, lengths = len(inputs.mask), inputs.mask.sum(axis=1)
+        seen = [inputs]
+        for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):
+            with suppress(IndexError):  # there is no such word
+                other = change(inputs)
+                if not any(other.is_like(known) for known in seen):
+                    seen.append(other)
+                    yield Trial((places[0],), phrase, inputs=change)
+
+
+def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
+    """Yield what may have been done in the same way at several places."""
+    groups: dict[tuple[str, int], list[Trial]] = {}
+    for found in alone.values():
+        seen = Counter[str]()
+        for trial in found:
+            groups.setdefault((trial.phrase, seen[trial.phrase]), []).append(trial)
+            seen[trial.phrase] += 1
+    for members in groups.values():
+        if len(members) > 1:
+            yield _together(members)
+
+
+def _together(members: list[Trial]) -> Trial:
+    swaps = {name: f for trial in members for name, f in trial.swaps.items()}
+    changes: dict[str, list[Change]] = {}
+    for trial in members:
+        for name, change in trial.parts.items():
+            changes.setdefault(name, []).append(change)
+    stages = tuple(dict.fromkeys(stage for trial in members for stage in trial.stages))
+    chained = {name: _chained(found) for name, found in changes.items()}
+    return Trial(stages, members[0].phrase, swaps, chained)
+
+
+def _chained(changes: list[Change]) -> Change:
+    return lambda part: reduce(lambda part, change: change(part), changes, part)
+
+
+def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
+    """Yield other ways to put a layer together, where all of its inside is unknown."""
+    inside = {name for name in model.stage_axes() if layer_of(name) == i}
+    if inside <= set(places):
+        others = enumerate(model.encoder.layers)
+        weights = ((weights_of(i, j), put(other)) for j, other in others if j != i)
+        for phrase, change in (*parts.LAYER, *weights):
+            yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
+
+
+def _exchanged(model: Any, layers: list[int]) -> Iterator[Trial]:
+    """Yield orders of the layers: two exchanged, all reversed."""
+    own: Callable[[int], Change] = lambda i: put(model.encoder.layers[i])  # noqa: E731
+    for i in layers:
+        for j in layers:
+            if i < j:
+                change = {f"layer.{i}": own(j), f"layer.{j}": own(i)}
+                yield Trial((*change,), f"layer.{i} and layer.{j} exchanged", parts=change)
+    turned = {f"layer.{i}": own(j) for i, j in zip(layers, reversed(layers), strict=True)}
+    if len(layers) > 2:
+        yield Trial((*turned,), "the layers in reverse", parts=turned)
