@@ -126,115 +126,21 @@ def _argument(kind: pickletools.ArgumentDescriptor | None, stream: io.BytesIO) -
     return "\n".join(line[:-1].decode("utf-8", "backslashreplace") for line in lines)
 
 
-#: Opcodes whose argument is the value.
-_LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
-}
-#: Opcodes that push always the same, anew.
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
-    **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple},
-}
-
-
-class _Machine:
-    """The stack machine of the pickle module, cut down to what torch.save writes."""
-
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []  # the stacks below each MARK
-        self.memo: dict[int, Any] = {}
-
-    def step(self, opcode: str, argument: Any) -> None:
-        if opcode in _LITERALS:
-            self.stack.append(argument)
-        elif opcode in _CONSTANTS:
-            self.stack.append(_CONSTANTS[opcode]())
-        elif opcode in ("APPEND", "APPENDS", "SETITEM", "SETITEMS"):
-            self.fill(opcode)
-        elif opcode in ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"):
-            self.build(opcode, argument)
-        else:
-            self.move(opcode, argument)
-
-    def move(self, opcode: str, argument: Any) -> None:
-        """Do what only moves values about, or nothing; refuse what is not known."""
-        match opcode:
-            case "PROTO" if argument > 5:
-                raise ValueError(f"refused: pickle protocol {argument}; known: 2 to 5")
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "MARK":
-                self.marked.append(self.stack)
-                self.stack = []
-            case "TUPLE":
-                items = tuple(self.pop_to_mark())
-                self.stack.append(items)
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                items = tuple(self.stack.pop() for _ in range(int(opcode[-1])))
-                self.stack.append(items[::-1])
-            case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
-                self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
-            case _:
-                met = [argument.replace("\n", " ")[:80]] if isinstance(argument, str) else []
-                found = " ".join([opcode, *map(repr, met)])
-                raise ValueError(f"refused: the pickle uses opcode {found}")
-
-    def pop_to_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.marked.pop()
-        return items
-
-    def fill(self, opcode: str) -> None:
-        """Put values from the top of the stack into the list or the dict below them."""
-        if opcode.endswith("S"):
-            items = self.pop_to_mark()
-        else:
-            items = [self.stack.pop() for _ in range(1 if opcode == "APPEND" else 2)][::-1]
-        if opcode.startswith("APPEND"):
-            _as(list, self.stack[-1]).extend(items)
-        else:
-            _with_items(self.stack[-1], items)
-
-    def build(self, opcode: str, argument: Any) -> None:
-        """Do what may name or call something, by the closed list."""
-        top = None if opcode == "GLOBAL" else self.stack.pop()
-        match opcode:
-            case "GLOBAL":
-                self.stack.append(_listed(*argument.split("\n")))
-            case "STACK_GLOBAL":
-                self.stack.append(_listed(_as(str, self.stack.pop()), _as(str, top)))
-            case "REDUCE":
-                self.stack.append(_call(self.stack.pop(), _as(tuple, top)))
-            case "BINPERSID":
-                self.stack.append(_storage(top))
-            case "BUILD":  # torch hangs version numbers on a state_dict: dropped, never set
-                target = self.stack[-1]
-                dicts = isinstance(target, dict) and isinstance(top, dict)
-                if not dicts or list(top or ()) != ["_metadata"]:
-                    raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
-
-
-def _call(called: Any, arguments: tuple[Any, ...]) -> Any:
+def _call(called: Any, arguments: Any) -> Any:
     named = isinstance(called, Global)
     what = f"{called.module}.{called.name}" if named else f"a {type(called).__name__}"
     if not named or called not in CONSTRUCTORS:
         raise ValueError(f"refused: the pickle calls {what}")
-    if len(arguments) > 8:
+    if len(_as(tuple, arguments)) > 8:
         raise ValueError(f"refused: the pickle calls {what} with {len(arguments)} arguments")
     return CONSTRUCTORS[called](*arguments)
 
 
-def _listed(module: str, name: str) -> Global:
-    entry = Global(module, name)
+def _listed(module: Any, name: Any) -> Global:
+    entry = Global(_as(str, module), _as(str, name))
     if entry not in CONSTRUCTORS and entry not in STORAGES:
-        raise ValueError(
-            f"refused: the pickle names {f'{module}.{name}'[:200]}, "
-            "which a file of weights has no use for; it was not run"
-        )
+        why = "which a file of weights has no use for; it was not run"
+        raise ValueError(f"refused: the pickle names {f'{module}.{name}'[:200]}, {why}")
     return entry
 
 
@@ -245,9 +151,16 @@ def _storage(identity: Any) -> Storage:
             kind in STORAGES and type(size) is int and size >= 0 and view in ([], [None])
         ):
             return Storage(STORAGES[kind], key, size)
-    parts = identity if isinstance(identity, tuple) else (identity,)
-    types = ", ".join(type(part).__name__ for part in parts[:8])
+    parts = identity[:8] if isinstance(identity, tuple) else (identity,)
+    types = ", ".join(type(part).__name__ for part in parts)
     raise ValueError(f"refused: a persistent id of an unknown shape: {types}")
+
+
+def _refuse_state(target: Any, state: Any) -> None:
+    """Refuse a BUILD, except of the version numbers of a state dict, which are dropped."""
+    dicts = isinstance(target, dict) and isinstance(state, dict)
+    if not dicts or list(state) != ["_metadata"]:
+        raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
 
 
 def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
@@ -266,3 +179,69 @@ def _as(kind: type, value: Any) -> Any:
     if not isinstance(value, kind):
         raise ValueError(f"the pickle uses a {type(value).__name__} as a {kind.__name__}")
     return value
+
+
+#: Opcodes whose argument is the value.
+_LITERALS = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
+}
+#: What makes a value of those that an opcode takes from the stack.
+_MAKERS: dict[str, Callable[..., Any]] = {
+    **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
+    **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple},
+    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), lambda *items: items),
+    **{"STACK_GLOBAL": _listed, "REDUCE": _call, "BINPERSID": _storage},
+}
+#: How many values that are.
+_TAKEN = {
+    **dict.fromkeys(("APPEND", "TUPLE1", "BINPERSID", "BUILD"), 1),
+    **dict.fromkeys(("SETITEM", "TUPLE2", "STACK_GLOBAL", "REDUCE"), 2),
+    **{"TUPLE3": 3},
+}
+
+
+class _Machine:
+    """The stack machine of the pickle module, cut down to what torch.save writes."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marked: list[list[Any]] = []  # the stacks below each MARK
+        self.memo: dict[int, Any] = {}
+
+    def step(self, opcode: str, argument: Any) -> None:
+        taken = self.take(opcode)
+        match opcode:
+            case "PROTO" if argument > 5:
+                raise ValueError(f"refused: pickle protocol {argument}; known: 2 to 5")
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "MARK":
+                self.marked.append(self.stack)
+                self.stack = []
+            case "APPEND" | "APPENDS":
+                _as(list, self.stack[-1]).extend(taken)
+            case "SETITEM" | "SETITEMS":
+                _with_items(self.stack[-1], taken)
+            case "BUILD":
+                _refuse_state(self.stack[-1], *taken)
+            case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                self.stack.append(self.memo[argument])
+            case "GLOBAL":
+                self.stack.append(_listed(*argument.split("\n")))
+            case _ if opcode in _MAKERS:
+                self.stack.append(_MAKERS[opcode](*taken))
+            case _ if opcode in _LITERALS:
+                self.stack.append(argument)
+            case _:
+                met = repr(argument.replace("\n", " ")[:80]) if isinstance(argument, str) else ""
+                raise ValueError(f"refused: the pickle uses opcode {opcode} {met}".rstrip())
+
+    def take(self, opcode: str) -> list[Any]:
+        if opcode in ("TUPLE", "APPENDS", "SETITEMS"):  # all above the last MARK
+            taken, self.stack = self.stack, self.marked.pop()
+            return taken
+        return [self.stack.pop() for _ in range(_TAKEN.get(opcode, 0))][::-1]
