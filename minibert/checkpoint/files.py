@@ -7,8 +7,9 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
+Json = TypeVar("Json", dict[str, Any], list[Any])
 MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
 
@@ -30,16 +31,14 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
+    **dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device"),
 }
 
 
 def visible(text: object, limit: int | None = None) -> str:
     r"""Write what does not print as ``\x1b`` or ``\u202e``, and cut the text at a limit.
 
-    Names come from strangers' files, a terminal obeys some characters, and others reverse the
-    direction of a line.
+    Names come from strangers' files: a terminal would obey some characters of theirs.
     """
     whole = str(text)
     cut = whole if limit is None or len(whole) <= limit else f"{whole[:limit]}..."
@@ -57,39 +56,28 @@ def first_of(items: Collection[str], limit: int) -> list[str]:
 
 def require_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the folder as a Path; OSError if it is not there or is something else."""
-    path = Path(folder)
-    mode = _mode(path)
-    if mode is None:
-        raise FileNotFoundError(f"there is no folder {str(path)!r}")
-    if not stat.S_ISDIR(mode):
-        raise NotADirectoryError(f"{str(path)!r} is {_kind(mode)}; a checkpoint is a folder")
-    return path
+    return _require(Path(folder), "a folder", NotADirectoryError, "a checkpoint is a folder")
 
 
 def require_file(path: Path) -> Path:
-    """Return the path if a regular file is there; OSError with a sentence otherwise.
-
-    A FIFO or a device would block whoever opens it, so it is never opened.
-    """
-    mode = _mode(path)
-    if mode is None:
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
-    if not stat.S_ISREG(mode):
-        raise OSError(f"{str(path)!r} is {_kind(mode)}; a regular file is needed")
-    return path
+    """Return the path if a regular file is there; OSError with a sentence otherwise."""
+    # a FIFO or a device is never opened: it would block who opens it
+    return _require(path, "a file", OSError, "a regular file is needed")
 
 
-def _mode(path: Path) -> int | None:
-    """Return what is at the path, links followed; None if nothing is."""
+def _require(path: Path, kind: str, refusal: type[OSError], why: str) -> Path:
     try:
-        return path.stat().st_mode
+        found = _kind(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        if not path.is_symlink():
-            return None
-        what = f"a link to {str(path.readlink())!r}, which is not there"
-        raise FileNotFoundError(f"{str(path)!r} is {what}") from None
+        text = f"there is no {kind.split()[1]} {str(path)!r}"
+        if path.is_symlink():
+            text = f"{str(path)!r} is a link to {str(path.readlink())!r}, which is not there"
+        raise FileNotFoundError(text) from None
     except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
         raise OSError(f"{str(path)!r} cannot be opened: {error}") from None
+    if found != kind:
+        raise refusal(f"{str(path)!r} is {found}; {why}")
+    return path
 
 
 def _kind(mode: int) -> str:
@@ -98,17 +86,16 @@ def _kind(mode: int) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ValueError with a sentence if it holds anything else."""
-    return cast(dict[str, Any], _load_json(path, dict, "an object"))
+    return _load_json(path, dict, "an object")
 
 
 def read_json_list(path: Path) -> list[Any]:
     """Return the list in a JSON file; ValueError with a sentence if it holds anything else."""
-    return cast(list[Any], _load_json(path, list, "a list"))
+    return _load_json(path, list, "a list")
 
 
-def _load_json(path: Path, kind: type, needed: str) -> Any:
-    require_file(path)
-    if path.stat().st_size > MAX_JSON_BYTES:
+def _load_json(path: Path, kind: type[Json], needed: str) -> Json:
+    if require_file(path).stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -116,9 +103,8 @@ def _load_json(path: Path, kind: type, needed: str) -> Any:
     except RecursionError:
         raise ValueError(f"{str(path)!r} is nested more than {MAX_JSON_DEPTH} deep") from None
     except ValueError as error:  # bad JSON, bad UTF-8, a number of thousands of digits
-        found = describe(path)
-        hint = f"it looks like {found}" if found else str(error)
-        raise ValueError(f"{str(path)!r} is not JSON: {hint}") from None
+        why = f"it looks like {found}" if (found := describe(path)) else error
+        raise ValueError(f"{str(path)!r} is not JSON: {why}") from None
     if not isinstance(value, kind):
         raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not {needed}")
     return value
@@ -139,8 +125,7 @@ def describe(path: Path) -> str | None:
         head = file.read(512)
     if not head:
         return "an empty file"
-    # before all others: it begins with a length, and the bytes of a number may spell "PK"
-    if head[5:9] == b"\0\0\0{":
+    if head[5:9] == b"\0\0\0{":  # first: the length that it begins with may spell "PK"
         return SAFETENSORS
     text = head.lstrip().lower()
     start = text if text.startswith(b"<") else head
@@ -183,10 +168,9 @@ def make_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write an output to the place that a person named.
+    """Replace a file, links followed, whole or not at all; write to a terminal or a FIFO.
 
-    A file, or the file that a link leads to, is replaced whole or not at all; a terminal, another
-    character device or a FIFO is written to. OSError with a sentence if it cannot be written.
+    OSError with a sentence if it cannot be written.
     """
     try:
         mode = path.stat().st_mode
@@ -204,10 +188,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace what is at the path, a link itself: the old file or the new one is there.
+    """Replace a file whole or not at all; OSError with a sentence if it cannot be written.
 
-    This is for the files of a checkpoint, which in the Hub's cache are links to files that others
-    share. OSError with a sentence if it cannot be written.
+    A link is itself replaced: in the Hub's cache it leads to a file that others share.
     """
     temporary = beside(path)
     try:
@@ -226,10 +209,7 @@ def beside(path: Path) -> Path:
 
 
 def write_new(path: Path, old: Path, write: Callable[[Path], object]) -> None:
-    """Make a file and let ``write`` fill it; then all of it is on the disk.
-
-    Its permissions are those of the old file that it will replace, or of any new file.
-    """
+    """Make a file with the old one's permissions, let ``write`` fill it, and sync it."""
     kept = old.stat().st_mode if old.is_file() else None
     path.touch(0o666 if kept is None else stat.S_IMODE(kept) | stat.S_IWUSR, exist_ok=False)
     mode = stat.S_IMODE(kept or path.stat().st_mode)
@@ -240,9 +220,10 @@ def write_new(path: Path, old: Path, write: Callable[[Path], object]) -> None:
 
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt" and path.is_dir():  # a folder cannot be opened there
+    windows = os.name == "nt"
+    if windows and path.is_dir():  # a folder cannot be opened there
         return
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
@@ -252,14 +233,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-_NO_PERMISSION = "you have no permission to write there; change it, or save elsewhere"
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space, or save elsewhere",
     errno.EDQUOT: "your share of the disk is used up; free some space, or save elsewhere",
     errno.EFBIG: "a file would be too large for here (ulimit -f, the file system); save elsewhere",
     errno.EROFS: "it can only be read; save elsewhere",
-    **dict.fromkeys((errno.EACCES, errno.EPERM), _NO_PERMISSION),
+    errno.EACCES: "you have no permission to write there; change it, or save elsewhere",
 }
+_REASONS[errno.EPERM] = _REASONS[errno.EACCES]
 
 
 def why_not_saved(path: Path, error: OSError, state: str) -> OSError:
