@@ -47,18 +47,16 @@ def lacks(
     """Return the error for a repository that has none of the files; it says what is there."""
     names = [visible(file, 80) for file in sorted(there) if not file.startswith(".")]
     found = f" but {', '.join(first_of(names, 10))}" if names else ""
-    hint = "choose a model or a revision that has one"
-    return FileNotFoundError(f"{_asked(name, revision)} has no {_either(files)}{found}: {hint}")
+    text = f"{_asked(name, revision)} has no {_either(files)}{found}"
+    return FileNotFoundError(f"{text}: choose a model or a revision that has one")
 
 
 def not_cached(
     files: Collection[str], name: str, revision: str | None, cache: Path, why: str
 ) -> OSError:
     """Return the error for files that are not in the cache when no request may be made."""
-    return FileNotFoundError(
-        f"{_either(files)} of {_asked(name, revision)} is not in the cache {str(cache)!r}, "
-        f"and {why}: run it once with the network"
-    )
+    text = f"{_either(files)} of {_asked(name, revision)} is not in the cache {str(cache)!r}"
+    return FileNotFoundError(f"{text}, and {why}: run it once with the network")
 
 
 def _either(files: Collection[str]) -> str:
