@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from numpy.typing import DTypeLike
 
@@ -33,10 +33,9 @@ Read = TypeVar("Read")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the config of the weights in force: config.json, unless a save was interrupted.
+    """Return the config of the weights in force; OSError or ValueError if it cannot be read.
 
-    Then the new config may still wait in the save's hidden folder, which its weights have left
-    (see save.py). OSError or ValueError if it cannot be read.
+    After a killed save it may still wait in the hidden folder that the weights left (see save.py).
     """
     name = weights_in_force(folder)
     for hidden in folder.glob(f".{name}.*.tmp"):
@@ -67,8 +66,7 @@ def _identity(folder: Path) -> object:
     return name
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """The tensors of a checkpoint, and the files that they lie in."""
 
     files: tuple[Path, ...]
@@ -76,10 +74,9 @@ class Weights:
 
 
 def open_weights(folder: str | os.PathLike[str]) -> Weights:
-    """Find the weights of a checkpoint and check them; no number is read yet.
+    """Find and check the weights of a checkpoint; no number is read yet.
 
-    OSError if the folder or a file is missing or is no regular file; ValueError if a file is not
-    what its name says.
+    OSError for a folder or file that is missing or no regular one; ValueError for a bad file.
     """
     path = require_folder(folder)
     name = weights_in_force(path)
@@ -87,8 +84,9 @@ def open_weights(folder: str | os.PathLike[str]) -> Weights:
         there = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
         names = visible(", ".join(there[:5]), 200)
         found = f"; it has {names}, which cannot be read" if there else ""
-        forms = ", ".join(FORMS)
-        raise FileNotFoundError(f"no weights in {str(path)!r}: looked for {forms}{found}")
+        raise FileNotFoundError(
+            f"no weights in {str(path)!r}: looked for {', '.join(FORMS)}{found}"
+        )
     if name.endswith(".json"):
         return _open_shards(path / name)
     return Weights((path / name,), _read(path / name))
@@ -109,11 +107,12 @@ def _open_shards(index: Path) -> Weights:
         shards = {name: _read(require_file(file), index.name) for name, file in files.items()}
     except FileNotFoundError as error:
         raise FileNotFoundError(f"a shard of {str(index)!r} is missing: {error}") from None
-    for name, shard in shard_of.items():
-        if name not in shards[shard]:
-            what = f"puts tensor {name!r:.80} into {shard!r:.80}; it is not there"
-            raise ValueError(f"{str(index)!r} {what}")
-    tensors = {name: shards[shard][name] for name, shard in shard_of.items()}
+    try:
+        tensors = {name: shards[shard][name] for name, shard in shard_of.items()}
+    except KeyError as error:
+        name = error.args[0]
+        what = f"puts tensor {name!r:.80} into {shard_of[name]!r:.80}; it is not there"
+        raise ValueError(f"{str(index)!r} {what}") from None
     return Weights((*files.values(),), tensors)
 
 
@@ -164,25 +163,22 @@ def load_arrays(
 ) -> tuple[dict[str, Array], LoadingReport]:
     """Return the arrays by field. Float32 in a safetensors file is mapped, not copied.
 
-    prefix: what names in the file may begin with besides. A missing parameter is an error if its
-    name begins with one of ``required``; else it is newly initialized, with one warning; so is one
-    of another shape with ``ignore_mismatched_sizes``. ``reason`` says of a standard name why its
-    tensor is not used. ValueError for what is missing or wrong.
+    prefix: what names in the file may begin with besides. A missing parameter is a ValueError if
+    its name begins with one of ``required``, else newly initialized, with one warning; so is one of
+    another shape with ``ignore_mismatched_sizes``. ``reason``: why a standard name is not used.
     """
     fixed = required if ignore_mismatched_sizes else ("",)
     result = match(weights.tensors, parameters, prefix, fixed)
-    missing = tuple(dict.fromkeys(p.name for p in result.missing))
-    _refuse(weights, [name for name in missing if name.startswith(required)], result.unused)
+    shapes = {p.name: p.stored_shape for p in result.missing}
+    if needed := [name for name in shapes if name.startswith(required)]:
+        raise ValueError(_what_is_missing(weights, needed, result.unused))
     found = [p for _, group in result.found.values() for p in group]
     tensors = {name: tensor.read(dtype) for name, (tensor, _) in result.found.items()}
     arrays = fields_of(found, tensors) | {p.field: initialize(p) for p in result.missing}
     loaded = {name: ", ".join(p.field for p in group) for name, (_, group) in result.found.items()}
-    if missing:
-        warn(
-            f"not in the checkpoint, newly initialized with random numbers: {', '.join(missing)}. "
-            "Do not trust what comes out of them"
-        )
-    shapes = {p.name: p.stored_shape for p in result.missing}
+    if shapes:
+        drawn = f"newly initialized with random numbers: {', '.join(shapes)}"
+        warn(f"not in the checkpoint, {drawn}. Do not trust what comes out of them")
 
     def why(name: str) -> str:
         standard, shape = standard_name(name, prefix), weights.tensors[name].shape
@@ -190,13 +186,12 @@ def load_arrays(
         return other if standard in shapes else reason(standard)
 
     unused = {name: why(name) for name in result.unused}
-    return arrays, LoadingReport(weights.files, loaded, result.renamed, missing, unused)
+    return arrays, LoadingReport(weights.files, loaded, result.renamed, tuple(shapes), unused)
 
 
-def _refuse(weights: Weights, missing: list[str], unused: list[str]) -> None:
-    if missing:
-        others = visible(", ".join(unused[:3]), 200) or "none"
-        raise ValueError(
-            f"{len(missing)} tensors are missing in {str(weights.files[0].parent)!r}: "
-            f"{', '.join(first_of(missing, 5))}. Tensors with names that are not used: {others}"
-        )
+def _what_is_missing(weights: Weights, missing: list[str], unused: list[str]) -> str:
+    others = visible(", ".join(unused[:3]), 200) or "none"
+    return (
+        f"{len(missing)} tensors are missing in {str(weights.files[0].parent)!r}: "
+        f"{', '.join(first_of(missing, 5))}. Tensors with names that are not used: {others}"
+    )
