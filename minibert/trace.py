@@ -1,12 +1,11 @@
 """What looks at a forward pass: ``x = trace("name", x)`` is all that a layer says to it.
 
-A trace keeps a stage, or puts a known one in its place: the network goes on with what the trace
-returns. A stage comes in pieces, for threads have some sequences or some columns each, and
-attention is computed in blocks. Pieces are kept as they are, without a copy, since no layer changes
-an array, and put together when somebody asks.
+A trace keeps a stage, or puts a known one in its place: the network goes on with what it returns.
+A stage comes in pieces, of a thread's sequences or columns, or of a block of scores. They are kept
+without a copy, since no layer changes an array, and put together when somebody asks.
 
-A stage's name is a path of words and numbers with dots between, ``layer.3.attention.scores``. An
-architecture's table of stages has patterns, ``layer.{i}.attention.scores``: ``{i}`` counts layers.
+A stage's name is a path, ``layer.3.attention.scores``; in an architecture's table of stages it is a
+pattern, ``layer.{i}.attention.scores``, where ``{i}`` counts layers.
 """
 
 import re
@@ -55,9 +54,7 @@ def expand_stages(table: Iterable[Stage], count: int) -> list[Stage]:
     for in_layer, lines in groupby(table, key=lambda stage: "{i}" in stage.name):
         group = list(lines)
         for i in range(count if in_layer else 1):
-            found += [
-                s._replace(name=s.name.format(i=i), module=s.module.format(i=i)) for s in group
-            ]
+            found += [Stage(n.format(i=i), axes, m.format(i=i), s) for n, axes, m, s in group]
     return found
 
 
@@ -75,21 +72,11 @@ class Silent:
         """Show a stage; return what the network goes on with."""
         return x
 
-    def within(self, name: str) -> "Silent":
-        """Return the trace of a part of the network."""
+    def within(self, *part: Any, **more: Any) -> "Silent":
+        """Return the trace of a part of the network, of the batch, of columns, or of the scores."""
         return self
 
-    def of(self, where: Any) -> "Silent":
-        """Return the trace of a part of the batch."""
-        return self
-
-    def columns(self, part: slice, count: int) -> "Silent":
-        """Return the trace of some of ``count`` equal groups of columns."""
-        return self
-
-    def block(self, *part: Any) -> "Silent":
-        """Return the trace of a block of scores."""
-        return self
+    of = columns = block = within
 
 
 Trace = Silent  # the other traces are of this kind
@@ -158,9 +145,7 @@ class Recording(Silent):
 class Replacing(Recording):
     """Lets the network go on from known stages (name -> whole array), and keeps what it computed.
 
-    So each operation runs on known inputs; where one is missing, the network computes it from the
-    last known ones. ``misfits`` are the known stages that have another shape than the network's:
-    they are left aside.
+    A missing stage is computed from the last known ones. ``misfits``: those of another shape.
     """
 
     def __init__(
@@ -174,11 +159,10 @@ class Replacing(Recording):
         """Keep what was computed, and return what is known in its place."""
         super().__call__(name, x)
         known = self.known.get(self.prefix + name)
-        if known is None:
-            return x
-        place, shape = self.where.place(x, self.group)
-        if known.shape != shape:
-            self.misfits[self.prefix + name] = shape
-            return x
-        found: Array = known[place].astype(x.dtype, copy=False)
-        return found
+        if known is not None:
+            place, shape = self.where.place(x, self.group)
+            if known.shape == shape:
+                x = known[place].astype(x.dtype, copy=False)
+            else:
+                self.misfits[self.prefix + name] = shape
+        return x

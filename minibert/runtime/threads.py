@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
@@ -21,7 +21,7 @@ from minibert.runtime.swap import is_swapping
 from minibert.trace import here
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 Part = TypeVar("Part")
 
@@ -42,11 +42,9 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads models use."""
-    if _this_thread.is_alone:
-        return 1
     if _workers.count is None:
         _workers.count = _default_count()
-    return _workers.count
+    return 1 if _this_thread.is_alone else _workers.count
 
 
 def shares(size: int, least: int = 1) -> list[slice]:
@@ -60,20 +58,21 @@ def shares(size: int, least: int = 1) -> list[slice]:
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
 
-def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
+def spread(task: Callable[[Part], None], parts: Sequence[Part]) -> None:
     """Run the task on every part, over the threads, and return when all are done.
 
     A spread within a task runs in the task's own thread. If a task raises, no further part is
     begun, and the exception is raised here.
     """
-    remaining = deque(parts)
-    count = min(get_num_threads(), len(remaining))
+    count = min(get_num_threads(), len(parts))
     if count < 2 or _this_thread.is_busy:
-        _work(task, remaining)
+        for part in parts:
+            task(part)
         return
-    others = [_workers.submit(_work_busily, task, remaining) for _ in range(count - 1)]
+    remaining = deque(parts)
+    others = [_workers.submit(_work, task, remaining) for _ in range(count - 1)]
     try:
-        _work_busily(task, remaining)
+        _work(task, remaining)
     finally:
         # what has not begun by now (the threads serve another caller) finds nothing left to do
         begun = [other for other in others if not other.cancel()]
@@ -83,25 +82,18 @@ def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
 
 
 def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
-    """Take parts until none remains; another thread may do the same."""
-    while remaining:
-        try:
-            part = remaining.popleft()
-        except IndexError:  # the other was faster
-            return
-        try:
-            task(part)
-        except BaseException:
-            remaining.clear()
-            raise
-
-
-def _work_busily(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
+    """Take parts until none remains; other threads do the same."""
     _this_thread.is_busy = True
     try:
-        _work(task, remaining)
+        while remaining:
+            try:
+                part = remaining.popleft()
+            except IndexError:  # another was faster
+                return
+            task(part)
     finally:
         _this_thread.is_busy = False
+        remaining.clear()  # there are some if the task raised
 
 
 @contextmanager
@@ -126,7 +118,7 @@ class _Workers:
     def __init__(self, count: int | None = None) -> None:
         self.count = count  # with the caller's
         self.lock = threading.Lock()
-        self.pool: ThreadPoolExecutor | None = None
+        self.pool: Any = None
         self.size = 0
 
     def submit(self, function: Callable[..., None], *arguments: Any) -> "Future[None]":
@@ -134,11 +126,12 @@ class _Workers:
 
         size = max(1, get_num_threads() - 1)
         with self.lock:
-            if self.pool is None or self.size != size:
-                if self.pool is not None:
+            if self.size != size:
+                if self.pool:
                     self.pool.shutdown(wait=False)
                 self.pool, self.size = ThreadPoolExecutor(size, "minibert"), size
-            return self.pool.submit(copy_context().run, function, *arguments)
+            future: Future[None] = self.pool.submit(copy_context().run, function, *arguments)
+            return future
 
 
 _this_thread = _ThisThread()
@@ -193,22 +186,19 @@ def _libraries() -> Any:
 
 @cache
 def _keep_memory() -> None:
-    """Have the C library keep the memory of large arrays, once a model runs.
+    """Have the C library keep the memory of large arrays: 7 to 30 % of a forward pass's time.
 
-    Linux's gives it back to the system, which hands it out again page by page, cleared: 7 to 30 %
-    of a forward pass's time. Once an array of this size has been freed, the library keeps as much
-    for what comes next. The array's own pages are never touched.
+    Linux's gives it back to the system, until an array of this size has been freed.
     """
-    np.empty(32_000_000, np.uint8)
+    np.empty(32_000_000, np.uint8)  # its pages are never touched
 
 
 @contextmanager
 def turn() -> Iterator[None]:
     """Wait for a turn, and compute in the block. A block within it is part of the same turn.
 
-    Callers at once would take longer than one after the other, each with all threads: they would
-    wait for each other at every step, and empty each other's caches. Nobody waits for a user's
-    function: while one is swapped in, the block runs at once.
+    Callers at once would wait for each other at every step, and empty each other's caches. Nobody
+    waits for a user's function: while one is swapped in, the block runs at once.
     """
     if _this_thread.has_turn or _this_thread.is_busy:
         yield
@@ -243,11 +233,8 @@ def _default_count() -> int:
 @cache
 def _cores() -> int:
     """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return min(cores, _quota())
+    known = hasattr(os, "sched_getaffinity")
+    return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, _quota())
 
 
 CGROUP = Path("/sys/fs/cgroup")
