@@ -91,9 +91,8 @@ def is_swapping() -> bool:
 class swap(ContextDecorator):  # noqa: N801
     """Let the engine call your functions in place of its own, within the block.
 
-    ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, the
-    inner one wins, and each undoes no more than itself.
-    What a function is given and must return is said in ``minibert.runtime.swap``.
+    ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, and the
+    inner one wins. What a function is given and must return is said in ``minibert.runtime.swap``.
 
     ValueError for a name that is no operation, TypeError for a value that cannot be called. Within
     the block: SwapError, a ValueError, for a result of another type, shape or dtype, for NaN where
@@ -105,10 +104,9 @@ class swap(ContextDecorator):  # noqa: N801
         for name, function in functions.items():
             if name not in OPERATIONS:
                 raise ValueError(_unknown(name))
+            found = type(function).__name__
             if not callable(function):
-                raise TypeError(
-                    f"{name} is to be swapped for a {type(function).__name__}; needed: a function"
-                )
+                raise TypeError(f"{name} is to be swapped for a {found}; needed: a function")
         self.functions: dict[str, Function | None] = {**functions}
 
     def __enter__(self) -> None:
@@ -116,12 +114,9 @@ class swap(ContextDecorator):  # noqa: N801
 
     def __exit__(self, *exception: object) -> None:
         # not simply the last: blocks in generators may be left in any order
-        blocks = list(_blocks.get())
-        for i in reversed(range(len(blocks))):
-            if blocks[i] is self.functions:
-                del blocks[i]
-                break
-        _blocks.set(tuple(blocks))
+        blocks = _blocks.get()
+        ours = [i for i, block in enumerate(blocks) if block is self.functions]
+        _blocks.set(tuple(block for i, block in enumerate(blocks) if i not in ours[-1:]))
 
 
 def unswapped() -> swap:
@@ -153,7 +148,7 @@ class CheckedCall:
         self.args: tuple[Any, ...] = parameters.bind(*args, **kwargs).args
         self.parameters = list(parameters.parameters)[: len(self.args)]
         code = getattr(other, "__code__", None)
-        takes = code.co_varnames[: _count(code)] if code else ()
+        takes = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         self.options = {k: v for k, v in options.items() if v is not None and k in takes}
         own = getattr(other, "__name__", type(other).__name__)
         named = f" ({own})" if own.isidentifier() else ""
@@ -178,9 +173,10 @@ class CheckedCall:
 
     def run(self) -> Any:
         """Call the function, and return whatever it returns."""
-        # it gets copies, so that whatever it does, the engine's own numbers stay
+        # copies, so that the engine's own numbers stay; of weights, which cannot change, none
         self.given = [
-            value.copy(order="K") if _is_writable(value) else value for value in self.args
+            x.copy(order="K") if isinstance(x, np.ndarray) and x.flags.writeable else x
+            for x in self.args
         ]
         token = _blocks.set((*_blocks.get(), {self.name: None}))  # within it, the name means ours
         try:
@@ -188,36 +184,31 @@ class CheckedCall:
         except SwapError:  # of a function within this one: said already
             raise
         except Exception as error:
-            noted = self._noted(error)
-            if noted is error:
-                raise
-            raise noted from error
+            self._note(error)
+            raise
         finally:
             _blocks.reset(token)
 
-    def _noted(self, error: Exception) -> Exception:
+    def _note(self, error: Exception) -> None:
         note = f"{self.title} raised this, {self._received()}."
         if "read-only" in str(error):
             note += " It may have tried to change an input in place; compute a new array instead."
         if not hasattr(error, "add_note"):  # Python 3.10
-            return SwapError("", f"{note} {type(error).__name__}: {error}")
+            raise SwapError("", f"{note} {type(error).__name__}: {error}") from error
         error.add_note(note)
         stage = here.get()
         if stage and "stage_of_swap" not in vars(error):
             error.add_note(f"That was in {stage}.")
             vars(error)["stage_of_swap"] = stage
-        return error
 
     def _error(self, problem: str) -> SwapError:
         return SwapError(self.title, problem)
 
     def _received(self) -> str:
         forms = [
-            f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
-            for value in self.args
+            f"{x.shape} {x.dtype}" if isinstance(x, np.ndarray) else repr(x) for x in self.args
         ]
-        pairs = zip(self.parameters, forms, strict=True)
-        return "called with " + ", ".join(f"{name} {form}" for name, form in pairs)
+        return "called with " + ", ".join(map(" ".join, zip(self.parameters, forms, strict=True)))
 
     def refuse_changes(self) -> None:
         """Raise SwapError if an array is not what it was before the call."""
@@ -225,27 +216,21 @@ class CheckedCall:
             if after is before:  # no array, or one that cannot be written
                 continue
             if after.shape != before.shape or not np.array_equal(before, after, equal_nan=True):
-                raise self._error(
-                    f"changes its input {name} in place, and others still need it; "
-                    "compute a new array instead, or work on a copy"
-                )
+                hint = "others still need it; compute a new array instead, or work on a copy"
+                raise self._error(f"changes its input {name} in place, and {hint}")
 
     def refuse_form(self, found: Any) -> None:
         """Raise SwapError for a result of another type, shape or dtype than ours has."""
         if found is None:
             raise self._error("returned nothing; is the return missing?")
         if not isinstance(found, np.ndarray):
-            kind = type(found).__name__
-            raise self._error(f"returned a {kind}; needed: a NumPy array")
+            raise self._error(f"returned a {type(found).__name__}; needed: a NumPy array")
         shape = vars(self.ours)["form"].result(self.args)
         if found.shape != shape:
-            raise self._error(
-                f"returned an array of shape {found.shape}; needed: {shape}. "
-                f"It was {self._received()}"
-            )
-        dtype = next(
-            x.dtype for x in self.args if isinstance(x, np.ndarray) and x.dtype.kind == "f"
-        )
+            what = f"returned an array of shape {found.shape}; needed: {shape}"
+            raise self._error(f"{what}. It was {self._received()}")
+        arrays = (x for x in self.args if isinstance(x, np.ndarray))
+        dtype = next(x.dtype for x in arrays if x.dtype.kind == "f")
         if found.dtype != dtype:
             hint = _PROMOTED if found.dtype == np.float64 else ""
             raise self._error(f"returned {found.dtype}; needed: {dtype}, as it was given{hint}")
@@ -260,10 +245,9 @@ class CheckedCall:
         if odd.any():
             place = tuple(np.argwhere(odd)[0].tolist())
             kind = "NaN" if np.isnan(result[place]) else "infinite"
-            raise self._error(
-                f"returned {int(odd.sum())} of {odd.size} numbers that are NaN or "
-                f"infinite where there is no reason for it; the first, at {list(place)}, is {kind}"
-            )
+            what = f"{int(odd.sum())} of {odd.size} numbers that are NaN or infinite"
+            first = f"the first, at {list(place)}, is {kind}"
+            raise self._error(f"returned {what} where there is no reason for it; {first}")
 
 
 _PROMOTED = (
@@ -275,12 +259,3 @@ _PROMOTED = (
 def stage_of(error: BaseException) -> str | None:
     """Return the part of the network in which a user's function raised this."""
     return error.stage if isinstance(error, SwapError) else vars(error).get("stage_of_swap")
-
-
-def _count(code: Any) -> int:
-    return int(code.co_argcount + code.co_kwonlyargcount)
-
-
-def _is_writable(value: Any) -> bool:
-    """Tell whether to copy it: of weights that cannot change, there is one array."""
-    return isinstance(value, np.ndarray) and value.flags.writeable

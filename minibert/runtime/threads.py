@@ -13,15 +13,12 @@ from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minibert.runtime.swap import is_swapping
 from minibert.trace import here
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 Part = TypeVar("Part")
 
@@ -121,7 +118,8 @@ class _Workers:
         self.pool: Any = None
         self.size = 0
 
-    def submit(self, function: Callable[..., None], *arguments: Any) -> "Future[None]":
+    def submit(self, function: Callable[..., None], *arguments: Any) -> Any:
+        """Return the future of a call in one of the threads."""
         from concurrent.futures import ThreadPoolExecutor  # slow to import
 
         size = max(1, get_num_threads() - 1)
@@ -130,8 +128,7 @@ class _Workers:
                 if self.pool:
                     self.pool.shutdown(wait=False)
                 self.pool, self.size = ThreadPoolExecutor(size, "minibert"), size
-            future: Future[None] = self.pool.submit(copy_context().run, function, *arguments)
-            return future
+            return self.pool.submit(copy_context().run, function, *arguments)
 
 
 _this_thread = _ThisThread()
