@@ -21,7 +21,7 @@ from minibert.runtime.swap import is_swapping
 from minibert.trace import here
 
 Part = TypeVar("Part")
-
+Result = TypeVar("Result")
 MAX_THREADS = 1024
 
 
@@ -55,39 +55,39 @@ def shares(size: int, least: int = 1) -> list[slice]:
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
 
-def spread(task: Callable[[Part], None], parts: Sequence[Part]) -> None:
-    """Run the task on every part, over the threads, and return when all are done.
+def spread(task: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Run the task on every part, over the threads, and return the results when all are done.
 
     A spread within a task runs in the task's own thread. If a task raises, no further part is
     begun, and the exception is raised here.
     """
     count = min(get_num_threads(), len(parts))
     if count < 2 or _this_thread.is_busy:
-        for part in parts:
-            task(part)
-        return
-    remaining = deque(parts)
-    others = [_workers.submit(_work, task, remaining) for _ in range(count - 1)]
+        return [task(part) for part in parts]
+    results: list[Any] = [None] * len(parts)
+    work = task, deque(enumerate(parts)), results
+    others = [_workers.submit(_work, *work) for _ in range(count - 1)]
     try:
-        _work(task, remaining)
+        _work(*work)
     finally:
         # what has not begun by now (the threads serve another caller) finds nothing left to do
         begun = [other for other in others if not other.cancel()]
         errors = [error for other in begun if (error := other.exception())]
     if errors:
         raise errors[0]
+    return results
 
 
-def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
+def _work(task: Callable[[Any], Any], remaining: "deque[Any]", results: list[Any]) -> None:
     """Take parts until none remains; other threads do the same."""
     _this_thread.is_busy = True
     try:
         while remaining:
             try:
-                part = remaining.popleft()
+                i, part = remaining.popleft()
             except IndexError:  # another was faster
                 return
-            task(part)
+            results[i] = task(part)
     finally:
         _this_thread.is_busy = False
         remaining.clear()  # there are some if the task raised
