@@ -1,7 +1,7 @@
 """Names in a checkpoint <-> fields of the model: a literal table, checked as sets both ways.
 
-A file may hold a matrix transposed, or several matrices stacked in one tensor. The table says so,
-``fields_of`` takes such tensors apart, and ``stored`` puts them together again.
+A file may hold a matrix transposed, or several stacked in one tensor, as the table says:
+``fields_of`` takes such tensors apart, and ``stored`` puts them together.
 """
 
 import re
@@ -13,6 +13,9 @@ import numpy as np
 
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.runtime.arrays import Array
+
+Strings = Mapping[str, str]
+Found = dict[str, tuple[StoredTensor, list["Parameter"]]]  # by standard name
 
 
 class Entry(NamedTuple):
@@ -47,9 +50,6 @@ class Parameter(NamedTuple):
         return whole if n == 1 else whole[k * self.shape[0] : (k + 1) * self.shape[0]]
 
 
-Found = dict[str, tuple[StoredTensor, list[Parameter]]]  # by standard name
-
-
 class Match(NamedTuple):
     """What of a checkpoint goes where."""
 
@@ -59,7 +59,7 @@ class Match(NamedTuple):
     unused: list[str]  # found names
 
 
-def expand(table: Iterable[Entry], config: Any, counters: Mapping[str, str]) -> list[Parameter]:
+def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Parameter]:
     """Return the parameters of a model with this config, in network order.
 
     counters: letter in the table -> the config's field that says how many there are.
@@ -89,11 +89,7 @@ def standard_name(name: str, prefix: str) -> str:
 
 
 def reason(
-    standard: str,
-    table: Iterable[Entry],
-    config: Any,
-    counters: Mapping[str, str],
-    known: Mapping[str, str],
+    standard: str, table: Iterable[Entry], config: Any, counters: Strings, known: Strings
 ) -> str | None:
     """Say why a tensor of a checkpoint is not used; None if that is not known.
 
@@ -101,8 +97,8 @@ def reason(
     """
     for entry in table:
         letter, found = _letter(entry.name), re.fullmatch(_pattern(entry.name), standard)
-        if letter and found and int(found[1]) >= getattr(config, counters[letter]):
-            return f"the config has {getattr(config, counters[letter])} layers, counted from 0"
+        if letter and found and int(found[1]) >= (count := getattr(config, counters[letter])):
+            return f"the config has {count} layers, counted from 0"
     return next((why for start, why in known.items() if re.match(_pattern(start), standard)), None)
 
 

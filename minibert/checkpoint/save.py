@@ -7,9 +7,9 @@ them:
    force last. So a single operation, a rename or a removal, brings the new weights into force.
 2. config.json follows.
 
-A save killed between the two leaves, in the hidden folder, a config without weights: its weights
-have gone ahead and are in force, and so is this config. ``read_config`` in load.py goes by that
-rule, and so does the next save. Hence a reader finds the old pair or the new one at every moment.
+A save killed between the two leaves a config without weights in the hidden folder: it is in force,
+as its weights are. ``read_config`` in load.py goes by that rule, and so does the next save. Hence a
+reader finds the old pair or the new one at every moment.
 """
 
 import errno
@@ -29,16 +29,13 @@ from minibert.checkpoint.layout import CONFIG_NAME, FORMS, SHARD, weights_in_for
 from minibert.checkpoint.safetensors import write_safetensors
 from minibert.checkpoint.tensors import COMPUTED
 
+Folder = str | os.PathLike[str]
 Arrays = Mapping[str, NDArray[Any]]
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def save_checkpoint(
-    folder: str | os.PathLike[str],
-    config: bytes,
-    tensors: Arrays,
-    *,
-    safe_serialization: bool = True,
+    folder: Folder, config: bytes, tensors: Arrays, *, safe_serialization: bool = True
 ) -> None:
     """Write config.json and model.safetensors into a folder, made if need be; whole or not at all.
 
@@ -151,7 +148,6 @@ def _remove_others(folder: Path, name: str) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other saves waiting."""
     if os.name == "nt":  # there, a folder cannot be opened
         yield
         return

@@ -65,26 +65,29 @@ def _views(state: Any) -> dict[str, View]:
 
 
 def _check_window(name: str, view: View) -> None:
+    tensor, storage = f"tensor {name!r:.80}", view.storage
     if math.prod(size or 1 for size in view.shape) >= 2**48:
-        found = f"the shape {view.shape!s:.200}, too large to hold"
-        raise ValueError(f"tensor {name!r:.80} has {found}")
+        raise ValueError(f"{tensor} has the shape {view.shape!s:.200}, too large to hold")
     steps = zip(view.shape, view.strides, strict=True)
-    last, storage = view.offset + sum((size - 1) * step for size, step in steps), view.storage
+    last = view.offset + sum((size - 1) * step for size, step in steps)
     if math.prod(view.shape) and last >= storage.size:
         found = f"number {last} of storage {storage.key!r:.80}, which holds {storage.size}"
-        raise ValueError(f"tensor {name!r:.80} reaches to {found}")
+        raise ValueError(f"{tensor} reaches to {found}")
 
 
 def _check_expansion(size: int, views: dict[str, View]) -> None:
     """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
     unfolded = 0
     for name, view in views.items():
-        unfolded += math.prod(view.shape) * TYPES[view.storage.dtype].dtype.itemsize
+        unfolded += math.prod(view.shape) * _width(view)
         if unfolded > MAX_EXPANSION * size:
-            raise ValueError(
-                f"it has {size} bytes, and its tensors unfold to {unfolded} "
-                f"with {name!r:.80} of shape {view.shape}: allowed is {MAX_EXPANSION} times as much"
-            )
+            found = f"unfold to {unfolded} with {name!r:.80} of shape {view.shape}"
+            allowed = f"allowed is {MAX_EXPANSION} times as much"
+            raise ValueError(f"it has {size} bytes, and its tensors {found}: {allowed}")
+
+
+def _width(view: View) -> int:
+    return TYPES[view.storage.dtype].dtype.itemsize
 
 
 def _tensor(path: Path, name: str, view: View, bytes_of: Callable[[str], Bytes]) -> StoredTensor:
@@ -135,10 +138,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if member.flag_bits & 0x1:
             raise ValueError(f"member {name} is encrypted")
         if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(
-                f"member {name} is compressed, which torch.save never does: "
-                "unpack the archive and pack it again without compression"
-            )
+            hint = "unpack the archive and pack it again without compression"
+            raise ValueError(f"member {name} is compressed, which torch.save never does: {hint}")
         if member.filename in members:
             raise ValueError(f"two members are named {name}")
         members[member.filename] = member
@@ -146,7 +147,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
-    """Return a member's bytes, a view of the mapped file: zipfile would read and copy them."""
+    """Return a member's bytes, a view of the mapped file; zipfile would copy them."""
     name, start = f"{member.filename!r:.80}", member.header_offset
     if start < 0:  # as zipfile counts it: a slice would begin at the end
         raise ValueError(f"member {name} lies before the file")
@@ -163,7 +164,7 @@ def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
 
 
 def _open_legacy(content: Bytes) -> Opened:
-    position, values = 0, []
+    position, values = 0, list[Any]()
     for _ in range(5):
         value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes())
         values.append(value)
@@ -176,14 +177,7 @@ def _open_legacy(content: Bytes) -> Opened:
     if system.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
     views = _views(state)
-    widths = {v.storage.key: TYPES[v.storage.dtype].dtype.itemsize for v in views.values()}
-    return views, _legacy_storages(content, position, keys, widths).__getitem__
-
-
-def _legacy_storages(
-    content: Bytes, position: int, keys: list[Any], widths: dict[str, int]
-) -> dict[str, Bytes]:
-    places: dict[str, Bytes] = {}
+    widths, places = {view.storage.key: _width(view) for view in views.values()}, {}
     for key in keys:
         if not isinstance(key, str) or key not in widths:
             raise ValueError(f"it lists a storage {str(key)[:80]!r} that no tensor uses")
@@ -195,4 +189,4 @@ def _legacy_storages(
         places[key] = content[begin:position]
     if missing := sorted(set(widths) - set(places)):
         raise ValueError(f"it does not list the storage {missing[0]!r:.80}")
-    return places
+    return views, places.__getitem__
