@@ -87,10 +87,9 @@ class Recording(Silent):
     """Keeps the stages of a batch by name; ``only`` says which, None all."""
 
     def __init__(self, where: Where, only: Container[str] | None = None) -> None:
-        self.only = only
-        self.pieces: dict[str, list[tuple[Any, tuple[int, ...], Array]]] = {}  # shared by all parts
-        self.prefix, self.where = "", where
+        self.prefix, self.where, self.only = "", where, only
         self.group: tuple[slice, int] | None = None
+        self.pieces: dict[str, list[tuple[Any, tuple[int, ...], Array]]] = {}  # shared by all parts
 
     def __call__(self, name: str, x: Array) -> Array:
         """Keep a stage, if it is wanted."""
@@ -137,8 +136,7 @@ class Recording(Silent):
 
     def take(self, name: str) -> Array:
         """Put a stage together, and forget its pieces."""
-        whole = self[name]
-        del self.pieces[name]
+        whole, _ = self[name], self.pieces.pop(name)
         return whole
 
 

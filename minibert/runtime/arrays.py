@@ -1,7 +1,7 @@
 """What the package calls its arrays, and what a caller passed as one."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_] | None  # None: everything is allowed
+_TEXT = "holds text; needed: the numbers that a tokenizer makes of it"
 
 
 def number_array(name: str, values: Any) -> NDArray[Any]:
@@ -22,16 +23,12 @@ def number_array(name: str, values: Any) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} is not an array: {error}") from None
     if array.dtype.kind in "US":
-        _refuse_text(name)
+        raise TypeError(f"{name} {_TEXT}")
     if array.dtype.kind not in "iufb":
         kinds = sorted({type(item).__name__ for item in array.flat})
         found = f"objects ({', '.join(kinds)})" if array.dtype.kind == "O" else array.dtype
         raise TypeError(f"{name} holds {found}; needed: numbers, in lists or an array")
     return array
-
-
-def _refuse_text(name: str) -> NoReturn:
-    raise TypeError(f"{name} holds text; needed: the numbers that a tokenizer makes of it")
 
 
 def _refuse_ragged(name: str, rows: Any) -> None:
@@ -40,14 +37,12 @@ def _refuse_ragged(name: str, rows: Any) -> None:
     if all(length == longest for length in lengths):
         return
     if any(isinstance(x, str) for row in rows for x in (row if _length(row) > 0 else [row])):
-        _refuse_text(name)
+        raise TypeError(f"{name} {_TEXT}")
     others = [f"row {i} {_entries(n)}" for i, n in enumerate(lengths) if n != longest]
     more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    raise ValueError(
-        f"{name} is ragged: row {lengths.index(longest)} {_entries(longest)}, "
-        f"{', '.join(others[:5])}{more}. Pad the shorter rows to one length, "
-        "and set attention_mask to 0 there"
-    )
+    found = f"row {lengths.index(longest)} {_entries(longest)}, {', '.join(others[:5])}{more}"
+    hint = "Pad the shorter rows to one length, and set attention_mask to 0 there"
+    raise ValueError(f"{name} is ragged: {found}. {hint}")
 
 
 def _length(row: Any) -> int:

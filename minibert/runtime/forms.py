@@ -5,6 +5,7 @@ word is a number that is no array, the size of that name. A result may multiply 
 ``(T, C), H -> (H, T, C/H)``.
 """
 
+import math
 import re
 from typing import Any
 
@@ -41,7 +42,5 @@ def _axes(text: str) -> list[str]:
 
 def _size(term: str, sizes: dict[str, int]) -> int:
     product, _, divisor = term.partition("/")
-    size = 1
-    for factor in product.split("*"):
-        size *= sizes[factor]
+    size = math.prod(sizes[factor] for factor in product.split("*"))
     return size // sizes[divisor] if divisor else size

@@ -39,10 +39,9 @@ OPERATIONS: dict[str, Function] = {}
 
 
 class SwapError(ValueError):
-    """A user's function does not do what the engine needs.
+    """A user's ``function`` does not do what the engine needs: ``problem`` says what is wrong.
 
-    ``function`` says which, ``problem`` what is wrong, and ``stage`` in which part of the network
-    it was called (None outside of a model).
+    ``stage`` is the part of the network in which it was called (None outside of a model).
     """
 
     def __init__(self, function: str, problem: str) -> None:
@@ -160,10 +159,7 @@ class CheckedCall:
             )
 
     def result(self) -> NDArray[Any]:
-        """Return what the function makes of the arguments, as an array that is nobody else's.
-
-        SwapError if it does not have the form of ours, or if the arguments were changed.
-        """
+        """Return the function's result, copied; SwapError for another form or changed arguments."""
         found = self.run()
         self.refuse_changes()
         self.refuse_form(found)
