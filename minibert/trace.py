@@ -136,7 +136,8 @@ class Recording(Silent):
 
     def take(self, name: str) -> Array:
         """Put a stage together, and forget its pieces."""
-        whole, _ = self[name], self.pieces.pop(name)
+        whole = self[name]
+        del self.pieces[name]
         return whole
 
 

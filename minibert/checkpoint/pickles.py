@@ -1,12 +1,11 @@
 """Reading a pickle without running it.
 
-A pickle is a program for a stack machine: it may name any function of any module and have it
-called. This interpreter knows the few opcodes that torch.save needs. A name in the program is
-never looked up: it is compared with the closed list below, and what stands behind an entry is an
-inert constructor of ours. Everything else is refused by name.
+A pickle is a program for a stack machine: it may have any function of any module called. This
+interpreter knows the few opcodes that torch.save needs. A name is never looked up: it is compared
+with the closed list below, whose entries are inert constructors of ours. All else is refused.
 
-pickletools, of the standard library, decodes the opcodes; it executes nothing. An opcode takes at
-least a byte and adds at most one entry to the stack or the memo: the length bounds both.
+pickletools decodes the opcodes; it executes nothing. An opcode takes at least a byte and adds at
+most one entry to the stack or the memo: the length bounds both.
 """
 
 import io

@@ -63,8 +63,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             return json.loads(file.read(length), object_pairs_hook=_distinct), 8 + length
     except (SafetensorError, ValueError) as error:
         found = describe(path)
-        other = found is not None and found != SAFETENSORS
-        why = f"it looks like {found}" if other else visible(error, 300)
+        why = visible(error, 300) if found in (None, SAFETENSORS) else f"it looks like {found}"
         raise ValueError(f"{str(path)!r} is not a valid safetensors file: {why}") from None
 
 
@@ -84,9 +83,9 @@ def _tensor(name: str, entry: dict[str, Any], path: Path, data: NDArray[np.uint8
 
     def numbers() -> NDArray[Any]:
         if entry["dtype"] not in TYPES:
-            what = f"tensor {name!r:.80} in {str(path)!r} is {entry['dtype']}"
-            raise ValueError(f"{what}: NumPy has none")
+            raise ValueError(f"{tensor} is {entry['dtype']}: NumPy has none")
         array: NDArray[Any] = data[begin:end].view(TYPES[entry["dtype"]].dtype).reshape(shape)
         return array
 
-    return StoredTensor(name, entry["dtype"], shape, path, numbers)
+    tensor = StoredTensor(name, entry["dtype"], shape, path, numbers)
+    return tensor

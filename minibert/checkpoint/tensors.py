@@ -51,8 +51,7 @@ def float_dtype(dtype: DTypeLike) -> "np.dtype[np.floating[Any]]":
     """Return float32 or float64; ValueError for any other."""
     for name in COMPUTED:
         known: np.dtype[np.floating[Any]] = np.dtype(name)
-        # NumPy takes None for float64
-        if dtype is not None and dtype in (known, known.name, known.type):
+        if dtype is not None and dtype in (known, known.name, known.type):  # NumPy: None is float64
             return known
     raise ValueError(f"dtype is {dtype!r}; allowed: 'float32', 'float64'")
 
@@ -69,10 +68,9 @@ def raw(array: NDArray[Any]) -> memoryview:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that lies in a file and has been checked to lie there whole.
+    """A tensor that has been checked to lie whole in a file.
 
-    dtype is the code of its type: F32, BF16, I64, ... ; ``raw`` gives the numbers as they lie
-    in the file, read-only, without a copy where the file allows it.
+    dtype is a code of TYPES; ``raw`` gives the numbers as they lie there, read-only, not copied.
     """
 
     name: str
@@ -95,8 +93,10 @@ class StoredTensor:
         ValueError if the tensor is not of a floating type, or its numbers are too large for dtype.
         """
         if self.dtype not in FLOATS:
-            what = f"a weight is of a floating type: {', '.join(FLOATS)}"
-            raise ValueError(f"{self} holds {self.dtype}; {what}")
+            allowed = ", ".join(FLOATS)
+            raise ValueError(
+                f"{self} holds {self.dtype}; a weight is of a floating type: {allowed}"
+            )
         array = self.raw()
         if self.dtype == "BF16":  # the upper half of a float32
             array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)

@@ -133,7 +133,6 @@ class _Workers:
 
 _this_thread = _ThisThread()
 _workers = _Workers()
-_turns = threading.Lock()
 
 
 class _Blas:
@@ -171,9 +170,6 @@ def _any_thread_may_set_limits() -> Iterator[None]:
     clear(force=True)
 
 
-_blas = _Blas()
-
-
 @cache
 def _libraries() -> Any:
     from threadpoolctl import ThreadpoolController  # slow to import, and to look for libraries
@@ -188,6 +184,9 @@ def _keep_memory() -> None:
     Linux's gives it back to the system, until an array of this size has been freed.
     """
     np.empty(32_000_000, np.uint8)  # its pages are never touched
+
+
+_turns, _blas = threading.Lock(), _Blas()
 
 
 @contextmanager
@@ -224,13 +223,7 @@ def _default_count() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and int(first) > 0:
         return min(int(first), MAX_THREADS)
-    return _cores()
-
-
-@cache
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    known = hasattr(os, "sched_getaffinity")
+    known = hasattr(os, "sched_getaffinity")  # it leaves out cores that this process may not use
     return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, _quota())
 
 
