@@ -102,14 +102,16 @@ def _add_tasks(add: Any) -> None:
     classify = add("classify", _classify, "the labels of a text, or of a pair", "text")
     classify.add_argument("text_pair", nargs="?")
     tag = add("tag", _tag, "the label of each word", "text")
-    tag.add_argument("--aggregation", default="first", choices=["first", "average", "max"])
+    choices = ["simple", "first", "average", "max"]
+    tag.add_argument("--aggregation", default="first", choices=choices)
+    tag.add_argument("--entities", action="store_true", help="join B- and I- labels")
     about = "the answer to a question in a context"
     answer = add("answer", _answer, about, "question", "context")
     answer.add_argument("--no-answer", action="store_true", help="there may be none")
     embed = add("embed", _embed, "vectors of the lines of a file, as .npy")
     embed.add_argument("file", nargs="?", help="default: standard input")
     embed.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.npy")
-    embed.add_argument("--pooling", choices=["mean", "cls", "max"], help="default: as the model")
+    embed.add_argument("--pooling", choices=tasks.POOLINGS, help="default: as the model")
     embed.add_argument("--normalize", action=BooleanOptionalAction, help="to length 1")
     embed.add_argument("--batch-size", type=int, default=32)
     about = "a folder or a Hub id; default: the embedded checkpoint"
@@ -211,8 +213,9 @@ def _classify(options: Namespace) -> int:
 
 
 def _tag(options: Namespace) -> int:
-    words = tasks.tag(options.text, options.aggregation, options.model)
-    return _print_scores((word["score"], word["label"], word["word"]) for word in words)
+    found = tasks.tag(options.text, options.aggregation, options.model, options.entities)
+    rows = ((one["score"], one.get("entity_group") or one["label"], one["word"]) for one in found)
+    return _print_scores(rows)
 
 
 def _answer(options: Namespace) -> int:

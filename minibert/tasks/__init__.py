@@ -7,6 +7,7 @@ the embedded checkpoint serves.
 from minibert.tasks.answers import answer
 from minibert.tasks.embeddings import embed
 from minibert.tasks.labels import classify, tag
+from minibert.tasks.sentence import POOLINGS
 from minibert.tasks.words import fill_mask, next_sentence
 
-__all__ = ["answer", "classify", "embed", "fill_mask", "next_sentence", "tag"]
+__all__ = ["POOLINGS", "answer", "classify", "embed", "fill_mask", "next_sentence", "tag"]
