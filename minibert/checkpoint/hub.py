@@ -1,16 +1,17 @@
 """From the name of a model to its folder: a folder as it is, a Hub id from the Hub or the cache.
 
-huggingface_hub, imported when a Hub id is used, downloads; all files are of one commit.
+huggingface_hub does the downloading and keeps the cache. It is imported only when a Hub id is used.
+All files of a call come from one commit.
 """
 
 import errno
 import glob
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from minibert.checkpoint.files import require_folder
@@ -18,17 +19,23 @@ from minibert.checkpoint.hub_errors import explain, lacks, not_cached
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
 from minibert.runtime.warn import warn
 
-VOCABULARIES = ("vocab.txt", "tokenizer.json")
-TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 #: What may be wanted, and the files that belong to it. Of the weights, one form is taken.
 WANTS: dict[str, tuple[str, ...]] = {
     "config": (CONFIG_NAME,),
     "weights": FORMS,
-    "tokenizer": (*VOCABULARIES, *TOKENIZER_OPTIONS),
-    "sentence": ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
+    "tokenizer": (
+        *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
+        *("special_tokens_map.json", "added_tokens.json"),
+    ),
+    # and of each module's folder what it has of all of these
+    "sentence": (
+        *("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"),
+    ),
 }
+#: The folder of a module of sentence-transformers; in older layouts the model itself is in 0_*.
+_MODULE = re.compile(r"\d+_\w+(?=/)")
 #: At least one of these must be there.
-_NEEDED = {"config": (CONFIG_NAME,), "weights": FORMS, "tokenizer": VOCABULARIES}
+_NEEDED = {"config": (CONFIG_NAME,), "weights": FORMS, "tokenizer": WANTS["tokenizer"][:2]}
 #: What git allows as a name, or nearly; above all, no way out of the folder of refs.
 _REVISION = re.compile(r"\w[\w.@#+=-]*(/\w[\w.@#+=-]*)*")
 
@@ -47,7 +54,10 @@ class HubOptions:
 def find_folder(
     name: str | os.PathLike[str], wants: Collection[str], options: Mapping[str, Any]
 ) -> tuple[Path, dict[str, Any]]:
-    """Return the folder as local_folder does, and the options that are not those of the Hub."""
+    """Return the folder of that name, or of that Hub id in the cache, and the other options.
+
+    Options of the Hub are the fields of HubOptions. Errors are those of local_folder.
+    """
     hub = {key: options[key] for key in HubOptions.__dataclass_fields__ if key in options}
     others = {key: value for key, value in options.items() if key not in hub}
     return local_folder(name, wants, HubOptions(**hub)), others
@@ -60,7 +70,8 @@ def local_folder(
 
     ``wants``: any of WANTS. A path object, or a text that can only be a path, is never looked for
     on the Hub. ValueError for what cannot be asked for; FileNotFoundError for a file or a revision
-    that is not there; other OSErrors if the Hub, the network or the disk fails.
+    that is not there; other OSErrors, with a sentence, if the Hub, the network or the disk does
+    not let us have it.
     """
     if _is_path(name):
         return require_folder(name)
@@ -107,15 +118,15 @@ def _check(name: str, wants: Collection[str], options: HubOptions) -> str:
         raise ValueError(f"{name!r:.200} {what}: an id is {allowed}") from None
     if unknown := set(wants) - set(WANTS):
         raise ValueError(f"cannot want {sorted(unknown)}; allowed: {', '.join(WANTS)}")
-    revision, token, offline = options.revision, options.token, ""
-    if revision is not None and not (isinstance(revision, str) and _REVISION.fullmatch(revision)):
+    revision, token = options.revision, options.token
+    text = "main" if revision is None else revision
+    if not isinstance(text, str) or not _REVISION.fullmatch(text):
         allowed = "a branch, a tag or a commit hash"
         raise ValueError(f"revision is {revision!r:.200}; allowed: {allowed}")
     if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
         raise ValueError("token is empty, or has a space or another character that no token has")
-    if options.local_files_only or constants.HF_HUB_OFFLINE:
-        given = options.local_files_only
-        offline = "local_files_only=True" if given else "HF_HUB_OFFLINE is set"
+    offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
+    offline = "local_files_only=True" if options.local_files_only else offline
     if options.force_download and offline:
         raise ValueError(f"force_download=True needs the network, but {offline}")
     return offline
@@ -140,18 +151,24 @@ def _from_hub(name: str, wants: Collection[str], options: HubOptions) -> Path:
 
     api, timeout = HfApi(token=options.token), constants.HF_HUB_ETAG_TIMEOUT
     info = api.model_info(name, revision=options.revision or "main", timeout=timeout)
-    there, files = [file.rfilename for file in info.siblings or ()], list[str]()
+    there = [file.rfilename for file in info.siblings or ()]
+    files = [file for want in wants for file in _chosen(want, there)]
     for want in wants:
-        found = [file for file in WANTS[want] if file in there]
-        files += found[:1] if want == "weights" else found
-        if want in _NEEDED and not {*_NEEDED[want]}.intersection(found):
+        if want in _NEEDED and not {re.sub(r"^0_\w+/", "", file) for file in files} & {
+            *_NEEDED[want]
+        }:
             raise lacks(_NEEDED[want], there, name, options.revision)
     with suppress(FileNotFoundError):
         folder = _from_cache(name, wants, options, "")
-        if folder.name == info.sha and _has(folder, files) and not options.force_download:
+        whole = folder.name == info.sha and all((folder / file).exists() for file in files)
+        if whole and not options.force_download:
             return folder
     folder = _download(name, options, info.sha, files)
-    shards = [shard for file in files for shard in shards_of(folder / file)]
+    shards = [
+        str(PurePosixPath(file).with_name(shard))
+        for file in files
+        for shard in shards_of(folder / file)
+    ]
     if missing := sorted(set(shards) - set(there)):
         raise lacks(missing, there, name, options.revision)
     if shards:
@@ -161,14 +178,23 @@ def _from_hub(name: str, wants: Collection[str], options: HubOptions) -> Path:
     return folder
 
 
-def _has(folder: Path, files: Iterable[str]) -> bool:
-    return all((folder / file).exists() for file in files)
+def _chosen(want: str, there: Collection[str]) -> list[str]:
+    found = [file for file in WANTS[want] if file in there]
+    modules = {match[0] for file in there if (match := _MODULE.match(file))}
+    for module in sorted(modules) if want == "sentence" else ():
+        inside = [file.removeprefix(f"{module}/") for file in there]
+        inside = [name for name, file in zip(inside, there, strict=True) if name != file]
+        found += [f"{module}/{file}" for inner in WANTS for file in _chosen(inner, inside)]
+    return found[:1] if want == "weights" else found
 
 
 def _lacking(wants: Collection[str], folder: Path) -> Collection[str]:
     """Return what is needed and not in a folder; of several names that would do, all."""
-    for names in (_NEEDED[want] for want in wants if want in _NEEDED):
-        if not any((folder / name).exists() for name in names):
+    if "sentence" in wants and not (folder / CONFIG_NAME).exists():
+        folder = next(folder.glob("0_*"), folder)
+    for want in wants:
+        names = _NEEDED.get(want, ())
+        if names and not any((folder / name).exists() for name in names):
             return names
     form = weights_in_force(folder) if "weights" in wants else None
     shards = shards_of(folder / form) if form else []
@@ -191,6 +217,6 @@ def _download(
     how |= {"cache_dir": _cache(options), "allow_patterns": [glob.escape(file) for file in files]}
     folder = Path(snapshot_download(name, revision=revision, **how))
     # a client that cannot list the files of a commit returns without them
-    if not more and not _has(folder, files):
+    if not more and not all((folder / file).exists() for file in files):
         raise ConnectionError(errno.ECONNABORTED, "not all of it arrived")
     return folder

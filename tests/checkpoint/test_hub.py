@@ -142,11 +142,30 @@ def test_the_files_of_a_tokenizer_and_of_sentence_transformers_are_those_that_ex
 ):
     there = {"special_tokens_map.json": b"{}", "vocab.txt": b"a\n", "tokenizer.json": b"[]"}
     extra = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
-    repository.commit(FILES | there | extra | {"2_Dense/config.json": b"{}"})
+    extra |= {"2_Dense/config.json": b"{}", "2_Dense/model.safetensors": b"x"}
+    others = {"2_Dense/pytorch_model.bin": b"x", "onnx/model.onnx": b"x", "1_Pooling/x.py": b"x"}
+    repository.commit(FILES | there | extra | others)
     assert contents(get("lab/bert", "tokenizer")) == there
     assert contents(get("lab/bert", "config", "sentence")) == extra | there | {
         CONFIG: FILES[CONFIG]
     }
+
+
+def test_a_model_in_a_folder_of_its_own(repository, get, ask):
+    """As older versions of sentence-transformers laid it out; its weights may be in shards."""
+    index = {FORMS[1]: b'{"weight_map": {"w": "w-1.safetensors"}}', "w-1.safetensors": b"x"}
+    whole = {"config.json": FILES[CONFIG], "vocab.txt": b"a\n", **index}
+    whole = {f"0_Transformer/{name}": content for name, content in whole.items()}
+    whole |= {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
+    repository.commit(whole)
+    wants = ("config", "weights", "tokenizer", "sentence")
+    folder = get("lab/bert", *wants)
+    assert contents(folder) == whole
+    assert get("lab/bert", *wants, local_files_only=True) == folder
+    assert "has no config.json" in ask("lab/bert", "config").message
+    (folder / "0_Transformer/w-1.safetensors").unlink()
+    outcome = ask("lab/bert", *wants, local_files_only=True)
+    assert outcome.message.startswith("w-1.safetensors of 'lab/bert' at revision ")
 
 
 def test_force_download_downloads_again(server, repository, get):
