@@ -1,57 +1,99 @@
 """Trying a function by itself, on small inputs."""
 
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.grading.cases import ORDINARY, Case, cases
-from minibert.grading.result import Found, in_words
+from minibert.grading.result import Found, in_words, is_ours
+from minibert.mistakes.functions import CLOSE, Mistake, error_of
 from minibert.mistakes.table import mistakes_of
-from minibert.runtime.swap import OPERATIONS, CheckedCall, Function, SwapError
+from minibert.runtime.swap import OPERATIONS, CheckedCall, Function, SwapError, swap
 from minibert.verification.compare import Tolerance
 
 TWICE = "the same input twice"
 KEPT = "inputs that stay as they were"
-CLOSE = 1e-6  # so far apart are a function and the mistake that it makes
+REMEMBERED = "the result of earlier numbers again, as if remembered"
 _CHANCE = "it returns another result each time it is called"
 
 
 def try_alone(name: str, student: Function) -> list[Found]:
     """Return how each case came out, ordinary numbers first."""
-    ordinary, *others = cases(name)
-    found = [Found(ORDINARY, _cause(name, student, ordinary))]
-    for case in others:
-        cause = _cause(name, student, case)
+    contained = _contained(student)
+    ordinary, *others = [(case, OPERATIONS[name](*case.args)) for case in cases(name)]
+    found = [Found(ORDINARY, _cause(name, contained, *ordinary, ()))]
+    remembered = (REMEMBERED, lambda *_: ordinary[1])
+    for case, right in others:
+        cause = _cause(name, contained, case, right, () if found[0].cause else (remembered,))
         found.append(Found(case.name, cause and f"on {case.name}, {cause}"))
     if not found[0].cause:
-        found.append(Found(TWICE, "" if _is_steady(student, ordinary) else _CHANCE))
-        found.append(Found(KEPT, _change(name, student, ordinary)))
+        found.append(Found(TWICE, "" if _is_steady(contained, ordinary[0]) else _CHANCE))
+        note = _calls_ours(name, contained, ordinary[0])
+        found.append(Found(KEPT, _change(name, contained, ordinary[0]), note=note))
     return found
 
 
-def _cause(name: str, student: Function, case: Case) -> str:
+def _contained(student: Function) -> Function:
+    """Return the function so that what it sets and swaps for itself (np.seterr) ends with it."""
+
+    def contained(*args: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return copy_context().run(student, *args)
+
+    return contained
+
+
+def _calls_ours(name: str, student: Function, case: Case) -> str:
+    """Return a note of a function that leaves its work to the operation that it replaces."""
+    calls = []
+
+    def noted(*args: Any, **options: Any) -> Any:
+        calls.append(name)
+        return OPERATIONS[name](*args, **options)
+
+    with swap(**{name: noted}):
+        _numbers(student, case)
+    return f"it calls minibert's own {name}" if calls else ""
+
+
+def _cause(
+    name: str, student: Function, case: Case, right: NDArray[Any], more: tuple[Mistake, ...]
+) -> str:
     """Return what is wrong with the function on a case; nothing if it is right."""
     call = CheckedCall(name, student, case.args, {})
     try:
         result = call.run()
         call.refuse_form(result)
         call.refuse_nan(result)
-    except (Exception, SystemExit) as error:
-        return _mistake(name, student, case) or in_words(error)
-    if _agree(result, OPERATIONS[name](*case.args), case.tolerance):
+    except BaseException as error:
+        if is_ours(error):
+            raise
+        return _mistake(name, student, case, right, more) or in_words(error) + _hint(case)
+    if _agree(result, right, case.tolerance):
         return ""
     if not _is_steady(student, case):
         return _CHANCE
-    return _mistake(name, student, case) or "its numbers are wrong, as by no mistake that is known"
+    known = _mistake(name, student, case, right, more)
+    if not known and case.hint:
+        return f"its numbers are wrong{_hint(case)}"
+    known = known or error_of(result, right)
+    return known or "its numbers are wrong, as by no mistake that is known"
 
 
-def _mistake(name: str, student: Function, case: Case) -> str:
+def _hint(case: Case) -> str:
+    return f", {case.hint}" if case.hint else ""
+
+
+def _mistake(
+    name: str, student: Function, case: Case, right: NDArray[Any], more: tuple[Mistake, ...]
+) -> str:
     """Return the known mistake that gives what the function gives, unless it is right here."""
-    right, given = OPERATIONS[name](*case.args), _numbers(student, case)
+    given = _numbers(student, case)
     if given is None:
         return ""
-    for sentence, mistake in mistakes_of(name):
+    for sentence, mistake in (*more, *mistakes_of(name)):
         wrong = _numbers(mistake, case)
         if wrong is not None and _agree(given, wrong, CLOSE) and not _agree(wrong, right, CLOSE):
             return sentence
@@ -64,7 +106,9 @@ def _numbers(function: Function, case: Case) -> NDArray[Any] | None:
     try:
         found: NDArray[np.float64] = function(*args).astype(np.float64)
         return found
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if is_ours(error):
+            raise
         return None
 
 

@@ -21,6 +21,7 @@ class Case:
     name: str
     args: Args
     tolerance: float = 1e-5  # of |found - ours|, over 1 + |ours|
+    hint: str = ""  # what is probably wrong with a function that fails here alone
 
 
 def cases(operation: str) -> list[Case]:
@@ -28,9 +29,16 @@ def cases(operation: str) -> list[Case]:
     args = _ordinary(operation)
     return [
         Case(ORDINARY, args),
+        Case(
+            "other numbers in the same shape", _each_array(args, lambda array: array[::-1].copy())
+        ),
         Case("float32", _each_array(args, _single), 1e-4),
         Case("arrays that lie column by column", _each_array(args, np.asfortranarray)),
-        *(Case(name, change(*args)) for name, some, change in _ODD if operation in some),
+        *(
+            Case(name, change(*args), *more)
+            for name, some, change, *more in _ODD
+            if operation in some
+        ),
     ]
 
 
@@ -75,16 +83,54 @@ def _wider(x: Any, w: Any, b: Any, w2: Any, *rest: Any) -> Args:
     return x, np.r_[w, 2 * w[:2]], np.r_[b, b[:2]], np.c_[w2, w2[:, :2]], *rest
 
 
-_CURVES = {"gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "silu", "tanh"}
+def _many(*args: Any) -> Args:
+    """Repeat the rows of each array to 40, none like another."""
+    return tuple(map(_repeated, args))
+
+
+def _repeated(x: NDArray[Any]) -> NDArray[Any]:
+    rows = np.concatenate([x] * (40 // x.shape[-2] + 1), axis=-2)[..., :40, :]
+    return rows * np.linspace(1, 2, 40)[:, None]
+
+
+def _first_of_many(x: Any, *rest: Any) -> Args:
+    return _repeated(x), *rest
+
+
+def _stacked(x: Any, *rest: Any) -> Args:
+    return np.stack([x, 2 * x]), *rest
+
+
+def _two_rows_of_ids(ids: Any, types: Any, positions: Any, *rest: Any) -> Args:
+    return *(np.stack([x, x[::-1]]) for x in (ids, types, positions)), *rest
+
+
+def _tails(x: Any) -> Args:
+    return (np.linspace(-8, 8, 7 * 23).reshape(7, 23),)
+
+
+_CURVES = {"gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "silu", "tanh", "sigmoid", "erf"}
 _ROWS = {*_CURVES, "linear", "layer_norm", "split_heads", "feed_forward", "pooler"}
 _ATTENTION = {"attention", "attention_scores", "attention_context"}
-_LARGE = {*_CURVES, "sigmoid", "erf", "softmax", "layer_norm", "attention", "attention_scores"}
-#: A name, the operations that are tried on it, and what it makes of ordinary arguments.
-_ODD: tuple[tuple[str, set[str], Callable[..., Args]], ...] = (
+_LARGE = {*_CURVES, "softmax", "layer_norm", "attention", "attention_scores"}
+_ANY_AXES = {*_CURVES, "linear", "layer_norm", "softmax", "feed_forward"}
+_TAIL = "as if a tail were cut off"
+_OFFSET = "as if large squares were taken from each other, which leaves only their rounding"
+#: A name, the operations tried on it, what it makes of ordinary arguments (tolerance, hint).
+_ODD: tuple[tuple[Any, ...], ...] = (
+    ("numbers from -8 to 8", _CURVES, _tails, 5e-7, _TAIL),
     ("a single row", _ROWS, lambda x, *rest: (x[:1], *rest)),
+    ("many rows", _ROWS | {"attention_context", "softmax"}, _first_of_many),
+    ("many rows", {"attention", "attention_scores", "merge_heads"}, _many),
+    ("another number of axes", _ANY_AXES, _stacked),
+    ("another number of axes", {"embeddings"}, _two_rows_of_ids),
+    ("two axes", {"softmax"}, lambda x: (x[0],)),
     ("large numbers", _LARGE, lambda x, *rest: (1e3 * x, *rest)),
+    ("numbers far from 0", {"layer_norm"}, lambda x, *rest: (x + 1e7, *rest), 1e-5, _OFFSET),
     ("a row of equal numbers", {"layer_norm", "softmax"}, _equal_rows),
     ("fewer queries than keys", _ATTENTION, lambda x, *rest: (x[:, :3], *rest)),
+    ("fewer rows than columns", {"softmax"}, lambda x: (x[:, :3],)),
+    ("more rows than columns", {"softmax"}, lambda x: (x[..., :3],)),
     ("a single head", _ATTENTION | {"merge_heads"}, lambda *args: tuple(x[:1] for x in args)),
     ("fewer outputs than inputs", {"linear"}, lambda x, w, b: (x, w[:4], b[:4])),
     ("a tiny eps", {"layer_norm"}, lambda *args: (*args[:3], 1e-12)),

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from minibert.grading.cases import ORDINARY
 from minibert.runtime.swap import SwapError
 
 
@@ -13,6 +14,7 @@ class Found:
     case: str
     cause: str = ""
     stage: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +32,7 @@ class Grade:
     out_of: float
     right: tuple[str, ...]  # the cases that came out right
     wrong: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what else there is to say of it; it costs no points
 
     @property
     def ok(self) -> bool:
@@ -40,11 +43,24 @@ class Grade:
         return self.ok
 
     def __repr__(self) -> str:
-        points = f"{self.points:g} of {self.out_of:g} points"
-        if self.ok:
-            return f"{self.function}: right, {points}"
         stage = f"; first wrong stage: {self.stage}" if self.stage else ""
-        return f"{self.function}: wrong, {points}{stage}; probable cause: {self.cause}"
+        cause = "" if self.ok else f"{stage}; probable cause: {self.cause}"
+        said = f"{'right' if self.ok else 'wrong'}, {self.points:g} of {self.out_of:g} points"
+        return f"{self.function}: {said}{cause}{''.join(f'; note: {n}' for n in self.notes)}"
+
+
+def late(limit: float) -> Found:
+    """Return what is found of a function that takes longer than that, in seconds."""
+    return Found(ORDINARY, f"it had not finished after {limit:g} seconds")
+
+
+class TimeIsUp(BaseException):
+    """Stops a function that takes too long; no ``except Exception`` keeps it."""
+
+
+def is_ours(error: BaseException) -> bool:
+    """Tell whether it ends the grading, not only the function, whatever else that may raise."""
+    return isinstance(error, TimeIsUp | KeyboardInterrupt)
 
 
 def in_words(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME
-from minibert.grading.result import Found, in_words
+from minibert.grading.result import Found, in_words, is_ours
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
@@ -21,9 +21,7 @@ def try_whole(
     name: str, student: Function, model: PreTrainedModel | None, reference: Reference | None
 ) -> Found | None:
     """Run the model with the function; None if the model has no use for it."""
-    if reference is None:
-        reference = _own_reference(model) if model else _its_reference()
-    model = model or _embedded()
+    model, reference = known(model, reference)
     calls = 0
 
     def counted(*args: Any) -> Any:
@@ -36,8 +34,8 @@ def try_whole(
     try:
         with swap(**{name: counted}):
             model(**inputs, trace=stages)
-    except (Exception, SystemExit) as error:
-        if not calls:
+    except BaseException as error:
+        if is_ours(error) or not calls:
             raise  # the reference does not fit the model
         stage = stage_of(error) if isinstance(error, Exception) else None
         return Found(MODEL, f"in {MODEL}, {in_words(error)}", stage)
@@ -46,6 +44,15 @@ def try_whole(
     wrong = _first_wrong(stages, model.stage_axes(), reference)
     cause = f"its numbers are wrong in {MODEL}, though not alone" if wrong else ""
     return Found(MODEL, cause, wrong)
+
+
+def known(
+    model: PreTrainedModel | None, reference: Reference | None
+) -> tuple[PreTrainedModel, Reference]:
+    """Return a model and a reference for it: the embedded ones, unless others are given."""
+    if reference is None:
+        reference = _own_reference(model) if model else _its_reference()
+    return model or _embedded(), reference
 
 
 def _first_wrong(

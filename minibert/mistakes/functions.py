@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minibert import functions as f
 from minibert.runtime.swap import OPERATIONS
@@ -26,9 +27,74 @@ def general(name: str) -> tuple[Mistake, ...]:
         ("the wrong sign", lambda *args: -ours(*args)),
         ("the input added to the result", lambda x, *args: x + ours(x, *args)),
         ("rows and columns of the result exchanged", lambda *a: ours(*a).swapaxes(-1, -2)),
-        ("a result that is too small, by one factor", lambda *args: ours(*args) / 2),
-        ("a result that is too large, by one factor", lambda *args: 2 * ours(*args)),
     )
+
+
+CLOSE = 1e-6  # so far apart are the numbers of one mistake, relative to 1 + |number|
+ROUGH = 2e-2  # so far apart are a result and one that is computed in half precision
+
+
+def error_of(found: NDArray[Any], right: NDArray[Any]) -> str:
+    """Return what kind of error turns one result into the other, of one shape; nothing if none."""
+    if found.dtype.kind != "f" or not np.isfinite(found).all() or not right.size:
+        return ""
+    found, right = found.astype(np.float64), right.astype(np.float64)
+    for phrase, is_so in _ERRORS:
+        if is_so(found, right):
+            return phrase
+    return ""
+
+
+def _is_near(found: Any, right: Any, tolerance: float = CLOSE) -> bool:
+    return bool((np.abs(found - right) <= tolerance * (1 + np.abs(right))).all())
+
+
+def _factor(found: Any, right: Any) -> float:
+    """Return the factor between two results, by least squares; 1 if there is none."""
+    factor = float((found * right).sum() / max((right * right).sum(), 1e-300))
+    return factor if factor and _is_near(found, factor * right) else 1.0
+
+
+def _is_clipped(found: Any, right: Any) -> bool:
+    cut = np.clip(right, found.min(), found.max())
+    return found.min() < found.max() and _is_near(found, cut)
+
+
+def _is_right_at_first(found: Any, right: Any, first: int) -> bool:
+    """Tell whether the first rows are right, and none of the others."""
+    if found.ndim < 2 or found.shape[-2] <= first:
+        return False
+    wrong = np.abs(found - right) > CLOSE * (1 + np.abs(right))
+    return not wrong[..., :first, :].any() and bool(wrong[..., first:, :].any(-1).all())
+
+
+def _is_rough(found: Any, right: Any) -> bool:
+    """Tell whether most numbers are wrong, but none by much."""
+    wrong = np.abs(found - right) > CLOSE * (1 + np.abs(right))
+    return bool(wrong.mean() > 0.5) and _is_near(found, right, ROUGH)
+
+
+def _leading(first: int) -> Callable[[Any, Any], bool]:
+    return lambda found, right: _is_right_at_first(found, right, first)
+
+
+def _rounded(decimals: int) -> Callable[[Any, Any], bool]:
+    return lambda found, right: _is_near(found, right.round(decimals))
+
+
+#: What may be wrong with numbers whatever the operation: told by the results alone.
+_ERRORS: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
+    ("the same number everywhere", lambda found, right: np.ptp(found) <= CLOSE < np.ptp(right)),
+    ("a result that is too small, by one factor", lambda f, r: 0 < _factor(f, r) < 1),
+    ("a result that is too large, by one factor", lambda f, r: _factor(f, r) > 1),
+    ("the wrong sign, and another factor", lambda f, r: _factor(f, r) < 0),
+    ("one number added to all of the result", lambda f, r: _is_near(f, r + (f - r).mean())),
+    *((f"numbers rounded to {n} decimals", _rounded(n)) for n in range(6)),
+    ("numbers cut off at a largest or a smallest one", _is_clipped),
+    ("the first row alone is right", _leading(1)),
+    *((f"the first {n} rows alone are right", _leading(n)) for n in range(2, 40)),
+    ("no more digits than half precision (float16) has", _is_rough),
+)
 
 
 # matrices: all but the last is done by another matrix or another bias

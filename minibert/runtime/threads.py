@@ -223,8 +223,17 @@ def _default_count() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and int(first) > 0:
         return min(int(first), MAX_THREADS)
-    known = hasattr(os, "sched_getaffinity")  # it leaves out cores that this process may not use
-    return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, _quota())
+    return cores()
+
+
+@cache
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    return min(found, _quota())
 
 
 CGROUP = Path("/sys/fs/cgroup")

@@ -36,7 +36,7 @@ def test_what_is_said_of_it(case):
     assert result.cause.startswith(said)
     assert len(result.cause) < 240
     assert "\n" not in repr(result)
-    assert result.points == (0.88 if case == "scalars" else 0)
+    assert result.points == (0.92 if case == "scalars" else 0)
 
 
 def test_an_exception_without_notes_is_told_alike():

@@ -106,10 +106,10 @@ def test_bad_calls():
         grade(gelu=None)
 
 
-def graded_in_time(student, limit=0.5):
+def graded_in_time(student, limit=0.5, process=False):
     """Return the grade of a function that takes too long, and how long it took to give it."""
     start = time.monotonic()
-    result = grade(gelu=student, time_limit=limit)
+    result = grade(gelu=student, time_limit=limit, process=process)
     taken = time.monotonic() - start
     assert result.cause == f"it had not finished after {limit:g} seconds"
     assert (result.points, result.stage, result.wrong) == (0, None, ("ordinary numbers",))
@@ -166,13 +166,14 @@ ENDLESS = """
 import time, minibert
 def endless(x):
     {body}
-print(minibert.grade(gelu=endless, time_limit=0.3).cause)
+print(minibert.grade(gelu=endless, time_limit=0.3, process={process}).cause)
 """
 
 
+@pytest.mark.parametrize("process", [None, False])
 @pytest.mark.parametrize("body", ["time.sleep(1000)", "while True: pass", "return endless(x)"])
-def test_a_process_ends_though_a_function_does_not(body):
-    command = [sys.executable, "-W", "error", "-c", ENDLESS.format(body=body)]
+def test_a_process_ends_though_a_function_does_not(body, process):
+    command = [sys.executable, "-W", "error", "-c", ENDLESS.format(body=body, process=process)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith(("it had not finished after 0.3 seconds", "it raises Recursion"))
@@ -194,7 +195,7 @@ def test_while_a_function_is_graded_other_threads_run_their_models(model):
             assert ran.wait(30)
         return gelu(x)
 
-    assert grade(gelu=waits, time_limit=60)
+    assert grade(gelu=waits, time_limit=60, process=False)
     assert thread.ident
     np.testing.assert_array_equal(outputs[0], model([[1, 2, 3]]).last_hidden_state)
 
@@ -215,4 +216,4 @@ def test_an_interruption_reaches_the_caller():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grade(gelu=interrupted)
+        grade(gelu=interrupted, process=False)

@@ -59,7 +59,7 @@ def test_the_model_is_the_embedded_one_and_the_reference_what_was_recorded_of_it
     recorded = Reference.load(minibert.EMBEDDED_CHECKPOINT / "reference.safetensors")
     wide = minibert.AutoConfig.from_pretrained(minibert.EMBEDDED_CHECKPOINT).intermediate_size
     seen = Seen(gelu)
-    assert grade(gelu=seen)
+    assert grade(gelu=seen, process=False)
     assert seen.shapes[-1] == (int(recorded.real_tokens().sum()), wide)
 
 
@@ -74,10 +74,10 @@ def test_another_model_is_its_own_reference():
         hidden_act="silu",
     )
     small = BertModel(config, seed=0)
-    assert grade(model=small, silu=functions.silu)
+    assert grade(model=small, silu=ours("silu"))
     assert "the whole model" not in grade(model=small, gelu=gelu).right
-    seen = Seen(functions.silu)
-    assert grade(model=small, silu=seen)
+    seen = Seen(ours("silu"))
+    assert grade(model=small, silu=seen, process=False)
     assert seen.shapes[-1] == (5 + 3, 7)  # two sequences, the second of them padded
     result = grade(model=small, silu=lambda x: x)
     assert result.stage == "layer.0.feed_forward.activation"
@@ -114,7 +114,7 @@ def test_the_number_of_threads_does_not_show():
     for count in (1, 3):
         minibert.set_num_threads(count)
         seen.append([])
-        assert grade(gelu=student)
+        assert grade(gelu=student, process=False)
         assert minibert.get_num_threads() == count
     minibert.set_num_threads(before)
     assert seen[0] == seen[1]

@@ -8,7 +8,8 @@ from minibert.runtime.swap import OPERATIONS
 
 
 def ours(name):
-    return OPERATIONS[name].__wrapped__
+    """Return a function that does what ours does, and is not ours."""
+    return lambda *args: OPERATIONS[name].__wrapped__(*args)
 
 
 def as_given(function):
