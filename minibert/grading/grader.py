@@ -20,7 +20,7 @@ import numpy as np
 from minibert.grading.alone import try_alone
 from minibert.grading.cases import ORDINARY
 from minibert.grading.process import HAS_FORK, Work, in_a_process
-from minibert.grading.result import Found, Grade, TimeIsUp, late
+from minibert.grading.result import Found, Grade, TimeIsUp, is_ours, late
 from minibert.grading.state import State
 from minibert.grading.whole import known, try_whole
 from minibert.models.base import PreTrainedModel
@@ -102,12 +102,16 @@ def _is_ours(student: Function, name: str) -> bool:
 
 def _watched(work: Work) -> list[Found]:
     """Return what was found, and what the function changed beside its result; that is put back."""
-    state = State()
+    state, failure = State(), None
+    found: list[Found] = []
     try:
         with warnings.catch_warnings():
             found = work()
-    finally:
-        replaced, changed = state.restore()
+    except BaseException as error:
+        failure = error
+    replaced, changed = state.restore()
+    if failure and (is_ours(failure) or not replaced):
+        raise failure  # not by what the function replaced
     if found and changed:
         note = f"it changes {', '.join(changed)}; put back"
         found = [replace(found[0], note=note), *found[1:]]

@@ -6,6 +6,7 @@ which could run anything in the process that asked.
 """
 
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -85,6 +86,7 @@ def _be_the_child(work: Work, theirs: "Connection[bytes, bytes]", limit: float) 
     """Do the work, send what was found, and end without what a Python process does at its end."""
     status = 1
     try:
+        faulthandler.disable()
         os.setpgid(0, 0)  # one group with what it starts
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limit + GRACE)
