@@ -93,7 +93,7 @@ def _mistake(
     given = _numbers(student, case)
     if given is None:
         return ""
-    for sentence, mistake in (*more, *mistakes_of(name)):
+    for sentence, mistake in (*mistakes_of(name), *more):
         wrong = _numbers(mistake, case)
         if wrong is not None and _agree(given, wrong, CLOSE) and not _agree(wrong, right, CLOSE):
             return sentence

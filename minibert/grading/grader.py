@@ -65,14 +65,8 @@ def grade(
     call ours, which is noted. ValueError if it is not one operation that is given, or for a process
     where there is no fork; TypeError if it is no function.
     """
-    if len(function) != 1:
-        raise ValueError(f"grade takes one function, by name, as in gelu=f; given: {len(function)}")
-    swap(**function)  # refuses what cannot be swapped
-    ((name, student),) = function.items()
-    if not 0 < time_limit <= MAX_TIME_LIMIT:
-        raise ValueError(f"time_limit is {time_limit}; needed: seconds, 0 to {MAX_TIME_LIMIT:,.0f}")
-    if process and not HAS_FORK:
-        raise ValueError("process=True needs a system that forks, such as Linux; leave process out")
+    name, student = _one(function)
+    _require(time_limit, process)
     if _is_ours(student, name):
         return _result(name, points, [Found(OWN, f"it is minibert's own {name}, handed in as is")])
     model, reference = known(model, reference)  # here, where they stay for the next function
@@ -90,6 +84,24 @@ def grade(
         work(lambda *args: OPERATIONS[name](*args))  # raises what is wrong with the model
         found = [Found(ORDINARY, "it leaves nothing that could be graded")]
     return _result(name, points, found)
+
+
+def _one(functions: dict[str, Function]) -> tuple[str, Function]:
+    """Return the one function that is to be graded, and its operation."""
+    if len(functions) != 1:
+        raise ValueError(
+            f"grade takes one function, by name, as in gelu=f; given: {len(functions)}"
+        )
+    swap(**functions)  # refuses what cannot be swapped
+    return next(iter(functions.items()))
+
+
+def _require(time_limit: float, process: bool | None) -> None:
+    """Raise ValueError for a limit that is none, and for a process that cannot be had."""
+    if not 0 < time_limit <= MAX_TIME_LIMIT:
+        raise ValueError(f"time_limit is {time_limit}; needed: seconds, 0 to {MAX_TIME_LIMIT:,.0f}")
+    if process and not HAS_FORK:
+        raise ValueError("process=True needs a system that forks, such as Linux; leave process out")
 
 
 def _is_ours(student: Function, name: str) -> bool:

@@ -17,6 +17,9 @@ from minibert.runtime.swap import OPERATIONS
 
 Mistake = tuple[str, Callable[..., Any]]
 
+TOO_SMALL = "a result that is too small, by one factor"
+TOO_LARGE = "a result that is too large, by one factor"
+
 
 def general(name: str) -> tuple[Mistake, ...]:
     """Return the mistakes that any operation may make."""
@@ -27,6 +30,8 @@ def general(name: str) -> tuple[Mistake, ...]:
         ("the wrong sign", lambda *args: -ours(*args)),
         ("the input added to the result", lambda x, *args: x + ours(x, *args)),
         ("rows and columns of the result exchanged", lambda *a: ours(*a).swapaxes(-1, -2)),
+        (TOO_SMALL, lambda *args: ours(*args) / 2),
+        (TOO_LARGE, lambda *args: 2 * ours(*args)),
     )
 
 
@@ -85,8 +90,8 @@ def _rounded(decimals: int) -> Callable[[Any, Any], bool]:
 #: What may be wrong with numbers whatever the operation: told by the results alone.
 _ERRORS: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
     ("the same number everywhere", lambda found, right: np.ptp(found) <= CLOSE < np.ptp(right)),
-    ("a result that is too small, by one factor", lambda f, r: 0 < _factor(f, r) < 1),
-    ("a result that is too large, by one factor", lambda f, r: _factor(f, r) > 1),
+    (TOO_SMALL, lambda f, r: 0 < _factor(f, r) < 1),
+    (TOO_LARGE, lambda f, r: _factor(f, r) > 1),
     ("the wrong sign, and another factor", lambda f, r: _factor(f, r) < 0),
     ("one number added to all of the result", lambda f, r: _is_near(f, r + (f - r).mean())),
     *((f"numbers rounded to {n} decimals", _rounded(n)) for n in range(6)),
