@@ -59,6 +59,8 @@ def _to_array(name: str, values: list[Any]) -> NDArray[np.int64]:
     """Return a column as an array; ValueError if its rows differ in length."""
     lengths = sorted({len(value) for value in values if isinstance(value, list)})
     if len(lengths) > 1:
-        found = f"{name} is ragged: rows have {lengths[0]} to {lengths[-1]} tokens"
-        raise ValueError(f"{found}; pad them with padding=True (and cut them with truncation=True)")
+        raise ValueError(
+            f"{name} is ragged: rows have {lengths[0]} to {lengths[-1]} tokens, and an array needs "
+            "one length: pad it with padding=True (and cut what is too long with truncation=True)"
+        )
     return np.array(values, np.int64)

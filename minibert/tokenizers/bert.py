@@ -85,7 +85,8 @@ class BertTokenizer(Vocabulary):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return how many special tokens stand around a text, or a pair of texts."""
-        return sum(len(slot.ids) for slot in self.template[pair])
+        slots = self.template.pair if pair else self.template.single
+        return sum(len(slot.ids) for slot in slots)
 
     def __call__(
         self,
@@ -140,11 +141,10 @@ class BertTokenizer(Vocabulary):
     ) -> list[Encoding]:
         """Return the row of a text or a pair; with ``overflow``, rows for what does not fit too."""
         split = [self._split(text) for text in texts]
-        pair = len(texts) == 2
-        slots = self.template[pair]
+        slots = self.template[len(texts) - 1]
         if lengths.truncation is None or lengths.max_length is None:
             return [fill(slots, split, special)]
-        count = self.num_special_tokens_to_add(pair) if special else 0
+        count = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
         room = lengths.max_length - count
         if room < 0:
             found = f"max_length is {lengths.max_length}"

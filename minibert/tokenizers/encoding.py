@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 Side = Literal["right", "left"]
 
-# of each: id, text, offsets in characters of the original, and the number of its word, or None
-Tokens = list[tuple[int, str, tuple[int, int], int | None]]
+# id, text, offsets in characters of the original, and the number of its word, or None
+Token = tuple[int, str, tuple[int, int], int | None]
+Tokens = list[Token]
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,10 @@ def truncate(
     pairs = [*zip(texts, lengths, strict=True)]
     narrowest = min([room, *(length for text, length in pairs if 0 < length < len(text))])
     if 0 < stride >= narrowest:
-        found = f"stride is {stride}, and a row has room for {narrowest} tokens of the text to cut"
-        raise ValueError(f"{found}; allowed: less than that, or a larger max_length")
+        raise ValueError(
+            f"stride is {stride}, and a row has room for {narrowest} tokens of the text that is "
+            "cut; allowed: less than that, or a larger max_length"
+        )
     first, *others = (list(_windows(text, length, stride, side)) for text, length in pairs)
     yield from product(first[:1], *(windows[:1] for windows in others))
     yield from product(first[1:], *others)
@@ -109,19 +112,24 @@ def _lengths(lengths: list[int], strategy: str, room: int) -> list[int]:
         return lengths
     if room == 0:
         return [0] * len(lengths)
-    if strategy == "longest_first" and len(lengths) == 2:
+    if strategy == "longest_first":
+        if len(lengths) == 1:
+            return [room]
         # the longer gets what the shorter leaves; each a half if that is not enough
         short = min(*lengths, room // 2)
         kept = [short, room - short]
         return kept if lengths[0] <= lengths[1] else kept[::-1]
-    cut = 1 if strategy == "only_second" else 0
+    cut = 0 if strategy == "only_first" else 1
     if cut >= len(lengths):
-        found = f"truncation={strategy!r} cuts the second text, and there is none"
-        raise ValueError(f"{found}; pass a text_pair, or truncation=True")
-    if lengths[cut] <= excess:
         raise ValueError(
-            f"truncation={strategy!r} cannot fit: max_length leaves room for {room} tokens, "
-            f"the other text takes {lengths[1 - cut]}, and the text to cut has {lengths[cut]}; "
+            f"truncation={strategy!r} cuts the second text, and there is none; "
+            "pass a text_pair, or truncation=True"
+        )
+    if lengths[cut] <= excess:
+        other = "nothing" if len(lengths) == 1 else f"the other text takes {lengths[1 - cut]}"
+        raise ValueError(
+            f"truncation={strategy!r} cannot make the texts fit: max_length leaves room for "
+            f"{room} tokens, {other}, and the text to cut has {lengths[cut]}; "
             "raise max_length, or pass truncation=True to cut the longer text"
         )
     lengths[cut] -= excess

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint import files
+from minibert.checkpoint.files import (
+    MAX_JSON_BYTES,
+    describe,
+    lines_of,
+    make_folder,
+    read_json,
+    replace_file,
+    require_file,
+)
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import ALL_SPACES
@@ -38,7 +46,7 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
     config = _read_config(folder)
     keywords = _pick(config, _OF_CONFIG)
     if (folder / TOKENIZER_NAME).exists():
-        file = files.read_json(folder / TOKENIZER_NAME)
+        file = read_json(folder / TOKENIZER_NAME)
         try:
             keywords |= from_json(file)
         except ValueError as error:
@@ -47,7 +55,8 @@ def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str,
         if do_lower_case is None and said not in (None, used):
             warn(
                 f"the files in {str(folder)!r} disagree: {TOKENIZER_NAME} has lowercase={used}, "
-                f"which counts, and {TOKENIZER_CONFIG_NAME} {said}. Pass do_lower_case to say which"
+                f"{TOKENIZER_CONFIG_NAME} has do_lower_case={said}; the first is followed. "
+                "Pass do_lower_case=True or False to say which"
             )
     else:
         _require_class(folder, config)
@@ -67,21 +76,21 @@ def write_tokenizer(
 
     vocab.txt is left out if its lines cannot hold the vocabulary; tokenizer.json holds all.
     """
-    files.make_folder(folder)
+    make_folder(folder)
     config = {name: getattr(settings, name) for name in sorted(_OF_CONFIG)}
     config = {k: v for k, v in config.items() if v is not None or k not in TOKEN_NAMES}
     config["tokenizer_class"] = "BertTokenizer"
     values = {TOKENIZER_CONFIG_NAME: config, TOKENIZER_NAME: to_json(vocab, settings, template)}
-    contents = {k: json.dumps(v, indent=2, ensure_ascii=False) + "\n" for k, v in values.items()}
+    files = {k: json.dumps(v, indent=2, ensure_ascii=False) + "\n" for k, v in values.items()}
     tokens = sorted(vocab, key=vocab.__getitem__)
     has_no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
     if has_no_gaps and all(t == t.strip() and len(t.splitlines()) < 2 for t in tokens):
-        contents[VOCAB_NAME] = "".join(f"{token}\n" for token in tokens)
+        files[VOCAB_NAME] = "".join(f"{token}\n" for token in tokens)
     else:
         (folder / VOCAB_NAME).unlink(missing_ok=True)
-    for name, content in contents.items():
-        files.replace_file(folder / name, content.encode())
-    return tuple(str(folder / name) for name in contents)
+    for name, content in files.items():
+        replace_file(folder / name, content.encode())
+    return tuple(str(folder / name) for name in files)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name in (TOKENIZER_CONFIG_NAME, "special_tokens_map.json"):
         if (folder / name).exists():
-            config |= files.read_json(folder / name)
+            config |= read_json(folder / name)
     return config
 
 
@@ -102,9 +111,10 @@ def _pick(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _require_class(folder: Path, config: Mapping[str, Any]) -> None:
     name = config.get("tokenizer_class") or "BertTokenizer"
     if not str(name).startswith(_CLASSES):
-        found = f"{str(folder / TOKENIZER_CONFIG_NAME)!r}: the tokenizer_class is {name!r:.60}"
-        why = "which splits words in another way than BERT, and there is no tokenizer.json"
-        raise ValueError(f"{found}, {why}")
+        raise ValueError(
+            f"{str(folder / TOKENIZER_CONFIG_NAME)!r}: the tokenizer_class is {name!r:.60}, which "
+            "splits words in another way than BERT, and there is no tokenizer.json"
+        )
 
 
 def _read_added_tokens(
@@ -123,7 +133,7 @@ def _read_added_tokens(
             where = str(folder / TOKENIZER_CONFIG_NAME)
             raise ValueError(f"{where!r}: added_tokens_decoder cannot be read: {error}") from None
     path = folder / "added_tokens.json"
-    ids = files.read_json(path) if path.exists() else {}
+    ids = read_json(path) if path.exists() else {}
     if not all(type(number) is int for number in ids.values()):
         raise ValueError(f"{str(path)!r} has an id that is no whole number")
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
@@ -135,15 +145,16 @@ def _read_added_tokens(
 def read_vocab(path: Path) -> dict[str, int]:
     """Read one token a line; its id is the number of the line, from 0, the last if on several."""
     if not path.exists():
-        found = f"{str(path.parent)!r} has neither {TOKENIZER_NAME} nor {VOCAB_NAME}"
-        raise FileNotFoundError(f"{found}: no tokenizer of a BERT model is there")
-    files.require_file(path)
-    if path.stat().st_size > files.MAX_JSON_BYTES:
-        limit = files.MAX_JSON_BYTES
-        raise ValueError(f"{str(path)!r} is larger than {limit} bytes: no vocabulary")
-    if kind := files.describe(path):
-        raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {kind}")
-    lines = files.lines_of(path.read_bytes(), repr(str(path)))
+        raise FileNotFoundError(
+            f"{str(path.parent)!r} has neither {TOKENIZER_NAME} nor {VOCAB_NAME}: "
+            "no tokenizer of a BERT model is there"
+        )
+    require_file(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no vocabulary")
+    if found := describe(path):
+        raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
+    lines = lines_of(path.read_bytes(), repr(str(path)))
     tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
     if special := [t for t in repeated if t.startswith("[") and t.endswith("]")]:

@@ -99,8 +99,10 @@ def check_lengths(
     if not asked and (pads == "max_length" or cuts):
         if model_max_length >= NO_LIMIT:
             option = f"truncation={truncation!r}" if cuts else f"padding={padding!r}"
-            why = "the files of this tokenizer name no model_max_length"
-            raise ValueError(f"{option} needs a max_length: {why}; pass max_length=512, say")
+            raise ValueError(
+                f"{option} needs a max_length: the files of this tokenizer name no "
+                "model_max_length; pass, for instance, max_length=512"
+            )
         max_length = model_max_length
     return Lengths(pads, cuts, max_length, stride, asked)
 

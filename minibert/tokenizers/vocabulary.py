@@ -27,7 +27,7 @@ def _special(role: str, is_id: bool = False) -> Any:
 
 
 class Vocabulary:
-    """The tokens of WordPiece and the added ones; ValueError for ids that contradict each other."""
+    """The tokens of WordPiece and those added to them; ValueError for ids that contradict."""
 
     unk_token, unk_token_id = _special("unk_token"), _special("unk_token", is_id=True)
     sep_token, sep_token_id = _special("sep_token"), _special("sep_token", is_id=True)
@@ -100,11 +100,13 @@ class Vocabulary:
         return [self._ids[token] for token in self.all_special_tokens]
 
     def add_tokens(
-        self, new_tokens: AddedToken | Iterable[str | AddedToken], special_tokens: bool = False
+        self,
+        new_tokens: str | AddedToken | Iterable[str | AddedToken],
+        special_tokens: bool = False,
     ) -> int:
         """Add tokens that are never split; return how many were not yet added.
 
-        A token of the vocabulary keeps its id; others get new ones, for which a model needs rows.
+        A token of the vocabulary keeps its id, others get the next ones, which a model must learn.
         """
         if isinstance(new_tokens, str | AddedToken):
             new_tokens = [new_tokens]
