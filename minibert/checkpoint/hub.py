@@ -25,7 +25,7 @@ WANTS: dict[str, tuple[str, ...]] = {
     "weights": FORMS,
     "tokenizer": (
         *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
-        *("special_tokens_map.json", "added_tokens.json"),
+        *("special_tokens_map.json", "added_tokens.json", CONFIG_NAME),
     ),
     # and of each module's folder what it has of all of these
     "sentence": (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from minibert.tokenizers.characters import ALL_SPACES, OF_WORDS, SPACES
+from minibert.tokenizers.fields import require_utf8
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class AddedToken:
         content: object = self.content
         if not isinstance(content, str) or not content:
             raise ValueError(f"a token to add is {self.content!r}; needed: text that is not empty")
+        require_utf8("a token to add", content)
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 

@@ -26,8 +26,6 @@ class BertTokenizer(Vocabulary):
     ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in options.py.
     """
 
-    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
-
     def __init__(self, vocab: Mapping[str, int], do_lower_case: bool = True, **given: Any) -> None:
         settings = Settings.of(do_lower_case=do_lower_case, **given)
         super().__init__(vocab, settings)
@@ -35,6 +33,7 @@ class BertTokenizer(Vocabulary):
         self.wordpiece = WordPiece(self._base, settings.unk_token, settings.prefix, longest)
         self.template = self._checked_template(settings.template)
         self.model_max_length = settings.model_max_length
+        self.model_input_names = [*settings.model_input_names]
         self.padding_side = settings.padding_side
         self.truncation_side = settings.truncation_side
         self._settings = settings
@@ -50,9 +49,11 @@ class BertTokenizer(Vocabulary):
         others override the files. OSError for missing files, ValueError for what is in them.
         """
         path, overrides = find_folder(name, ("tokenizer",), options)
-        keywords = read_tokenizer(path, do_lower_case)
+        if do_lower_case is not None:
+            overrides["do_lower_case"] = do_lower_case
+        keywords = read_tokenizer(path, overrides)
         try:
-            return cls(**{**keywords, **overrides})
+            return cls(**keywords)
         except ValueError as error:
             raise ValueError(f"the tokenizer in {str(path)!r}: {error}") from None
 
@@ -99,8 +100,8 @@ class BertTokenizer(Vocabulary):
         max_length: int | None = None,
         stride: int = 0,
         return_tensors: str | None = None,
-        return_token_type_ids: bool = True,
-        return_attention_mask: bool = True,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
@@ -125,8 +126,9 @@ class BertTokenizer(Vocabulary):
         rows = self._pad([row for group in groups for row in group], lengths)
         attributes = {
             "input_ids": "ids",
-            "token_type_ids": return_token_type_ids and "type_ids",
-            "attention_mask": return_attention_mask and "attention_mask",
+            "token_type_ids": self._wants("token_type_ids", return_token_type_ids) and "type_ids",
+            "attention_mask": self._wants("attention_mask", return_attention_mask)
+            and "attention_mask",
             "special_tokens_mask": return_special_tokens_mask and "special_tokens_mask",
             "offset_mapping": return_offsets_mapping and "offsets",
         }
@@ -135,6 +137,9 @@ class BertTokenizer(Vocabulary):
             of_texts = [i for i, group in enumerate(groups) for _ in group]
             columns["overflow_to_sample_mapping"] = of_texts
         return to_batch(columns, rows, arrays, is_list or overflow)
+
+    def _wants(self, column: str, asked: bool | None) -> bool:
+        return column in self.model_input_names if asked is None else asked
 
     def _encode(
         self, texts: tuple[str, ...], special: bool, lengths: Lengths, overflow: bool

@@ -1,9 +1,8 @@
 """A tokenizer's folder: tokenizer.json, or vocab.txt with tokenizer_config.json."""
 
 import json
-import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +14,134 @@ from minibert.checkpoint.files import (
     read_json,
     replace_file,
     require_file,
+    visible,
 )
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
-from minibert.tokenizers.characters import ALL_SPACES
+from minibert.tokenizers.characters import ALL_SPACES, lower
+from minibert.tokenizers.config_json import (
+    BERT_CLASSES,
+    FIELDS,
+    TOKENIZER_CONFIG_NAME,
+    added_tokens_in,
+    class_in,
+    read_config,
+    settings_in,
+    special_tokens_in,
+)
 from minibert.tokenizers.encoding import Template
+from minibert.tokenizers.fields import naming
 from minibert.tokenizers.options import TOKEN_NAMES, Settings
-from minibert.tokenizers.tokenizer_json import from_json, read_added_token, to_json
+from minibert.tokenizers.tokenizer_json import from_json, to_json
+from minibert.tokenizers.vocabulary import next_id
 
 TOKENIZER_NAME = "tokenizer.json"
-TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 VOCAB_NAME = "vocab.txt"
 
-# what tokenizer_config.json says; where tokenizer.json says it too, that counts
-_OF_CONFIG = (
-    *(*TOKEN_NAMES, "model_max_length", "padding_side", "truncation_side", "do_lower_case"),
-    *("clean_up_tokenization_spaces", "tokenize_chinese_chars", "strip_accents"),
+# in transformers, BertTokenizer takes these from tokenizer_config.json, or its default; other
+# classes take them from tokenizer.json
+_BOTH = (
+    *("do_lower_case", "strip_accents", "tokenize_chinese_chars", "clean_text", "unk_token"),
+    *("prefix", "max_input_chars_per_word", "decoder_cleanup", "template"),
 )
+# as many of the whole words of a lower-cased vocabulary may have a capital: symbols, abbreviations
+_FEW = 0.2
 
-# tokenizer_class begins with one of these if it splits a text as BERT does
-_CLASSES = ("BertTokenizer", "DistilBert", "Electra", "MobileBert", "PreTrained", "TokenizersBack")
 
-
-def read_tokenizer(folder: Path, do_lower_case: bool | None = None) -> dict[str, Any]:
+def read_tokenizer(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the vocabulary and the settings in a folder, as keywords of BertTokenizer.
 
-    Texts are lower-cased as asked for, or as tokenizer.json or tokenizer_config.json says, or as
-    the vocabulary suggests, with a warning. OSError for missing files, ValueError for wrong ones.
+    ``overrides`` count before what the files say, and what these leave open is as in transformers;
+    whether to lower-case is told by the vocabulary if there is nothing else. A warning tells of
+    what the files disagree on or leave open. OSError for missing files, ValueError for wrong ones.
     """
-    config = _read_config(folder)
-    keywords = _pick(config, _OF_CONFIG)
-    if (folder / TOKENIZER_NAME).exists():
-        file = read_json(folder / TOKENIZER_NAME)
-        try:
-            keywords |= from_json(file)
-        except ValueError as error:
-            raise ValueError(f"{str(folder / TOKENIZER_NAME)!r}: {error}") from None
-        said, used = config.get("do_lower_case"), keywords["do_lower_case"]
-        if do_lower_case is None and said not in (None, used):
-            warn(
-                f"the files in {str(folder)!r} disagree: {TOKENIZER_NAME} has lowercase={used}, "
-                f"{TOKENIZER_CONFIG_NAME} has do_lower_case={said}; the first is followed. "
-                "Pass do_lower_case=True or False to say which"
-            )
+    config = read_config(folder)
+    of_bert = class_in(folder, config) in BERT_CLASSES
+    with naming(folder / TOKENIZER_CONFIG_NAME):
+        said = settings_in(config)
+        added = added_tokens_in(folder, config)
+        special = special_tokens_in(config)
+    path = folder / TOKENIZER_NAME
+    if path.exists():
+        file = read_json(path)
+        with naming(path):
+            found = from_json(file)
+        if not (of_bert and "added_tokens_decoder" in config):
+            added |= found["added_tokens"]
+        keywords = {**found, **said, **_settle(folder, said, found, overrides, of_bert)}
     else:
-        _require_class(folder, config)
-        vocab = keywords["vocab"] = read_vocab(folder / VOCAB_NAME)
-        keywords["added_tokens"] = _read_added_tokens(folder, config, vocab)
-    if do_lower_case is not None:
-        keywords["do_lower_case"] = do_lower_case
-    elif keywords.get("do_lower_case") is None:
-        keywords["do_lower_case"] = _infer_lower_case(folder, keywords["vocab"])
-    return keywords
+        keywords = {**said, "vocab": read_vocab(folder / VOCAB_NAME)}
+        if "do_lower_case" not in {**said, **overrides}:
+            keywords["do_lower_case"] = _infer_lower_case(folder, keywords["vocab"])
+    keywords["added_tokens"] = _with_special(folder, keywords["vocab"], added, special)
+    return {**keywords, **overrides}
+
+
+def _settle(
+    folder: Path,
+    said: Mapping[str, Any],
+    found: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    of_bert: bool,
+) -> dict[str, Any]:
+    """Return the settings that both files may hold; warn where those that count are overruled."""
+    default = vars(Settings(do_lower_case=True))
+    by_config = {name: said.get(name, default[name]) for name in _BOTH}
+    by_file = {name: found[name] for name in _BOTH}
+    compared = [name for name in _BOTH if name not in overrides and (of_bert or name in said)]
+    shown = [_shown({**default, **said, **values}) for values in (by_config, by_file)]
+    differ = [n for n in compared if by_config[n] != by_file[n] and shown[0][n] != shown[1][n]]
+    if differ:
+        one, other = (", ".join(f"{n}={s[n]}" for n in differ) for s in shown)
+        first, second = TOKENIZER_CONFIG_NAME, TOKENIZER_NAME
+        warn(
+            f"the files in {str(folder)!r} disagree: {first} has {one} (said, or by default), "
+            f"{second} has {other}; as in transformers, {first if of_bert else second} counts. "
+            f"Pass {differ[0]}= to from_pretrained to say it"
+        )
+    return by_config if of_bert else by_file
+
+
+def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a person compares them: what is left open is as it comes out."""
+    accents, template = settings["strip_accents"], settings["template"]
+    template = template or Template.of_bert(settings["cls_token"], 0, settings["sep_token"], 0)
+    slots = [*template.single, *template.pair]
+    names = ["AB"[s.text] if s.text is not None else "+".join(s.tokens) for s in slots]
+    places = " ".join(f"{name}:{slot.type_id}" for name, slot in zip(names, slots, strict=True))
+    accents = settings["do_lower_case"] if accents is None else accents
+    shown = {**settings, "strip_accents": accents, "template": places}
+    return {name: f"{shown[name]!r:.120}" for name in _BOTH}
+
+
+def _with_special(
+    folder: Path,
+    vocab: Mapping[str, int],
+    added: Mapping[int, AddedToken],
+    special: Iterable[AddedToken],
+) -> dict[int, AddedToken]:
+    """Return the added tokens and the special ones, which get new ids if they have none.
+
+    The tokens that stand around every text must be in the vocabulary.
+    """
+    tokens, new = dict(added), []
+    ids = {**vocab, **{token.content: number for number, token in added.items()}}
+    present = {token.content for token in added.values()}
+    for token in special:
+        if token.content in present:
+            continue
+        if token.content not in ids:
+            new.append(token.content)
+            ids[token.content] = next_id(ids)
+        present.add(token.content)
+        tokens[ids[token.content]] = token
+    if new:
+        warn(
+            f"the files in {str(folder)!r} name special tokens that have no id: "
+            f"{visible(', '.join(new), 200)}. They get the next ones, from {ids[new[0]]}, as in "
+            "transformers; a model needs a row of word embeddings for each"
+        )
+    return tokens
 
 
 def write_tokenizer(
@@ -77,10 +152,10 @@ def write_tokenizer(
     vocab.txt is left out if its lines cannot hold the vocabulary; tokenizer.json holds all.
     """
     make_folder(folder)
-    config = {name: getattr(settings, name) for name in sorted(_OF_CONFIG)}
-    config = {k: v for k, v in config.items() if v is not None or k not in TOKEN_NAMES}
-    config["tokenizer_class"] = "BertTokenizer"
-    values = {TOKENIZER_CONFIG_NAME: config, TOKENIZER_NAME: to_json(vocab, settings, template)}
+    values = {
+        TOKENIZER_CONFIG_NAME: _config_of(settings, template),
+        TOKENIZER_NAME: to_json(vocab, settings, template),
+    }
     files = {k: json.dumps(v, indent=2, ensure_ascii=False) + "\n" for k, v in values.items()}
     tokens = sorted(vocab, key=vocab.__getitem__)
     has_no_gaps = [vocab[token] for token in tokens] == list(range(len(tokens)))
@@ -93,53 +168,21 @@ def write_tokenizer(
     return tuple(str(folder / name) for name in files)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """Return tokenizer_config.json and the older special_tokens_map.json, as one; {} if absent."""
-    config: dict[str, Any] = {}
-    for name in (TOKENIZER_CONFIG_NAME, "special_tokens_map.json"):
-        if (folder / name).exists():
-            config |= read_json(folder / name)
+def _config_of(settings: Settings, template: Template) -> dict[str, Any]:
+    """Return what tokenizer_config.json holds.
+
+    The class is BertTokenizer if its defaults are what tokenizer.json alone would say.
+    """
+    config = {name: getattr(settings, name) for name in sorted(FIELDS) if name != "max_len"}
+    config["model_input_names"] = [*settings.model_input_names]
+    default, now = vars(Settings(do_lower_case=True)), {**vars(settings), "template": template}
+    shown = _shown({**default, **config}), _shown(now)
+    names = {token.content for token in settings.added_tokens.values() if token.special}
+    config["extra_special_tokens"] = sorted(names - {config[name] for name in TOKEN_NAMES})
+    config["tokenizer_class"] = (
+        "BertTokenizer" if shown[0] == shown[1] else "PreTrainedTokenizerFast"
+    )
     return config
-
-
-def _pick(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return some of the values; a token that is an object becomes its text."""
-    picked = {name: config[name] for name in names if name in config}
-    return {k: v.get("content", v) if isinstance(v, dict) else v for k, v in picked.items()}
-
-
-def _require_class(folder: Path, config: Mapping[str, Any]) -> None:
-    name = config.get("tokenizer_class") or "BertTokenizer"
-    if not str(name).startswith(_CLASSES):
-        raise ValueError(
-            f"{str(folder / TOKENIZER_CONFIG_NAME)!r}: the tokenizer_class is {name!r:.60}, which "
-            "splits words in another way than BERT, and there is no tokenizer.json"
-        )
-
-
-def _read_added_tokens(
-    folder: Path, config: Mapping[str, Any], vocab: Mapping[str, int]
-) -> dict[int, AddedToken]:
-    """Return the added tokens of a folder without tokenizer.json, as two generations wrote them."""
-    # special tokens that are written as objects have options
-    objects = [config[name] for name in TOKEN_NAMES if isinstance(config.get(name), dict)]
-    known = [{**entry, "special": True} for entry in objects if entry.get("content") in vocab]
-    tokens = {vocab[entry["content"]]: read_added_token(entry) for entry in known}
-    decoder = config.get("added_tokens_decoder")
-    if decoder is not None:
-        try:
-            return tokens | {int(i): read_added_token(entry) for i, entry in decoder.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            where = str(folder / TOKENIZER_CONFIG_NAME)
-            raise ValueError(f"{where!r}: added_tokens_decoder cannot be read: {error}") from None
-    path = folder / "added_tokens.json"
-    ids = read_json(path) if path.exists() else {}
-    if not all(type(number) is int for number in ids.values()):
-        raise ValueError(f"{str(path)!r} has an id that is no whole number")
-    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
-    extra = [t for t in extra if isinstance(t, str)] if isinstance(extra, list) else []
-    special = {*_pick(config, TOKEN_NAMES).values(), *extra}
-    return tokens | {i: AddedToken(token, special=token in special) for token, i in ids.items()}
 
 
 def read_vocab(path: Path) -> dict[str, int]:
@@ -166,12 +209,15 @@ def read_vocab(path: Path) -> dict[str, int]:
 
 
 def _infer_lower_case(folder: Path, vocab: Mapping[str, int]) -> bool:
-    """Return False if a token, apart from names such as [CLS], has a capital letter; and warn."""
-    words = (t for t in vocab if not (t.startswith("[") and t.endswith("]")))
-    cased = next((t for t in words if any(unicodedata.category(c) == "Lu" for c in t)), None)
-    why = "no token with a capital letter" if cased is None else f"{cased!r}, with a capital letter"
+    """Return whether nearly all of the whole words are in lower case; and warn."""
+    words = [t for t in vocab if t.isalpha()]  # no pieces, no marks such as [CLS] and <s>
+    lowered = ["".join(map(lower, word)) for word in words]
+    cased = [word for word, small in zip(words, lowered, strict=True) if word != small]
+    count = len(cased) + sum(word.upper() != word for word in words if word not in {*cased})
+    is_lower = len(cased) < _FEW * count or not cased
     warn(
-        f"the files in {str(folder)!r} do not say whether texts are lower-cased; the vocabulary "
-        f"has {why}, so do_lower_case={cased is None}. Pass do_lower_case=True or False to say it"
+        f"the files in {str(folder)!r} do not say whether texts are lower-cased; {len(cased)} of "
+        f"{count} words in the vocabulary have a capital letter, so do_lower_case={is_lower}. "
+        "Pass do_lower_case=True or False to say it"
     )
-    return cased is None
+    return is_lower

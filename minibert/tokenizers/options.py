@@ -1,15 +1,20 @@
 """The settings of a tokenizer and the options of a call, checked: what does not fit is refused."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import NoneType
 from typing import Any, NamedTuple
 
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.encoding import Side, Template
+from minibert.tokenizers.fields import typed
 
 NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
-TOKEN_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TOKEN_NAMES = (
+    *("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"),
+)
+INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
 # what a setting may be
 _BOOLEANS = ("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup")
@@ -30,6 +35,8 @@ class Settings:
     """All of a tokenizer but its vocabulary, by transformers' names; ValueError if not allowed."""
 
     do_lower_case: bool
+    bos_token: str | None = None
+    eos_token: str | None = None
     unk_token: str = "[UNK]"
     sep_token: str | None = "[SEP]"
     pad_token: str | None = "[PAD]"
@@ -47,6 +54,7 @@ class Settings:
     truncation_side: Side = "right"
     decoder_cleanup: bool = True  # no spaces before punctuation, token by token
     clean_up_tokenization_spaces: bool = False  # the same once more, in the whole text
+    model_input_names: Sequence[str] = INPUT_NAMES  # the columns that a call returns
 
     @classmethod
     def of(cls, **values: Any) -> "Settings":
@@ -60,6 +68,10 @@ class Settings:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             _require_choice(name, getattr(self, name), choices)
+        for name in TOKEN_NAMES:
+            typed(vars(self), name, None, str, *(() if name == "unk_token" else (NoneType,)))
+        typed(vars(self), "prefix", None, str)
+        typed(vars(self), "max_input_chars_per_word", None, int)
         length: Any = self.model_max_length
         length = NO_LIMIT if length is None else length
         if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:

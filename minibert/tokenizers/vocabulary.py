@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from minibert.tokenizers.added import AddedToken, Finder
+from minibert.tokenizers.fields import require_utf8
 from minibert.tokenizers.normalize import Normalizer
 from minibert.tokenizers.options import TOKEN_NAMES, Settings
 
@@ -29,6 +30,8 @@ def _special(role: str, is_id: bool = False) -> Any:
 class Vocabulary:
     """The tokens of WordPiece and those added to them; ValueError for ids that contradict."""
 
+    bos_token, bos_token_id = _special("bos_token"), _special("bos_token", is_id=True)
+    eos_token, eos_token_id = _special("eos_token"), _special("eos_token", is_id=True)
     unk_token, unk_token_id = _special("unk_token"), _special("unk_token", is_id=True)
     sep_token, sep_token_id = _special("sep_token"), _special("sep_token", is_id=True)
     pad_token, pad_token_id = _special("pad_token"), _special("pad_token", is_id=True)
@@ -46,7 +49,7 @@ class Vocabulary:
         self._added = dict(settings.added_tokens)
         self._ids = self._base | self.get_added_vocab()
         self._tokens = {number: token for token, number in self._ids.items()}
-        self._next_id = max(len(vocab), *(number + 1 for number in self._tokens))
+        self._next_id = next_id(self._ids)
         self._finders: tuple[dict[int, AddedToken], Finder, Finder] | None = None
         self.special_tokens_map = self._special_tokens(settings)
         missing = {*self.special_tokens_map.values()} - {*self.get_added_vocab()}
@@ -56,12 +59,10 @@ class Vocabulary:
         present: dict[str, str] = {}
         for name in TOKEN_NAMES:
             token = getattr(settings, name)
-            if not isinstance(token, str | None):
-                raise TypeError(f"{name} is {token!r}; needed: text")
             # WordPiece itself needs the unknown token; the others may be added ones
             if token in (self._base if name == "unk_token" else self._ids):
                 present[name] = token
-            elif token is not None and name != "mask_token":  # not every model fills masks
+            elif token is not None and (name, token) != ("mask_token", "[MASK]"):  # the default
                 hint = f"pass {name}= the name that it has there"
                 raise ValueError(f"the vocabulary has no {token!r}, the {name}; {hint}")
         return present
@@ -189,9 +190,15 @@ class Vocabulary:
         return [text] if isinstance(text, str) else list(text)
 
 
+def next_id(ids: Mapping[str, int]) -> int:
+    """Return the id that a new token gets: above all others, and not below their number."""
+    return max([len(ids), *(number + 1 for number in ids.values())])
+
+
 def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
     tokens: dict[int, str] = {}
     for token, number in [*vocab.items(), *((t.content, i) for i, t in added.items())]:
+        require_utf8("a token", token)
         if type(number) is not int or not 0 <= number < 2**31:
             needed = "a whole number from 0 to 2147483647"
             raise ValueError(f"the token {token!r} has the id {number!r:.60}; needed: {needed}")

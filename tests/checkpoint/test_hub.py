@@ -145,7 +145,7 @@ def test_the_files_of_a_tokenizer_and_of_sentence_transformers_are_those_that_ex
     extra |= {"2_Dense/config.json": b"{}", "2_Dense/model.safetensors": b"x"}
     others = {"2_Dense/pytorch_model.bin": b"x", "onnx/model.onnx": b"x", "1_Pooling/x.py": b"x"}
     repository.commit(FILES | there | extra | others)
-    assert contents(get("lab/bert", "tokenizer")) == there
+    assert contents(get("lab/bert", "tokenizer")) == there | {CONFIG: FILES[CONFIG]}
     assert contents(get("lab/bert", "config", "sentence")) == extra | there | {
         CONFIG: FILES[CONFIG]
     }

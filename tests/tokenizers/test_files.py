@@ -67,7 +67,25 @@ def test_what_was_set_since_is_saved_too(tokenizer, tmp_path):
 def test_a_mask_that_there_is_not_is_not_saved(tmp_path):
     vocab = {token: number for number, token in enumerate(WORDS) if token != "[MASK]"}
     BertTokenizer(vocab).save_pretrained(tmp_path)
-    assert "mask_token" not in json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["mask_token"] is None
+    BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_token_that_is_switched_off_stays_off(vocab, tmp_path):
+    BertTokenizer(vocab, mask_token=None, pad_token=None).save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert (again.mask_token, again.mask_token_id, again.pad_token) == (None, None, None)
+
+
+def test_what_the_class_would_not_read_is_saved_with_another(vocab, tmp_path):
+    for options, name in (
+        ({"strip_accents": False, "do_lower_case": False}, "BertTokenizer"),
+        ({"clean_text": False}, "PreTrainedTokenizerFast"),
+        ({"prefix": "@@"}, "PreTrainedTokenizerFast"),
+    ):
+        BertTokenizer(vocab, **options).save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+        assert config["tokenizer_class"] == name
 
 
 def test_the_vocabulary_alone_and_the_config(folder, said):
@@ -78,7 +96,20 @@ def test_the_vocabulary_alone_and_the_config(folder, said):
     assert tokenizer.model_max_length == 12
 
 
-@pytest.mark.parametrize(("more", "lowers"), [([], True), (["A"], False), (["Я"], False)])
+@pytest.mark.parametrize(
+    ("more", "lowers"),
+    [
+        ([], True),
+        (["A"], False),
+        (["Я"], False),
+        (["\u211d", "\u2102", "\u2135"], True),
+        (["<S>", "<URL>", "[E1]", "@USER@"], True),
+        (["##A", "##Bc"], True),
+        ([*(f"b{chr(i)}" for i in range(97, 123)), "USA", "NASA", "T"], True),
+        (["b", "The", "Paris"], False),
+        (["国", "국", "ש"], True),
+    ],
+)
 def test_where_the_files_are_silent_the_vocabulary_tells_and_it_is_said(tmp_path, more, lowers):
     folder = write(tmp_path, [*WORDS, "[unused0A]", *more])
     with pytest.warns(UserWarning, match=f"so do_lower_case={lowers}") as told:
@@ -98,13 +129,180 @@ def test_what_is_said_is_not_guessed(tmp_path, lowers):
     assert again.do_lower_case is not lowers
 
 
-def test_tokenizer_json_comes_before_the_config_and_it_is_said(folder, change):
-    change("normalizer", "lowercase", value=False)
-    with pytest.warns(UserWarning, match="disagree: tokenizer.json has lowercase=False") as told:
-        tokenizer = BertTokenizer.from_pretrained(folder)
-    assert tokenizer.do_lower_case is False
-    assert told[0].filename == __file__
-    assert BertTokenizer.from_pretrained(folder, do_lower_case=True).do_lower_case is True
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+AROUND = ["<s>", "</s>", "<e1>", "<m>"]
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Return what writes a folder with both files, and then reads it."""
+    words = [*SPECIAL, *AROUND, "paris", "Paris", "é", "e", "<", ">", "s", "/", "##1", "m"]
+
+    def read(config=None, warns=None, options=(), **changed):
+        BertTokenizer({t: i for i, t in enumerate(words)}, **changed).save_pretrained(tmp_path)
+        path = tmp_path / "tokenizer_config.json"
+        path.unlink() if config is None else path.write_text(json.dumps(config))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            tokenizer = BertTokenizer.from_pretrained(tmp_path, **dict(options))
+        assert all(one.filename == __file__ for one in told)
+        said = " ".join(str(one.message) for one in told)
+        assert said if warns else not said
+        assert (warns or "") in said
+        return tokenizer
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "tokens", "warns"),
+    [
+        ({"do_lower_case": False}, {}, ["Paris", "é"], "disagree: tokenizer_config.json has do_lo"),
+        ({"do_lower_case": True}, {"do_lower_case": False}, ["paris", "e"], "do_lower_case=True"),
+        ({}, {"do_lower_case": False}, ["paris", "e"], "said, or by default"),
+        (None, {"do_lower_case": False}, ["paris", "e"], "said, or by default"),
+        ({"strip_accents": False}, {}, ["paris", "é"], "strip_accents=False"),
+        ({}, {"strip_accents": False}, ["paris", "e"], "strip_accents=True"),
+        ({"strip_accents": True}, {}, ["paris", "e"], None),
+        ({}, {"max_input_chars_per_word": 3}, ["paris", "e"], "max_input_chars_per_word=100"),
+        (
+            {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False},
+            {},
+            ["paris", "e"],
+            "tokenizer.json counts",
+        ),
+        (
+            {"tokenizer_class": "TokenizersBackend"},
+            {"do_lower_case": False},
+            ["Paris", "é"],
+            None,
+        ),
+    ],
+    ids=str,
+)
+def test_where_the_files_disagree_those_count_that_count_in_transformers(
+    both, config, changed, tokens, warns
+):
+    assert both(config, warns, **changed).tokenize("Paris é") == tokens
+
+
+def test_nothing_is_said_where_the_caller_says_it(both):
+    tokenizer = both({"do_lower_case": False}, options={"do_lower_case": True})
+    assert tokenizer.tokenize("Paris") == ["paris"]
+
+
+def test_the_tokens_of_the_config_stand_around_the_texts(both):
+    config = {"cls_token": "<s>", "sep_token": {"content": "</s>", "special": True}}
+    tokenizer = both(config, "template")
+    assert tokenizer("paris", "é").tokens() == ["<s>", "paris", "</s>", "e", "</s>"]
+    assert tokenizer.tokenize("<s> paris") == ["<s>", "paris"]
+    assert both({**config, "tokenizer_class": "PreTrainedTokenizerFast"})("é").tokens() == [
+        *("[CLS]", "e", "[SEP]")
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"additional_special_tokens": ["<e1>"]},
+        {"extra_special_tokens": [{"content": "<e1>", "__type": "AddedToken"}]},
+        {"extra_special_tokens": {"entity_token": "<e1>"}},
+        {"entity_token": "<e1>"},
+        {"bos_token": "<e1>"},
+        {"mask_token": "<e1>"},
+        {"added_tokens_decoder": {"7": {"content": "<e1>", "special": True}}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["both", "vocabulary", "map"])
+def test_every_special_token_is_found_in_a_text(tmp_path, both, config, kind):
+    tokenizer = both(config)
+    if kind != "both":
+        (tmp_path / "tokenizer.json").unlink()
+        both_files = kind == "map" and "added_tokens_decoder" not in config
+        write(tmp_path, config={"do_lower_case": True, **({} if both_files else config)})
+        write(tmp_path, special_tokens_map=config if both_files else {})
+        tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.tokenize("<e1>Paris <m>") == ["<e1>", "paris", "<", "m", ">"]
+    assert "<e1>" in tokenizer.all_special_tokens
+    tokenizer.save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert again.all_special_tokens == tokenizer.all_special_tokens
+
+
+@pytest.mark.parametrize(
+    "config", [{"extra_special_tokens": ["<new>"]}, {"mask_token": "<new>"}, {"x_token": "<new>"}]
+)
+def test_a_special_token_without_an_id_gets_the_next_and_it_is_said(both, config, tmp_path):
+    tokenizer = both(config, "name special tokens that have no id: <new>. They get the next ones")
+    assert tokenizer("é <new>").input_ids == [2, 12, 19, 3]
+    tokenizer.save_pretrained(tmp_path)
+    assert BertTokenizer.from_pretrained(tmp_path)("é <new>").input_ids == [2, 12, 19, 3]
+
+
+def test_the_older_name_of_the_longest_row(both):
+    assert both({"max_len": 6}).model_max_length == 6
+    assert both({"max_len": 6, "model_max_length": 7}).model_max_length == 7
+
+
+def test_the_columns_of_a_call_are_those_that_the_config_names(both):
+    tokenizer = both({"model_input_names": ["input_ids", "attention_mask"]})
+    assert list(tokenizer("é")) == ["input_ids", "attention_mask"]
+    assert "token_type_ids" in tokenizer("é", return_token_type_ids=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"unk_token": None}, "unk_token is None; needed: str"),
+        ({"cls_token": ["[CLS]"]}, r"cls_token is \['\[CLS\]'\]; needed: str or dict or null"),
+        ({"sep_token": {"text": "[SEP]"}}, "content is None; needed: str"),
+        ({"pad_token": {"content": ["[PAD]"]}}, "content is .* needed: str"),
+        ({"mask_token": 4}, "mask_token is 4"),
+        ({"mask_token": "\ud800"}, "mask_token is .* lone surrogate"),
+        ({"x_token": "\ud800"}, "lone surrogate"),
+        ({"additional_special_tokens": "<e1>"}, "additional_special_tokens is '<e1>'"),
+        ({"extra_special_tokens": [["<e1>"]]}, "an entry of extra_special_tokens is"),
+        ({"added_tokens_decoder": {"7": {"content": 3}}}, "added_tokens_decoder cannot be read"),
+        ({"model_max_length": "512"}, "model_max_length is '512'; needed: int or float or null"),
+        ({"do_lower_case": "yes"}, "do_lower_case is 'yes'; needed: bool or null"),
+        ({"padding_side": ["left"]}, "padding_side is .* needed: str"),
+        ({"padding_side": "top"}, "padding_side is 'top'; allowed"),
+        ({"model_input_names": ["input_ids", 3]}, "an entry of model_input_names is 3"),
+        ({"word_tokenizer_type": "mecab"}, "word_tokenizer_type is 'mecab'; a BERT tokenizer has"),
+        ({"subword_tokenizer_type": ["character"]}, "subword_tokenizer_type is"),
+        ({"split_special_tokens": True}, "split_special_tokens is True"),
+        ({"tokenizer_class": ["BertTokenizer"]}, "tokenizer_class is .* needed: str"),
+        ({"tokenizer_class": "MPNetTokenizerFast"}, "the tokenizer_class is 'MPNetTokenizerFast'"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("name", ["tokenizer_config", "special_tokens_map"])
+def test_a_field_that_will_not_do_is_named_with_its_file(folder, config, words, name):
+    if name == "special_tokens_map":
+        if "added_tokens_decoder" in config or "tokenizer_class" in config:
+            return
+        (folder / "tokenizer_config.json").unlink()
+    write(folder, **{name: config})
+    with pytest.raises(ValueError, match=words) as raised:
+        BertTokenizer.from_pretrained(folder)
+    assert str(folder) in str(raised.value)
+
+
+def test_fields_that_nobody_knows_are_told(both):
+    both({"do_upper_case": True, "name_or_path": "x"}, "unknown here and not used: do_upper_case")
+    both({"auto_map": {"AutoTokenizer": ["a.B", None]}}, "names code of its own")
+
+
+@pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "RobertaTokenizerFast"])
+def test_a_class_that_config_json_alone_names(folder, name):
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    (folder / "config.json").write_text(json.dumps({"tokenizer_class": name}))
+    del config["tokenizer_class"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f"config.json': the tokenizer_class is '{name}'"):
+        BertTokenizer.from_pretrained(folder)
 
 
 def test_keywords_override_the_files(folder):

@@ -91,6 +91,11 @@ def test_a_max_length_is_needed_where_the_files_name_none(vocab, options):
         ({"model_max_length": 0}, "model_max_length is 0"),
         ({"model_max_length": float("nan")}, "model_max_length is nan"),
         ({"model_max_length": "512"}, "model_max_length is '512'"),
+        ({"unk_token": None}, "unk_token is None; needed: str"),
+        ({"cls_token": ["[CLS]"]}, r"cls_token is \['\[CLS\]'\]; needed: str or null"),
+        ({"mask_token": "<m>"}, "no '<m>', the mask_token; pass mask_token="),
+        ({"prefix": None}, "prefix is None; needed: str"),
+        ({"max_input_chars_per_word": 1.5}, "max_input_chars_per_word is 1.5; needed: int"),
         ({"unk_token": "<unk>"}, "no '<unk>', the unk_token"),
         ({"cls_token": None}, "a cls_token and a sep_token are needed"),
     ],
@@ -109,7 +114,7 @@ def test_what_is_not_said_is_as_in_bert(vocab):
 
 
 def test_a_setting_that_there_is_not_is_told_with_those_that_there_are(vocab):
-    with pytest.raises(TypeError, match="no setting 'use_fast'; it has do_lower_case, unk_token, "):
+    with pytest.raises(TypeError, match="no setting 'use_fast'; it has do_lower_case, bos_token, "):
         BertTokenizer(vocab, use_fast=True)
 
 

@@ -39,6 +39,13 @@ def test_a_mask_may_be_missing():
     assert (tokenizer.mask_token, tokenizer.mask_token_id) == (None, None)
 
 
+def test_a_token_with_half_a_pair_and_an_empty_vocabulary_are_refused():
+    with pytest.raises(ValueError, match=r"a token to add is 'a.udc00'.*lone surrogate"):
+        AddedToken("a\udc00")
+    with pytest.raises(ValueError, match=r"no '\[UNK\]', the unk_token"):
+        BertTokenizer({})
+
+
 def test_other_names():
     vocab = {f"<{t.strip('[]').lower()}>" if "[" in t else t: n for t, n in VOCAB.items()}
     names = {f"{n}_token": f"<{n}>" for n in ("unk", "sep", "pad", "cls", "mask")}
@@ -103,6 +110,7 @@ def test_what_is_no_id_is_refused(small, ids, error, words):
         ({"a": 2**31}, {}, "needed: a whole number from 0 to 2147483647"),
         ({"a": "5"}, {}, "the token 'a' has the id '5'"),
         ({"a": True}, {}, "the token 'a' has the id True"),
+        ({"\ud83d": 6}, {}, "a token is .* a lone surrogate is no character"),
         ({}, {5: AddedToken("b")}, "two tokens have the id 5: 'un' and 'b'"),
         ({}, {99: AddedToken("un")}, "'un' has the id 99; the vocabulary gives it 5"),
     ],
