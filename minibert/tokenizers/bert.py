@@ -9,11 +9,19 @@ from typing import Any
 
 from minibert.checkpoint.hub import find_folder
 from minibert.runtime.warn import warn
-from minibert.tokenizers.batch_encoding import BatchEncoding, to_batch
-from minibert.tokenizers.encoding import Encoding, Template, Tokens, fill, pad, truncate
+from minibert.tokenizers.batch_encoding import BatchEncoding, columns_of, pad_columns, to_batch
+from minibert.tokenizers.encoding import Encoding, Side, Template, Tokens, fill, pad, truncate
 from minibert.tokenizers.files import read_tokenizer, write_tokenizer
 from minibert.tokenizers.normalize import Normalized
-from minibert.tokenizers.options import Lengths, Settings, check_lengths, check_tensors, check_texts
+from minibert.tokenizers.options import (
+    CallOptions,
+    Lengths,
+    Settings,
+    Text,
+    check_lengths,
+    check_tensors,
+    check_texts,
+)
 from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
@@ -89,64 +97,48 @@ class BertTokenizer(Vocabulary):
         slots = self.template.pair if pair else self.template.single
         return sum(len(slot.ids) for slot in slots)
 
-    def __call__(
-        self,
-        text: Any,
-        text_pair: Any = None,
-        *,
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        return_tensors: str | None = None,
-        return_token_type_ids: bool | None = None,
-        return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_offsets_mapping: bool = False,
-    ) -> BatchEncoding:
+    def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Return the ids of a text, a pair, a list of texts, or a list of pairs.
 
-        padding: True or "longest" (row of the call), "max_length".
-        truncation: True or "longest_first", "only_first", "only_second"; a max_length alone means
-        the first. Without max_length, model_max_length counts.
-        stride, return_overflowing_tokens: what is cut off follows in rows of its own, each
-        repeating ``stride`` tokens; overflow_to_sample_mapping tells whose they are.
-        return_tensors: "np" gives arrays, (rows, tokens). return_offsets_mapping: where each token
-        stands in its text.
+        The options are those of CallOptions in options.py: padding, truncation, max_length,
+        is_split_into_words, return_tensors and so on. A max_length alone means truncation=True.
+        Without max_length, model_max_length counts. Of a list, overflow_to_sample_mapping tells
+        whose the rows are if return_overflowing_tokens asks for those of what is cut off.
 
         An empty text_pair is a pair, as in the tokenizers library; transformers takes it for none.
         """
-        arrays = check_tensors(return_tensors)
-        lengths = check_lengths(padding, truncation, max_length, stride, self.model_max_length)
-        texts, is_list = check_texts(text, text_pair)
-        overflow = return_overflowing_tokens
-        groups = [self._encode(each, add_special_tokens, lengths, overflow) for each in texts]
+        asked = CallOptions.of(**options)
+        arrays = check_tensors(asked.return_tensors)
+        lengths = check_lengths(asked, self.model_max_length, self.padding_side)
+        texts, is_list = check_texts(text, text_pair, asked.is_split_into_words)
+        groups = [self._encode(each, asked, lengths) for each in texts]
         rows = self._pad([row for group in groups for row in group], lengths)
-        attributes = {
-            "input_ids": "ids",
-            "token_type_ids": self._wants("token_type_ids", return_token_type_ids) and "type_ids",
-            "attention_mask": self._wants("attention_mask", return_attention_mask)
-            and "attention_mask",
-            "special_tokens_mask": return_special_tokens_mask and "special_tokens_mask",
-            "offset_mapping": return_offsets_mapping and "offsets",
-        }
-        columns = {k: [getattr(row, a) for row in rows] for k, a in attributes.items() if a}
-        if overflow:
+        columns = self._columns(rows, asked)
+        if asked.return_overflowing_tokens:
             of_texts = [i for i, group in enumerate(groups) for _ in group]
             columns["overflow_to_sample_mapping"] = of_texts
-        return to_batch(columns, rows, arrays, is_list or overflow)
+        return to_batch(columns, rows, arrays, is_list or asked.return_overflowing_tokens)
 
-    def _wants(self, column: str, asked: bool | None) -> bool:
-        return column in self.model_input_names if asked is None else asked
+    def _columns(self, rows: list[Encoding], asked: CallOptions) -> dict[str, list[Any]]:
+        wanted = {"token_type_ids": asked.return_token_type_ids}
+        wanted["attention_mask"] = asked.return_attention_mask
+        wanted = {k: k in self.model_input_names if v is None else v for k, v in wanted.items()}
+        attributes = {
+            "input_ids": "ids",
+            "token_type_ids": wanted["token_type_ids"] and "type_ids",
+            "attention_mask": wanted["attention_mask"] and "attention_mask",
+            "special_tokens_mask": asked.return_special_tokens_mask and "special_tokens_mask",
+            "offset_mapping": asked.return_offsets_mapping and "offsets",
+        }
+        columns = {k: [getattr(row, a) for row in rows] for k, a in attributes.items() if a}
+        return columns | ({"length": [len(row) for row in rows]} if asked.return_length else {})
 
     def _encode(
-        self, texts: tuple[str, ...], special: bool, lengths: Lengths, overflow: bool
+        self, texts: tuple[Text, ...], asked: CallOptions, lengths: Lengths
     ) -> list[Encoding]:
-        """Return the row of a text or a pair; with ``overflow``, rows for what does not fit too."""
-        split = [self._split(text) for text in texts]
-        slots = self.template[len(texts) - 1]
+        """Return the row of a text or a pair; rows for what does not fit too, if asked for."""
+        split = [self._split_text(text) for text in texts]
+        slots, special = self.template[len(texts) - 1], asked.add_special_tokens
         if lengths.truncation is None or lengths.max_length is None:
             return [fill(slots, split, special)]
         count = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
@@ -155,7 +147,15 @@ class BertTokenizer(Vocabulary):
             found = f"max_length is {lengths.max_length}"
             raise ValueError(f"{found}, and the special tokens alone take {count}")
         windows = truncate(split, lengths.truncation, room, lengths.stride, self.truncation_side)
-        return [fill(slots, kept, special) for kept in islice(windows, None if overflow else 1)]
+        count_of_rows = None if asked.return_overflowing_tokens else 1
+        return [fill(slots, kept, special) for kept in islice(windows, count_of_rows)]
+
+    def _split_text(self, text: Text) -> Tokens:
+        """Return the tokens of a text; of given words, which are the words that tokens count."""
+        if isinstance(text, str):
+            return self._split(text)
+        words = enumerate(map(self._split, text))
+        return [(*token[:3], number) for number, tokens in words for token in tokens]
 
     def _split(self, text: str) -> Tokens:
         """Return the added tokens of a text and the pieces of its words.
@@ -198,11 +198,49 @@ class BertTokenizer(Vocabulary):
             warn(f"{found} (model_max_length). Pass truncation=True to cut what it would refuse")
         if lengths.padding is None:
             return rows
-        token, number = self.pad_token, self.pad_token_id
-        if token is None:
+        token, number, length = self.pad_token, self._pad_id(), lengths.padded(longest)
+        return [pad(row, length, number, token, lengths.side) for row in rows]
+
+    def _pad_id(self) -> int:
+        if self.pad_token is None:
             raise ValueError("padding needs a pad_token, and this tokenizer has none")
-        length = longest if lengths.padding == "longest" else lengths.max_length or 0
-        return [pad(row, length, number, token, self.padding_side) for row in rows]
+        return int(self.pad_token_id)
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: Side | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Return rows that were tokenized apart as one batch, padded to one length.
+
+        encoded_inputs: what calls returned, in a list; or one dictionary of lists or arrays, of a
+        row or of several. Columns that no tokenizer makes, such as labels, stay as they are.
+        ValueError if there are no rows, or they have different columns.
+        """
+        columns, is_list, are_arrays = columns_of(encoded_inputs, return_tensors)
+        asked = CallOptions(
+            padding=padding,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+        )
+        lengths = check_lengths(asked, self.model_max_length, self.padding_side)
+        ids = columns["input_ids"]
+        wanted = "attention_mask" in self.model_input_names
+        if wanted if return_attention_mask is None else return_attention_mask:
+            columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
+        if lengths.padding is not None:
+            length = lengths.padded(max(map(len, ids)))
+            columns = pad_columns(columns, length, self._pad_id(), lengths.side)
+        batch = to_batch(columns, [], are_arrays, is_list)
+        if are_arrays and not is_list:  # one row stays one
+            batch.data = {name: array[0] for name, array in batch.items()}
+        return batch
 
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any

@@ -13,13 +13,12 @@ from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.fields import naming, typed, typed_list
-from minibert.tokenizers.options import TOKEN_NAMES
+from minibert.tokenizers.options import EXTRA_NAMES, TOKEN_NAMES
 from minibert.tokenizers.tokenizer_json import read_added_token
 
 TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 _TOKENS_MAP_NAME = "special_tokens_map.json"
 _ADDED_NAME = "added_tokens.json"
-_EXTRA = ("extra_special_tokens", "additional_special_tokens")
 
 # what becomes a setting, and the types that it may have; null is what is not said
 FIELDS: dict[str, tuple[type, ...]] = {
@@ -69,7 +68,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             with naming(path):
                 _check(said)
                 extra = [*_listed(config), *_listed(said)]
-            config |= {**said, _EXTRA[0]: extra, _EXTRA[1]: None}
+            config |= {**said, EXTRA_NAMES[0]: extra, EXTRA_NAMES[1]: None}
             if unknown := [name for name in said if not _is_known(name)]:
                 shown = visible(", ".join(unknown), 200)
                 warn(f"{str(path)!r} has fields that are unknown here and not used: {shown}")
@@ -94,7 +93,7 @@ def _is_known(name: str) -> bool:
 def _listed(config: Mapping[str, Any]) -> list[Any]:
     """Return the special tokens without a role, which are in a list, or in an object by name."""
     found: list[Any] = []
-    for name in _EXTRA:
+    for name in EXTRA_NAMES:
         value = typed(config, name, None, list, dict, NoneType) or []
         entries = [*value.values()] if isinstance(value, dict) else value
         found += typed_list({name: entries}, name, str, dict)

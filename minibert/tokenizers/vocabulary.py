@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from minibert.tokenizers.added import AddedToken, Finder
+from minibert.tokenizers.batch_encoding import as_lists
 from minibert.tokenizers.fields import require_utf8
 from minibert.tokenizers.normalize import Normalizer
-from minibert.tokenizers.options import TOKEN_NAMES, Settings
+from minibert.tokenizers.options import EXTRA_NAMES, TOKEN_NAMES, Settings
 
 _SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't"}
 _SPACED |= {" 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re"}
@@ -84,6 +85,13 @@ class Vocabulary:
         """Return the ids of the tokens that are looked for before a text is split."""
         return {token.content: number for number, token in self._added.items()}
 
+    vocab = property(get_vocab, doc="The ids of all tokens, added ones included.")
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """The special tokens that have no role."""
+        return [t for t in self.all_special_tokens if t not in self.special_tokens_map.values()]
+
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """The tokens that are looked for before a text is split, by id."""
@@ -127,6 +135,34 @@ class Vocabulary:
         self._added = added
         return len(new)
 
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """Add special tokens: {"pad_token": "[P]", "additional_special_tokens": ["[X]"]}.
+
+        Returns how many were not yet added. Those with a role take it; the tokens around a text
+        stay as they were read, as in transformers. ValueError for another role, or no token.
+        """
+        roles = dict(self.special_tokens_map)
+        tokens: list[str | AddedToken] = []
+        for name, value in special_tokens_dict.items():
+            is_role = name in TOKEN_NAMES
+            if not is_role and name not in EXTRA_NAMES:
+                allowed = ", ".join((*TOKEN_NAMES, *EXTRA_NAMES))
+                raise ValueError(f"{name!r:.60} is no role of a special token; allowed: {allowed}")
+            values = [value] if is_role or not isinstance(value, list | tuple) else value
+            if is_role != isinstance(value, str | AddedToken) or not all(
+                isinstance(one, str | AddedToken) for one in values
+            ):
+                needed = "text or an AddedToken" if is_role else "a list of those"
+                raise ValueError(f"{name} is {value!r:.60}; needed: {needed}")
+            if is_role:
+                roles[name] = getattr(value, "content", value)
+            tokens += values
+        if roles["unk_token"] != self.unk_token:
+            raise ValueError("the unk_token is WordPiece's; pass unk_token= to from_pretrained")
+        count = self.add_tokens(tokens, special_tokens=True)
+        self.special_tokens_map = {name: roles[name] for name in TOKEN_NAMES if name in roles}
+        return count
+
     def finders(self) -> tuple[Finder, Finder]:
         """Return what finds added tokens in a text as written, and in a normalised text."""
         added = self._added
@@ -146,7 +182,7 @@ class Vocabulary:
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or of each; ValueError if an id has none."""
-        ids = _as_lists(ids)
+        ids = as_lists(_ids_of(ids))
         if not isinstance(ids, list):
             return self._token(ids)
         skipped = {*self.all_special_tokens} if skip_special_tokens else set()
@@ -175,7 +211,7 @@ class Vocabulary:
         clean_up_tokenization_spaces: bool | None = None,
     ) -> Any:
         """Return ids as a text (without what normalising dropped), a list of rows as a list."""
-        ids = _as_lists(token_ids)
+        ids = as_lists(_ids_of(token_ids))
         rows = ids if isinstance(ids, list) else [ids]
         cleans = clean_up_tokenization_spaces
         if any(isinstance(row, list) for row in rows):
@@ -209,13 +245,8 @@ def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> Non
             raise ValueError(f"the added token {token!r} has the id {number}; {other}")
 
 
-def _as_lists(ids: Any) -> Any:
-    """Return ids as Python's lists and numbers: those of an array, or of a tokenizer's result."""
-    if isinstance(ids, Mapping):
-        ids = ids["input_ids"]
-    if hasattr(ids, "tolist"):
-        return ids.tolist()
-    return [_as_lists(item) for item in ids] if isinstance(ids, list | tuple) else ids
+def _ids_of(given: Any) -> Any:
+    return given["input_ids"] if isinstance(given, Mapping) else given
 
 
 def _clean_up(text: str) -> str:

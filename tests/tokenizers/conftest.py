@@ -26,6 +26,13 @@ def tokenizer(vocab):
 
 
 @pytest.fixture
+def small():
+    """Return a tokenizer of few words."""
+    text = "[PAD] [UNK] [CLS] [SEP] [MASK] a man plays paris is una ##ffa ##ble . b c x"
+    return BertTokenizer({word: number for number, word in enumerate(text.split())})
+
+
+@pytest.fixture
 def folder(tokenizer, tmp_path):
     """Return a folder with the three files."""
     tokenizer.save_pretrained(tmp_path)

@@ -134,3 +134,30 @@ def test_the_real_vocabulary(minilm_folder):
     expected = [[101, 7592, 999, 102], [101, 4658, 1012, 102], [101, 3835, 999, 102]]
     assert tokenizer(["Hello!", "Cool.", "Nice!"])["input_ids"] == expected
     assert (len(tokenizer), tokenizer.model_max_length) == (30522, 512)
+
+
+def test_a_text_may_be_given_as_words(small):
+    batch = small([["Paris", "unaffable", "", "plays"], ["a"]], is_split_into_words=True)
+    assert batch.tokens() == ["[CLS]", "paris", "una", "##ffa", "##ble", "plays", "[SEP]"]
+    assert batch.word_ids() == [None, 0, 1, 1, 1, 3, None]
+    assert [batch.word_to_chars(number) for number in (1, 2, 3)] == [(0, 9), None, (0, 5)]
+    words = {"is_split_into_words": True}
+    one = small(["a man", "x"], **words)
+    assert one.word_ids() == [None, 0, 0, 1, None]
+    pair = small(["a"], ["b", "c"], **words)
+    assert pair.sequence_ids() == [None, 0, None, 1, 1, None]
+    assert small([(["a"], ["b", "c"])], **words).input_ids == [pair.input_ids]
+    assert small([["a"]], [["b", "c"]], **words).input_ids == [pair.input_ids]
+    assert small([], **words).tokens() == ["[CLS]", "[SEP]"]
+
+
+def test_how_rows_are_padded(small):
+    texts = ["a", "a man plays"]
+    rows = small(texts, padding=True, pad_to_multiple_of=4, return_length=True)
+    assert (rows.length, sum(rows.attention_mask[0])) == ([8, 8], 3)
+    rows = small(texts, padding="max_length", max_length=6, pad_to_multiple_of=4)
+    assert [len(row) for row in rows.input_ids] == [8, 8]
+    assert small(texts, padding=True, padding_side="left").input_ids[0][:2] == [0, 0]
+    assert small.padding_side == "right"
+    assert small("a", return_length=True).length == [3]
+    assert small("a", add_special_tokens=False).tokens() == ["a"]

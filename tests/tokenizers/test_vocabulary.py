@@ -129,3 +129,40 @@ def test_the_vocabulary_is_the_tokenizers_own():
     assert tokenizer.get_vocab() == VOCAB
     vocab["added"] = 98
     assert tokenizer.tokenize("added") == ["[UNK]"]
+
+
+def test_special_tokens_can_be_added_by_role(small, tmp_path):
+    assert small.add_special_tokens({"additional_special_tokens": ["[X]", "[Y]"]}) == 2
+    assert (len(small), small.vocab["[Y]"], small.extra_special_tokens) == (14, 13, ["[X]", "[Y]"])
+    assert small("un [X]").input_ids == [2, 5, 12, 3]
+    given = {"pad_token": "[P]", "bos_token": AddedToken("it"), "unk_token": "[UNK]"}
+    assert small.add_special_tokens(given) == 2
+    assert (small.pad_token, small.pad_token_id, small.bos_token_id) == ("[P]", 14, 7)
+    assert small(["un", "un un"], padding=True).input_ids[0] == [2, 5, 3, 14]
+    assert small.decode([5, 14, 7, 12], skip_special_tokens=True) == "un"
+    assert small.add_special_tokens({"cls_token": "[X]"}) == 0
+    assert (small.cls_token, small("un").input_ids) == ("[X]", [2, 5, 3])
+    small.save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert again.special_tokens_map == small.special_tokens_map
+    assert again("un [Y]").input_ids == small("un [Y]").input_ids
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"start_token": "[S]"}, "'start_token' is no role of a special token; allowed: bos_token"),
+        ({"pad_token": ["[P]"]}, "pad_token is .* needed: text or an AddedToken"),
+        ({"pad_token": None}, "pad_token is None"),
+        ({"extra_special_tokens": "[X]"}, "extra_special_tokens is '.X.'; needed: a list"),
+        ({"extra_special_tokens": ["[X]", 3]}, "needed: a list"),
+        ({"extra_special_tokens": [""]}, "needed: text that is not empty"),
+        ({"unk_token": "un"}, "pass unk_token= to from_pretrained"),
+    ],
+    ids=str,
+)
+def test_roles_that_there_are_not_are_refused(small, given, words):
+    before = small.get_added_vocab()
+    with pytest.raises(ValueError, match=words):
+        small.add_special_tokens(given)
+    assert small.get_added_vocab() == before
