@@ -83,7 +83,9 @@ class BertTokenizer(Vocabulary):
             for token, number in zip(slot.tokens, slot.ids, strict=True):
                 known = self._ids.get(token)
                 if known != number:
-                    found = f"{token!r} has the id {number!r:.60} in the template (post_processor)"
+                    found = (
+                        f"{token!r:.60} has the id {number!r:.60} in the template (post_processor)"
+                    )
                     raise ValueError(f"{found}; the vocabulary gives it {known}")
         return template
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from minibert.checkpoint.files import visible
+
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair: no file in UTF-8 can hold it
 
 
@@ -17,7 +19,7 @@ def typed(values: Any, name: str, default: Any, *kinds: type) -> Any:
     """
     if not isinstance(values, dict):
         raise ValueError(f"{values!r:.60} is no object, so it has no {name}")
-    value = values.get(name, default)
+    value, name = values.get(name, default), visible(name, 60)
     if type(value) not in kinds:
         needed = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
         raise ValueError(f"{name} is {value!r:.60}; needed: {needed}")

@@ -33,7 +33,7 @@ from minibert.tokenizers.encoding import Template
 from minibert.tokenizers.fields import naming
 from minibert.tokenizers.options import TOKEN_NAMES, Settings
 from minibert.tokenizers.tokenizer_json import from_json, to_json
-from minibert.tokenizers.vocabulary import next_id
+from minibert.tokenizers.vocabulary import check_ids, next_id
 
 TOKENIZER_NAME = "tokenizer.json"
 VOCAB_NAME = "vocab.txt"
@@ -73,7 +73,8 @@ def read_tokenizer(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]
         keywords = {**said, "vocab": read_vocab(folder / VOCAB_NAME)}
         if "do_lower_case" not in {**said, **overrides}:
             keywords["do_lower_case"] = _infer_lower_case(folder, keywords["vocab"])
-    keywords["added_tokens"] = _with_special(folder, keywords["vocab"], added, special)
+    with naming(folder):
+        keywords["added_tokens"] = _with_special(folder, keywords["vocab"], added, special)
     return {**keywords, **overrides}
 
 
@@ -92,7 +93,7 @@ def _settle(
     shown = [_shown({**default, **said, **values}) for values in (by_config, by_file)]
     differ = [n for n in compared if by_config[n] != by_file[n] and shown[0][n] != shown[1][n]]
     if differ:
-        one, other = (", ".join(f"{n}={s[n]}" for n in differ) for s in shown)
+        one, other = (visible(", ".join(f"{n}={s[n]}" for n in differ), 350) for s in shown)
         first, second = TOKENIZER_CONFIG_NAME, TOKENIZER_NAME
         warn(
             f"the files in {str(folder)!r} disagree: {first} has {one} (said, or by default), "
@@ -107,7 +108,7 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     accents, template = settings["strip_accents"], settings["template"]
     template = template or Template.of_bert(settings["cls_token"], 0, settings["sep_token"], 0)
     slots = [*template.single, *template.pair]
-    names = ["AB"[s.text] if s.text is not None else "+".join(s.tokens) for s in slots]
+    names = ["AB"[s.text] if s.text is not None else "+".join(map(str, s.tokens)) for s in slots]
     places = " ".join(f"{name}:{slot.type_id}" for name, slot in zip(names, slots, strict=True))
     accents = settings["do_lower_case"] if accents is None else accents
     shown = {**settings, "strip_accents": accents, "template": places}
@@ -124,6 +125,7 @@ def _with_special(
 
     The tokens that stand around every text must be in the vocabulary.
     """
+    check_ids(vocab, added)
     tokens, new = dict(added), []
     ids = {**vocab, **{token.content: number for number, token in added.items()}}
     present = {token.content for token in added.values()}
@@ -201,9 +203,9 @@ def read_vocab(path: Path) -> dict[str, int]:
     tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
     if special := [t for t in repeated if t.startswith("[") and t.endswith("]")]:
-        raise ValueError(f"{str(path)!r} has the special token {special[0]!r} on several lines")
+        raise ValueError(f"{str(path)!r} has the special token {special[0]!r:.60} on several lines")
     if repeated:
-        found = f"{len(repeated)} token(s) on several lines, {repeated[0]!r} for one"
+        found = f"{len(repeated)} token(s) on several lines, {repeated[0]!r:.60} for one"
         warn(f"{str(path)!r} has {found}; the last line counts")
     return {token: number for number, token in enumerate(tokens)}
 

@@ -42,6 +42,7 @@ def from_json(file: Mapping[str, Any]) -> dict[str, Any]:
         model = {"type": "WordPiece", **model}
     # without a normalizer, nothing is normalised
     keywords: dict[str, Any] = {setting: False for setting, *_ in _FIELDS["normalizer"].values()}
+    keywords["decoder_cleanup"] = True
     for name in _TYPES:
         part = model if name == "model" else file.get(name)
         if part is not None or name not in ("normalizer", "decoder"):

@@ -45,7 +45,7 @@ class Vocabulary:
         self.prefix = settings.prefix
         self.decoder_cleanup = settings.decoder_cleanup
         self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
-        _check_ids(vocab, settings.added_tokens)
+        check_ids(vocab, settings.added_tokens)
         self._base = dict(vocab)
         self._added = dict(settings.added_tokens)
         self._ids = self._base | self.get_added_vocab()
@@ -65,7 +65,7 @@ class Vocabulary:
                 present[name] = token
             elif token is not None and (name, token) != ("mask_token", "[MASK]"):  # the default
                 hint = f"pass {name}= the name that it has there"
-                raise ValueError(f"the vocabulary has no {token!r}, the {name}; {hint}")
+                raise ValueError(f"the vocabulary has no {token!r:.60}, the {name}; {hint}")
         return present
 
     def __len__(self) -> int:
@@ -231,18 +231,21 @@ def next_id(ids: Mapping[str, int]) -> int:
     return max([len(ids), *(number + 1 for number in ids.values())])
 
 
-def _check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
+def check_ids(vocab: Mapping[str, int], added: Mapping[int, AddedToken]) -> None:
+    """Raise ValueError for what is no token or no id, and for an id or a token that has two."""
     tokens: dict[int, str] = {}
     for token, number in [*vocab.items(), *((t.content, i) for i, t in added.items())]:
         require_utf8("a token", token)
         if type(number) is not int or not 0 <= number < 2**31:
             needed = "a whole number from 0 to 2147483647"
-            raise ValueError(f"the token {token!r} has the id {number!r:.60}; needed: {needed}")
+            raise ValueError(f"the token {token!r:.60} has the id {number!r:.60}; needed: {needed}")
         if tokens.setdefault(number, token) != token:
-            raise ValueError(f"two tokens have the id {number}: {tokens[number]!r} and {token!r}")
+            raise ValueError(
+                f"two tokens have the id {number}: {tokens[number]!r:.60} and {token!r:.60}"
+            )
         if vocab.get(token, number) != number:
-            other = f"the vocabulary gives it {vocab[token]}"
-            raise ValueError(f"the added token {token!r} has the id {number}; {other}")
+            other = f"the vocabulary gives it {vocab[token]!r:.60}"
+            raise ValueError(f"the added token {token!r:.60} has the id {number}; {other}")
 
 
 def _ids_of(given: Any) -> Any:

@@ -67,6 +67,32 @@ def test_a_file_without_the_type_of_the_model(folder, change):
     assert BertTokenizer.from_pretrained(folder).tokenize("a") == ["a"]
 
 
+def test_no_decoder_is_read_as_the_usual_one(folder, change):
+    change("decoder", value=None)
+    assert BertTokenizer.from_pretrained(folder).decoder_cleanup is True
+
+
+@pytest.mark.parametrize("text", ["a" * 3000, "\x1b[31m"], ids=ascii)
+@pytest.mark.parametrize(
+    "path",
+    [
+        ["added_tokens", 0, "content"],
+        ["model", "unk_token"],
+        ["post_processor", "type"],
+        ["post_processor", "single", 0, "SpecialToken", "id"],
+        ["post_processor", "special_tokens", "[CLS]", "tokens", 0],
+        ["decoder", "prefix"],
+    ],
+    ids=str,
+)
+def test_messages_are_short_and_printable_whatever_a_file_holds(folder, change, path, text):
+    change(*path, value=text)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        BertTokenizer.from_pretrained(folder)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
