@@ -1,6 +1,7 @@
 """Tokenizers: from texts to the ids that a model reads, and back.
 
-Reading order: normalize, wordpiece, added, vocabulary, encoding, options, files, bert.
+Reading order: normalize, wordpiece, fields, added, vocabulary, encoding, options, batch_encoding,
+bert; then the files: tokenizer_json, config_json, files.
 """
 
 from minibert.tokenizers.added import AddedToken
