@@ -12,10 +12,11 @@ promote float32 arrays.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
+from minibert.activations import *  # noqa: F403 - they are operations, too
+from minibert.activations import ACTIVATIONS, tanh
 from minibert.erf import erf as erf
 from minibert.runtime.arrays import Array, Integers, Mask
 from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
@@ -103,81 +104,6 @@ def attention(
         scores = np.where(allowed, scores, np.finfo(scores.dtype).min)
     probabilities = trace("probabilities", softmax(scores))
     return attention_context(probabilities, value)
-
-
-@operation("(...) -> (...)")
-@by_rows
-def gelu(x: Array) -> Array:
-    """Return the exact GELU, BERT's own: x times the normal distribution function.
-
-    Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415.
-    """
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
-
-
-@operation("(...) -> (...)")
-@by_rows
-def tanh(x: Array) -> Array:
-    """Return the hyperbolic tangent."""
-    return np.tanh(x)
-
-
-@operation("(...) -> (...)")
-@by_rows
-def gelu_new(x: Array) -> Array:
-    """Return GELU by tanh, as GPT-2 has it; up to 4.7e-4 away from the exact one."""
-    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-
-
-@operation("(...) -> (...)")
-@by_rows
-def gelu_fast(x: Array) -> Array:
-    """Return GELU by tanh with ``sqrt(2 / pi)`` cut to ten digits, as transformers has it."""
-    return 0.5 * x * (1 + tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
-
-
-@operation("(...) -> (...)")
-@by_rows
-def quick_gelu(x: Array) -> Array:
-    """Return ``x * sigmoid(1.702 * x)``, the coarsest GELU; up to 0.02 away from the exact one."""
-    return x * sigmoid(1.702 * x)
-
-
-@operation("(...) -> (...)")
-def sigmoid(x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``, written so that exp cannot overflow."""
-    small = np.exp(-np.abs(x))
-    return np.where(x < 0, small, 1) / (1 + small)
-
-
-@operation("(...) -> (...)")
-@by_rows
-def silu(x: Array) -> Array:
-    """Return ``x * sigmoid(x)``, also called swish.
-
-    Elfwing et al., "Sigmoid-Weighted Linear Units", arXiv:1702.03118.
-    """
-    return x * sigmoid(x)
-
-
-@operation("(...) -> (...)")
-def relu(x: Array) -> Array:
-    """Return x where it is positive and 0 elsewhere."""
-    return np.maximum(x, 0)
-
-
-#: What ``hidden_act`` in a config may say. The names are those of transformers.
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": gelu,
-    "gelu_new": gelu_new,
-    "gelu_pytorch_tanh": gelu_new,
-    "gelu_fast": gelu_fast,
-    "quick_gelu": quick_gelu,
-    "relu": relu,
-    "silu": silu,
-    "swish": silu,
-    "tanh": tanh,
-}
 
 
 @operation("(...), (...), (...), (V, C), (types, C), (positions, C), (C,), (C,), eps -> (..., C)")

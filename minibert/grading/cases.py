@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.functions import softmax
+from minibert.functions import ACTIVATIONS, softmax
 
 Args = tuple[Any, ...]
 
@@ -109,7 +109,7 @@ def _tails(x: Any) -> Args:
     return (np.linspace(-8, 8, 7 * 23).reshape(7, 23),)
 
 
-_CURVES = {"gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "silu", "tanh", "sigmoid", "erf"}
+_CURVES = {"erf"} | {curve.__name__ for curve in ACTIVATIONS.values()}
 _ROWS = {*_CURVES, "linear", "layer_norm", "split_heads", "feed_forward", "pooler"}
 _ATTENTION = {"attention", "attention_scores", "attention_context"}
 _LARGE = {*_CURVES, "softmax", "layer_norm", "attention", "attention_scores"}

@@ -24,7 +24,7 @@ TOO_LARGE = "a result that is too large, by one factor"
 def general(name: str) -> tuple[Mistake, ...]:
     """Return the mistakes that any operation may make."""
     ours = OPERATIONS[name]
-    return (
+    found: tuple[Mistake, ...] = (
         ("the input returned unchanged", lambda x, *_: x),
         ("zeros in place of a result", lambda *args: np.zeros_like(ours(*args))),
         ("the wrong sign", lambda *args: -ours(*args)),
@@ -33,6 +33,8 @@ def general(name: str) -> tuple[Mistake, ...]:
         (TOO_SMALL, lambda *args: ours(*args) / 2),
         (TOO_LARGE, lambda *args: 2 * ours(*args)),
     )
+    # of the identity, the first is right, and the input added is a factor
+    return tuple(m for m in found if name != "identity" or "input" not in m[0])
 
 
 CLOSE = 1e-6  # so far apart are the numbers of one mistake, relative to 1 + |number|
@@ -258,7 +260,7 @@ GELU: tuple[Mistake, ...] = (
     ("relu", f.relu),
     ("silu", f.silu),
     ("tanh", f.tanh),
-    ("no activation", lambda x: x),
+    ("no activation", f.identity),
     ("gelu without the 1/sqrt(2) in the integral", lambda x: 0.5 * x * (1 + f.erf(x))),
     ("gelu with x scaled the wrong way", lambda x: x * (1 + f.erf(x * 2**0.5)) / 2),
     ("gelu with x halved in the integral", lambda x: 0.5 * x * (1 + f.erf(x / 2))),
@@ -267,5 +269,10 @@ GELU: tuple[Mistake, ...] = (
     ("gelu without the factor before the bracket", lambda x: x * (1 + f.erf(x * 0.5**0.5))),
     ("gelu with the wrong sign in the bracket", lambda x: 0.5 * x * (1 - f.erf(x * 0.5**0.5))),
 )
+_RARE = dict.fromkeys(g for g in f.ACTIVATIONS.values() if g not in {f.gelu, *dict(GELU).values()})
 #: What is computed in place of an activation; of all of them, but for gelu's own variants.
-ACTIVATIONS: tuple[Mistake, ...] = (("gelu (erf)", f.gelu), *GELU[:8])
+ACTIVATIONS: tuple[Mistake, ...] = (
+    ("gelu (erf)", f.gelu),
+    *GELU[:8],
+    *((g.__name__, g) for g in _RARE),
+)

@@ -18,7 +18,7 @@ SIZES = {
 HUGE = 10**5000
 
 WHOLE = "a whole number from 1 to "
-KNOWN = '"gelu", "gelu_new", .*"relu", "silu", "swish", "tanh"'
+KNOWN = '"gelu", "gelu_python", .*"relu", .*"tanh", .*"linear"'
 NO_SIZE = (-1, 0, 2.5, 2.0, True, "12", [3], math.nan, math.inf, 10**30, HUGE)
 NO_EPS = (math.nan, math.inf, -math.inf, -1e-12, 0, True, "1e-12", None, 10**400, HUGE)
 REFUSED = [

@@ -49,12 +49,12 @@ def test_another_function_is_called_and_what_it_returns_is_used(name, model):
         return OPERATIONS[name](*args) * 2
 
     with swap(**{name: other}):
-        if name in functions.ACTIVATIONS:
+        keys = [key for key, f in functions.ACTIVATIONS.items() if f is OPERATIONS[name]]
+        if keys:
             x = np.ones((2, 3))
             expected = 2 * OPERATIONS[name].__wrapped__(x)
-            np.testing.assert_array_equal(functions.ACTIVATIONS[name](x), expected)
-        elif name == "sigmoid":
-            assert functions.silu(np.ones(1)) == 2 * OPERATIONS[name].__wrapped__(np.ones(1))
+            for key in keys:
+                np.testing.assert_array_equal(functions.ACTIVATIONS[key](x), expected)
         elif name == "pooler":
             np.testing.assert_array_equal(model(IDS).pooler_output, 2 * before[1])
         else:
@@ -63,7 +63,7 @@ def test_another_function_is_called_and_what_it_returns_is_used(name, model):
 
 
 def test_the_form_of_each_operation_is_in_its_docstring():
-    assert len(OPERATIONS) == 20
+    assert len(OPERATIONS) == 29
     for name, operation in OPERATIONS.items():
         assert operation is getattr(functions, name)
         assert operation.__doc__.endswith(f"\n\n{operation.form.text}")

@@ -1,4 +1,4 @@
-"""Record what torch and transformers say about the functions of minibert/functions.py.
+"""Record what torch and transformers say about minibert/functions.py and minibert/activations.py.
 
 Run by hand where torch and transformers are installed: python tests/tools/record_functions.py
 It writes tests/data/functions.npz, which test_functions.py reads.
@@ -13,7 +13,9 @@ from transformers.activations import ACT2FN
 
 NAMES = (
     *("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu"),
-    *("relu", "silu", "swish", "tanh"),
+    *("gelu_python", "gelu_python_tanh", "gelu_accurate", "gelu_10", "relu", "relu2", "relu6"),
+    *("leaky_relu", "silu", "swish", "hardswish", "mish", "tanh", "sigmoid", "laplace"),
+    *("sqrtsoftplus", "linear"),
 )
 EXTREMES = (0.0, 1e-44, 1e-38, 1e-30, 1e-8, 1e-3, 20.0, 88.0, 90.0, 710.0, 1e3, 1e4)
 EPS = {"tiny": 1e-12, "large": 0.1}  # the large one shows that eps stands inside the root

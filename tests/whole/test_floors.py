@@ -20,7 +20,7 @@ FLOORS = {
     "checkpoint": 3,
     "tokenizers": 4,
     "erf": 5,
-    "functions": 6,
+    **dict.fromkeys(("activations", "functions"), 6),  # one is the other's, in a file of its own
     "arguments": 7,
     "batch": 8,
     "layers": 9,
