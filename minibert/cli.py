@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minibert import tasks
+from minibert._version import __version__
 from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
 from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
@@ -23,16 +24,34 @@ from minibert.verification.inputs import read_inputs
 from minibert.verification.page import page, token_texts
 from minibert.verification.table import table, wants_colour
 
+_EXAMPLES = {
+    "verify": "my_folder --reference recorded.npz --html report.html",
+    "compare": "mine.npz theirs.safetensors --model my_folder",
+    "inspect": "my_folder",
+    "record": 'my_folder --inputs "A text." "Another one." -o reference.safetensors',
+    "fill-mask": '"the ball is [MASK] ." --top-k 3',
+    "next-sentence": '"the ball is red ." "it is on the table ." --model bert-base-uncased',
+    "classify": '"What a nice film!" --model my_folder',
+    "tag": '"Ada Lovelace lived in London." --model my_folder',
+    "answer": '"Where is the ball?" "The ball is on the table." --model my_folder',
+    "embed": "lines.txt -o vectors.npy",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0 if all is well, 1 if something differs, 2 if it could not run."""
+    """Run a command; return 0 if all is well, 1 if something differs, 2 if it could not run.
+
+    130 and 141 are a Unix tool's: after Ctrl-C, and where nobody reads on.
+    """
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + 13  # SIGPIPE, which Windows lacks
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"minibert {options.name}: {error}", file=sys.stderr)
         return 2
@@ -41,10 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
+    parser.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = parser.add_subparsers(dest="name", required=True)
 
     def add(name: str, command: Callable[[Namespace], int], about: str, *texts: str) -> Any:
-        added = commands.add_parser(name, help=about)
+        example = f"example: minibert {name} {_EXAMPLES[name]}"
+        added = commands.add_parser(name, help=about, description=about, epilog=example)
         added.set_defaults(command=command)
         for text in texts:
             added.add_argument(text)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from minibert.runtime.spelling import nearest
+
 Json = TypeVar("Json", dict[str, Any], list[Any])
 MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
@@ -56,7 +58,20 @@ def first_of(items: Collection[str], limit: int) -> list[str]:
 
 def require_folder(folder: str | os.PathLike[str]) -> Path:
     """Return the folder as a Path; OSError if it is not there or is something else."""
-    return _require(Path(folder), "a folder", NotADirectoryError, "a checkpoint is a folder")
+    path = Path(folder)
+    try:
+        return _require(path, "a folder", NotADirectoryError, "a checkpoint is a folder")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}{alike(path)}") from None
+
+
+def alike(path: Path) -> str:
+    """Return ``; did you mean 'x'?`` with a folder beside the path that has nearly its name."""
+    try:
+        names = [entry.name for entry in os.scandir(path.parent) if entry.is_dir()][:1000]
+    except OSError:
+        return ""
+    return visible(nearest(path.name, names, {}), 200)
 
 
 def require_file(path: Path) -> Path:

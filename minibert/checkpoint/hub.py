@@ -16,6 +16,7 @@ from typing import Any
 
 from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.hub_errors import explain, lacks, not_cached
+from minibert.checkpoint.keywords import without_effect
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
 from minibert.runtime.warn import warn
 
@@ -56,10 +57,11 @@ def find_folder(
 ) -> tuple[Path, dict[str, Any]]:
     """Return the folder of that name, or of that Hub id in the cache, and the other options.
 
-    Options of the Hub are the fields of HubOptions. Errors are those of local_folder.
+    Options of the Hub are the fields of HubOptions; those of transformers that change nothing are
+    left out (keywords.py). Errors are those of local_folder.
     """
     hub = {key: options[key] for key in HubOptions.__dataclass_fields__ if key in options}
-    others = {key: value for key, value in options.items() if key not in hub}
+    others = without_effect({key: value for key, value in options.items() if key not in hub})
     return local_folder(name, wants, HubOptions(**hub)), others
 
 

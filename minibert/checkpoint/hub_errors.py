@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import first_of, visible
+from minibert.checkpoint.files import alike, first_of, visible
 
 
 def explain(error: Any, name: str, revision: str | None, cache: Path) -> OSError:
@@ -38,7 +38,7 @@ def explain(error: Any, name: str, revision: str | None, cache: Path) -> OSError
         return OSError(error.errno, f"{text}: make room, or set cache_dir= or HF_HOME")
     why = f"it answered {status}" if status else _reason(error)
     hint = "check the network, and HF_ENDPOINT if it is set, or try again later"
-    return ConnectionError(f"{what} cannot be had from {at} ({why}): {hint}")
+    return ConnectionError(f"{_no_folder(name)}{what} cannot be had from {at} ({why}): {hint}")
 
 
 def lacks(
@@ -55,8 +55,16 @@ def not_cached(
     files: Collection[str], name: str, revision: str | None, cache: Path, why: str
 ) -> OSError:
     """Return the error for files that are not in the cache when no request may be made."""
-    text = f"{_either(files)} of {_asked(name, revision)} is not in the cache {str(cache)!r}"
-    return FileNotFoundError(f"{text}, and {why}: run it once with the network")
+    what = f"{_no_folder(name)}{_either(files)} of {_asked(name, revision)}"
+    return FileNotFoundError(
+        f"{what} is not in the cache {str(cache)!r}, and {why}: run it once with the network"
+    )
+
+
+def _no_folder(name: str) -> str:
+    """Say that a name is that of no folder either, where a folder may have been meant."""
+    near = alike(Path(name))
+    return f"{name!r} is not a folder here{near or ', and'} " if near or "/" not in name else ""
 
 
 def _either(files: Collection[str]) -> str:

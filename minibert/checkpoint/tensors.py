@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minibert.runtime.arrays import Array
+from minibert.runtime.arrays import Array, dtype_name
 
 MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
 
@@ -47,13 +47,18 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 COMPUTED = {TYPES[code].name: TYPES[code] for code in ("F32", "F64")}
 
 
-def float_dtype(dtype: DTypeLike) -> "np.dtype[np.floating[Any]]":
-    """Return float32 or float64; ValueError for any other."""
-    for name in COMPUTED:
-        known: np.dtype[np.floating[Any]] = np.dtype(name)
-        if dtype is not None and dtype in (known, known.name, known.type):  # NumPy: None is float64
-            return known
-    raise ValueError(f"dtype is {dtype!r}; allowed: 'float32', 'float64'")
+def float_dtype(dtype: Any, stored: str | None = None) -> "np.dtype[np.floating[Any]]":
+    """Return float32 or float64, however it is written; ValueError for any other.
+
+    "auto" is what is ``stored``, or float32 if that is none of the two.
+    """
+    name = stored if isinstance(dtype, str) and dtype == "auto" else dtype_name(dtype)
+    if name in COMPUTED:
+        return np.dtype(name)
+    if isinstance(dtype, str) and dtype == "auto":
+        return np.dtype("float32")
+    half = "; files in it are read, and widened" if name else ""
+    raise ValueError(f"dtype is {dtype!r:.80}; allowed: 'float32', 'float64', 'auto'{half}")
 
 
 def in_order(array: NDArray[Any]) -> NDArray[Any]:

@@ -3,8 +3,6 @@
 import os
 from typing import Any, ClassVar, NoReturn
 
-from numpy.typing import DTypeLike
-
 from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
@@ -14,6 +12,7 @@ from minibert.models import bert_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
+from minibert.runtime.spelling import Spelled, spelled
 from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.
@@ -73,11 +72,11 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     return "bert" if "encoder.layer.0.attention.self.query.weight" in names else None
 
 
-class _Auto:
+class _Auto(Spelled):
     """Base of the classes that only choose another."""
 
     def __init__(self, *_: Any, **__: Any) -> NoReturn:
-        ways = [way for way in ("from_pretrained", "from_config") if hasattr(self, way)]
+        ways = [way for way in ("from_pretrained", "from_config") if way in dir(self)]
         raise TypeError("call " + " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways))
 
 
@@ -85,6 +84,7 @@ class AutoConfig(_Auto):
     """Reads the config of whatever model is there."""
 
     @staticmethod
+    @spelled
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PretrainedConfig:
         """Return the config; see BertConfig.from_pretrained."""
         folder, overrides = find_folder(name, ("config",), options)
@@ -96,6 +96,7 @@ class AutoTokenizer(_Auto):
     """Reads the tokenizer of whatever model is there."""
 
     @staticmethod
+    @spelled
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> BertTokenizer:
         """Return the tokenizer; see BertTokenizer.from_pretrained.
 
@@ -114,14 +115,16 @@ class _AutoModel(_Auto):
     stands_for: ClassVar[str]
 
     @classmethod
+    @spelled
     def from_pretrained(
-        cls, name: str | os.PathLike[str], dtype: DTypeLike = "float32", **options: Any
+        cls, name: str | os.PathLike[str], dtype: Any = "float32", **options: Any
     ) -> Any:
         """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
         folder, others = find_folder(name, ("config", "weights"), options)
         return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **others)
 
     @classmethod
+    @spelled
     def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):

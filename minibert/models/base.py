@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.hub import find_folder
@@ -16,8 +15,10 @@ from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
+from minibert.models.habits import METHODS
 from minibert.models.outputs import ModelOutput
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import Spelled, refuse_unknown, spelled
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
@@ -25,7 +26,7 @@ from minibert.trace import Recording, Stage, Trace, expand_stages, silent
 Model = TypeVar("Model", bound="PreTrainedModel")
 
 
-class PreTrainedModel:
+class PreTrainedModel(Spelled):
     """Base of all models.
 
     ``Model(config, seed)`` draws its weights as transformers does, in float32: matrices and
@@ -33,6 +34,7 @@ class PreTrainedModel:
     biases 0, norms 1 and 0. A model is never changed by a call: threads may share it.
     """
 
+    hints = METHODS
     config_class: ClassVar[type[PretrainedConfig]]
     output_class: ClassVar[type[ModelOutput]]
     prefix: ClassVar[str]  # what the names in a checkpoint may begin with besides
@@ -43,7 +45,8 @@ class PreTrainedModel:
     config: Any
     loading_report: LoadingReport | None
 
-    def __init__(self, config: Any, seed: int = 0) -> None:
+    @spelled
+    def __init__(self, config: Any = None, seed: int = 0) -> None:
         name = type(self).__name__
         if not isinstance(config, self.config_class):
             found = config.__name__ if isinstance(config, type) else f"a {type(config).__name__}"
@@ -57,25 +60,30 @@ class PreTrainedModel:
         self._assemble(arrays)
 
     @classmethod
+    @spelled
     def from_pretrained(
         cls: type[Model],
         name: str | os.PathLike[str],
-        dtype: DTypeLike = "float32",
+        dtype: Any = "float32",
         ignore_mismatched_sizes: bool = False,
         **options: Any,
     ) -> Model:
         """Open a checkpoint, a folder or a Hub id: config.json, and safetensors or PyTorch files.
 
-        dtype: "float32" or "float64"; what the file holds is widened or narrowed to it.
+        dtype: "float32" or "float64", or a type of NumPy or PyTorch; what the file holds is widened
+        or narrowed to it. "auto": float64 if the checkpoint is, else float32.
         ignore_mismatched_sizes: draw a head anew if its shape in the file is not the config's.
         options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
         others override the config.
         OSError for what is missing, ValueError or TypeError for what is wrong, in a sentence.
         """
-        dtype = float_dtype(options.pop("torch_dtype", dtype))  # as it was called for years
+        dtype = options.pop("torch_dtype", dtype)  # as it was called for years
+        float_dtype(dtype)  # before anything is fetched
         folder, overrides = find_folder(name, ("config", "weights"), options)
         read_config = partial(cls.config_class.from_pretrained, folder, **overrides)
         config, weights = of_one_save(folder, lambda: (read_config(), open_weights(folder)))
+        widest = "float64" if any(t.dtype == "F64" for t in weights.tensors.values()) else None
+        dtype = float_dtype(dtype, config.dtype or widest)
         needed = cls._parameters(config), cls.prefix, cls.required
         others = initializer(config, 0, dtype), partial(cls.why_unused, config=config)
         arrays, report = load_arrays(weights, *needed, *others, dtype, ignore_mismatched_sizes)
@@ -127,6 +135,7 @@ class PreTrainedModel:
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         trace: dict[str, Array] | None = None,
+        **unknown: Any,
     ) -> Any:
         """Run the model on a batch.
 
@@ -142,6 +151,7 @@ class PreTrainedModel:
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
+        refuse_unknown(self.__call__, unknown)
         batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         states, attentions = self._shown(output_hidden_states, output_attentions)
         wanted = None if trace is not None else {*states, *attentions}
@@ -200,6 +210,7 @@ class PreTrainedModel:
         parameters = self._parameters(self.config)
         return stored(parameters, {p.field: self.array(p.field) for p in parameters})
 
+    @spelled
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, safe_serialization: bool = True
     ) -> None:
@@ -217,7 +228,7 @@ class PreTrainedModel:
 
     def array(self, field: str) -> Array:
         """Return an array by its field, as ``layer.0.attention.query.weight``."""
-        part: Any = self if hasattr(self, field.split(".")[0]) else self.encoder
+        part: Any = self if field.split(".")[0] in vars(self) else self.encoder
         for step in field.replace("layer.", "layers.", 1).split("."):
             part = part[int(step)] if step.isdecimal() else getattr(part, step)
         return np.asarray(part)

@@ -20,6 +20,9 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
 from minibert.models import rules
+from minibert.models.habits import FIELDS, HARMLESS
+from minibert.runtime.arrays import dtype_name
+from minibert.runtime.spelling import Spelled, nearest, spelled
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -30,13 +33,14 @@ def setting(default: Any, rule: rules.Rule) -> Any:
 
 
 @dataclass(init=False, repr=False, eq=False)
-class PretrainedConfig:
+class PretrainedConfig(Spelled):
     """The fields and the behaviour that all configs share.
 
-    Unknown keys are kept as attributes and written back. ValueError for a value that is not
-    allowed; TypeError for a keyword that looks like a misspelt field.
+    Unknown keys of a file are kept as attributes and written back. ValueError for a value that is
+    not allowed; TypeError for a keyword that is no field.
     """
 
+    synonyms = FIELDS
     model_type: ClassVar[str]
 
     architectures: list[str] | None = setting(None, rules.or_null(rules.TEXTS))
@@ -51,8 +55,10 @@ class PretrainedConfig:
     label2id: dict[str, int] = setting(None, rules.IDS_OF_NAMES)
 
     def __init__(self, **values: Any) -> None:
-        for name in set(values) - self._names():
-            self._refuse_misspelling(name)
+        for name in values.keys() - self._names() - HARMLESS:
+            if not name.startswith("_"):
+                hint = f"{type(self).__name__}.from_dict takes whatever a config.json holds"
+                raise TypeError(f"{self._no_field(name)} {hint}")
         self._fill(_one_dtype(values))
 
     def _fill(self, values: dict[str, Any]) -> None:
@@ -66,14 +72,19 @@ class PretrainedConfig:
         defaults = {f.name: f.default for f in fields(self) if f.name not in given}
         values = {**defaults, **values, "id2label": _names_of_labels(2), **labels}
         for name, value in values.items():
-            setattr(self, name, value)
+            self._set(name, value)
         self.check()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIELDS and name not in {*self._names(), *vars(self)}:
+            raise AttributeError(self._no_field(name))
+        self._set(name, value)
+
+    def _set(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else name
         value = _plain(name, value)
         rule = self._rules().get(name, rules.UNKNOWN)
-        if rule is rules.UNKNOWN and (name.startswith("__") or hasattr(type(self), name)):
+        if rule is rules.UNKNOWN and (name.startswith("__") or name in dir(type(self))):
             raise ValueError(f"config field {name!r} has a name that this class keeps for itself")
         if not rule.holds(value):
             raise ValueError(f"config field {name!r} is {_short(value)}; allowed: {rule.allowed}")
@@ -105,22 +116,19 @@ class PretrainedConfig:
         return {*cls._rules(), "model_type", "torch_dtype"}
 
     @classmethod
-    def _refuse_misspelling(cls, name: str) -> None:
-        import difflib  # here, because few need it and all would wait for it
-
-        near = difflib.get_close_matches(name, cls._names(), n=1, cutoff=0.85)
-        if near:
-            raise TypeError(f"{cls.__name__} has no field {name!r}; did you mean {near[0]!r}?")
+    def _no_field(cls, name: str) -> str:
+        near = nearest(name, cls._names(), FIELDS) or "."
+        return f"{cls.__name__} has no field {name[:80]!r}{near}"
 
     @classmethod
+    @spelled
     def from_dict(cls: type[Config], values: Mapping[str, Any], **overrides: Any) -> Config:
         """Return the config of these values; keywords override them.
 
         TypeError for a keyword that is no field and is not among the values either.
         """
         for name in set(overrides) - cls._names() - set(values):
-            cls._refuse_misspelling(name)
-            raise TypeError(f"{cls.__name__} has no field {name!r} to override")
+            raise TypeError(f"{cls._no_field(name)} There is nothing to override")
         if "id2label" in overrides:
             values = {k: v for k, v in values.items() if k not in ("num_labels", "label2id")}
         config = cls.__new__(cls)
@@ -128,6 +136,7 @@ class PretrainedConfig:
         return config
 
     @classmethod
+    @spelled
     def from_pretrained(cls: type[Config], name: str | os.PathLike[str], **options: Any) -> Config:
         """Read config.json of a folder or a Hub id; keywords override it.
 
@@ -156,6 +165,7 @@ class PretrainedConfig:
         values = {k: v for k, v in values.items() if k not in usual or v != usual[k]}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
+    @spelled
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json into a folder, made if need be; whole or not at all."""
         make_folder(Path(folder))
@@ -192,8 +202,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if name == "dtype":
-        words = getattr(value, "__name__", str(value)).removeprefix("torch.")
-        return words if words in rules.DTYPES else value
+        return None if isinstance(value, str) and value == "auto" else dtype_name(value) or value
     if name == "id2label" and isinstance(value, dict):
         return {_whole(k): v for k, v in value.items()}
     if name == "label2id" and isinstance(value, dict):

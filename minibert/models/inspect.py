@@ -5,12 +5,15 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from minibert.checkpoint.files import visible
+from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.names import Parameter, expand, standard_name
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.models.bert import NAMES, BertConfig, BertModel
+from minibert.runtime.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,15 @@ class Inspection:
         return "\n".join([str(self.config), *table, "", *foot])
 
 
-def inspect(folder: str | os.PathLike[str]) -> Inspection:
-    """Lay open a checkpoint of BERT.
+@spelled
+def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
+    """Lay open a checkpoint of BERT; arguments as of BertModel.from_pretrained.
 
     OSError or ValueError if its files cannot be read; what is wrong with single tensors stands
     in ``problems``.
     """
-    config = BertConfig.from_pretrained(folder)
+    folder, overrides = find_folder(name, ("config", "weights"), options)
+    config = BertConfig.from_pretrained(folder, **overrides)
     weights = open_weights(folder)
     tensors = defaultdict(list)
     for name, tensor in weights.tensors.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+from minibert.runtime.arrays import DTYPES
 
 
 @dataclass(frozen=True)

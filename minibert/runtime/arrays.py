@@ -12,6 +12,28 @@ Mask: TypeAlias = NDArray[np.bool_] | None  # None: everything is allowed
 _TEXT = "holds text; needed: the numbers that a tokenizer makes of it"
 
 
+#: The types that a config or a call may name, and how else they are written.
+DTYPES = {
+    "float32": ("float", "single", "fp32", "f32", "f4", "<f4"),
+    "float64": ("double", "fp64", "f64", "f8", "<f8"),
+    "float16": ("half", "fp16", "f16", "f2", "<f2"),
+    "bfloat16": ("bf16",),
+}
+
+
+def dtype_name(value: Any) -> str | None:
+    """Return the name of a floating type: of a text, or a type of NumPy, PyTorch or JAX.
+
+    None for anything else. ``float`` of Python is float64 in NumPy and PyTorch; "float" as a text
+    is float32, as torch.float is.
+    """
+    if value is float:
+        return "float64"
+    words = getattr(value, "__name__", None) or getattr(value, "name", None) or str(value)
+    last = str(words).rpartition(".")[2].lower()
+    return next((name for name, others in DTYPES.items() if last in (name, *others)), None)
+
+
 def number_array(name: str, values: Any) -> NDArray[Any]:
     """Return what a caller passed as an array of numbers; TypeError or ValueError if it is none."""
     if isinstance(values, Mapping):  # what a tokenizer returns, passed whole

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForQuestionAnswering
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, load, require_count, require_text
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
 
+@spelled
 def answer(
     question: str,
     context: str,

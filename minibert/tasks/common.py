@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.checkpoint.files import visible
 from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.base import PreTrainedModel
+from minibert.models.bert import BertModel
 from minibert.runtime.warn import warn
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
@@ -27,21 +29,46 @@ Source = str | os.PathLike[str] | Pair | None
 def load(model: Source, kind: type[PreTrainedModel]) -> tuple[PreTrainedModel, BertTokenizer, int]:
     """Return a model of that class, its tokenizer, and how many tokens a row of both may have.
 
-    TypeError if a pair is given whose model is of another class.
+    TypeError if a pair is given whose model is of another class; ValueError if the checkpoint lacks
+    the head: what it computes would be random.
     """
     if not isinstance(model, tuple):
         folder = folder_of(model)
         model = kind.from_pretrained(folder), BertTokenizer.from_pretrained(folder)
-    given, tokenizer = model
+    given, tokenizer = _pair(model)
     if not isinstance(given, kind):
-        raise TypeError(f"the task needs a {kind.__name__}, found a {type(given).__name__}")
+        hint = f"load it with {kind.__name__}.from_pretrained"
+        raise TypeError(f"the task needs a {kind.__name__}, found a {type(given).__name__}; {hint}")
+    _require_head(given, kind)
     return given, tokenizer, min(given.config.max_position_embeddings, tokenizer.model_max_length)
 
 
-def folder_of(model: str | os.PathLike[str] | None) -> Path:
+def _pair(model: tuple[Any, ...]) -> tuple[Any, BertTokenizer]:
+    found = ", ".join(type(part).__name__ for part in model)
+    if len(model) != 2 or not isinstance(model[1], BertTokenizer):
+        raise TypeError(f"model is a tuple of {found or 'nothing'}; needed: (model, tokenizer)")
+    return model[0], model[1]
+
+
+def _require_head(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
+    """Raise ValueError if what the task needs beyond the layers was drawn at random."""
+    drawn = model.loading_report.newly_initialized if model.loading_report else ()
+    needed = {entry.name for entry in kind.names(model.config)}
+    missing = [name for name in drawn if name in needed]
+    if missing and kind is not BertModel:  # vectors of words need no pooler
+        raise ValueError(
+            f"{visible(', '.join(missing), 200)} of the head is not in the checkpoint, and the "
+            f"result would be random: choose a checkpoint that was trained for this task "
+            f"({kind.__name__})"
+        )
+
+
+def folder_of(model: str | os.PathLike[str] | PreTrainedModel | None) -> Path:
     """Return the folder of a model, fetched if it is a Hub id; the embedded one for None."""
     if model is None:
         return EMBEDDED_CHECKPOINT
+    if isinstance(model, PreTrainedModel):
+        raise TypeError(f"model is a {type(model).__name__} alone; pass (model, tokenizer)")
     return find_folder(model, ("config", "weights", "tokenizer", "sentence"), {})[0]
 
 

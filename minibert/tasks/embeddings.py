@@ -9,6 +9,7 @@ import numpy as np
 
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts
 from minibert.tasks.sentence import POOLINGS, Module, Normalize, Pooling, SentenceSettings
 from minibert.tasks.sentence_files import read_settings
@@ -16,6 +17,7 @@ from minibert.tokenizers import BertTokenizer
 from minibert.tokenizers.normalize import Normalizer
 
 
+@spelled
 def embed(
     texts: str | Sequence[str],
     pooling: str | None = None,

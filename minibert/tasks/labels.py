@@ -10,12 +10,14 @@ import numpy as np
 from minibert.functions import sigmoid, softmax
 from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, encode, folder_of, load, require_count, require_text
 from minibert.tasks.sentence_files import score_activation
 from minibert.tokenizers import BertTokenizer
 from minibert.tokenizers.encoding import Encoding
 
 
+@spelled
 def classify(text: str, text_pair: str | None = None, model: Source = None) -> list[dict[str, Any]]:
     """Return every label of a text, or of a pair, with its score, best first.
 
@@ -55,6 +57,7 @@ _AGGREGATIONS: dict[str, Callable[[Array], Array]] = {
 Unit = dict[str, Any]  # a word, a piece of one or an entity: word, label, score, start, end
 
 
+@spelled
 def tag(
     text: str,
     aggregation: str = "first",

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, encode, load, require_count, require_text
 from minibert.tokenizers import BertTokenizer
 
 
+@spelled
 def fill_mask(
     text: str, top_k: int = 5, targets: Sequence[str] | None = None, model: Source = None
 ) -> list[Any]:
@@ -89,6 +91,7 @@ def _word(token: int, scores: Array, ids: list[int], place: int, tokenizer: Bert
     }
 
 
+@spelled
 def next_sentence(first: str, second: str, model: Source = None) -> dict[str, float]:
     """Return the probabilities that the second text follows the first, and that it is a random one.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint.hub import find_folder
+from minibert.runtime.spelling import Spelled, spelled
 from minibert.runtime.warn import warn
 from minibert.tokenizers.batch_encoding import BatchEncoding, columns_of, pad_columns, to_batch
 from minibert.tokenizers.encoding import Encoding, Side, Template, Tokens, fill, pad, truncate
@@ -26,7 +27,7 @@ from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 
-class BertTokenizer(Vocabulary):
+class BertTokenizer(Vocabulary, Spelled):
     """BERT's tokenizer, with the calls of transformers' class of that name.
 
     WordPiece (Schuster & Nakajima 2012) after BERT's normalising and splitting (Devlin et al.
@@ -34,6 +35,7 @@ class BertTokenizer(Vocabulary):
     ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in options.py.
     """
 
+    @spelled
     def __init__(self, vocab: Mapping[str, int], do_lower_case: bool = True, **given: Any) -> None:
         settings = Settings.of(do_lower_case=do_lower_case, **given)
         super().__init__(vocab, settings)
@@ -48,6 +50,7 @@ class BertTokenizer(Vocabulary):
         self._warned_of_length = False
 
     @classmethod
+    @spelled
     def from_pretrained(
         cls, name: str | os.PathLike[str], *, do_lower_case: bool | None = None, **options: Any
     ) -> "BertTokenizer":

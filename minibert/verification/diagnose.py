@@ -1,15 +1,20 @@
 """Hold a model against a reference, or two recordings against each other, stage by stage."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.load import LoadingReport
+from minibert.data import shipped_references
 from minibert.models.base import PreTrainedModel
+from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import spelled
 from minibert.runtime.threads import turn
 from minibert.trace import Recording
 from minibert.verification.cause import FACTOR, likely_cause, short_products
@@ -23,11 +28,13 @@ from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult
 
 
+@spelled
 def verify(
-    model: PreTrainedModel,
-    reference: Reference,
+    model: PreTrainedModel | str | os.PathLike[str],
+    reference: Reference | str | os.PathLike[str],
     atol: float | None = None,
     rtol: float | None = None,
+    **options: Any,
 ) -> Diagnosis:
     """Diagnose a model against a reference, on real tokens only.
 
@@ -36,10 +43,14 @@ def verify(
     rounding alone does there. What the model returns must agree with the reference, too, as far as
     rounding from the inputs on allows. Stages that the reference lacks are bridged.
 
+    model: one of this package, or a name with options as of BertModel.from_pretrained. reference:
+    a recording, its file, or the name of one that is shipped.
     atol, rtol: if either is given, ``|ours - theirs| <= atol + rtol * |theirs|`` is required
     besides, by default with 1e-5 and 1e-3. ValueError or TypeError if the reference's inputs do
     not fit the model.
     """
+    model = _opened(model, options)
+    reference = _reference(reference, len(model.encoder.layers))
     batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
@@ -54,6 +65,7 @@ def verify(
         return comparison.diagnosis(_provenance(model, reference, int(real.sum())))
 
 
+@spelled
 def compare_recordings(
     a: Reference,
     b: Reference,
@@ -214,6 +226,33 @@ class Comparison:
         outside, count = int((~self.tolerance.allows(ours, theirs) & places).sum()), places.sum()
         detail = f"{outside} of {count} numbers are beyond the tolerance"
         return replace(row, status="DIFF", detail=detail) if outside else row
+
+
+def _opened(model: Any, options: dict[str, Any]) -> PreTrainedModel:
+    """Return the model itself, or that of a name."""
+    if isinstance(model, str | os.PathLike):
+        return BertModel.from_pretrained(model, **options)
+    if options:
+        raise TypeError(f"{[*options]} are for a name of a model, and a model is given")
+    if not isinstance(model, PreTrainedModel):
+        raise TypeError(
+            f"model is a {type(model).__name__}; needed: one of minibert, a folder or a Hub id. "
+            "What another program computes is a reference: see Reference.from_arrays"
+        )
+    return model
+
+
+def _reference(reference: Any, layers: int | None = None) -> Reference:
+    """Return the reference itself, or that of a file or of the name of a shipped one."""
+    if isinstance(reference, str | os.PathLike):
+        shipped = {} if Path(reference).exists() else shipped_references()
+        return Reference.load(shipped.get(str(reference), Path(reference)), layers)
+    if not isinstance(reference, Reference):
+        raise TypeError(
+            f"reference is a {type(reference).__name__}; needed: a Reference, a file or a name "
+            f"({', '.join(shipped_references())}). Reference.from_arrays makes one of arrays"
+        )
+    return reference
 
 
 def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:

@@ -23,6 +23,7 @@ from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
+from minibert.runtime.spelling import spelled
 from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import places
@@ -31,23 +32,28 @@ from minibert.verification.reference import Reference, check_inputs, own_array, 
 SOURCES = ("minibert", "transformers")
 
 
+@spelled
 def record_checkpoint(
     name: str | os.PathLike[str],
     inputs: Mapping[str, Any],
     source: str = "minibert",
     dtype: str = "float64",
     checkpoint: str | None = None,
+    **options: Any,
 ) -> Reference:
     """Record every stage of a checkpoint's encoder, and of its pooler if it has one.
 
     name: a folder or a Hub id. inputs: as in ``Reference.from_arrays``. source: "minibert", or
     "transformers", eager attention, eval mode. dtype: "float64", which runs float32 too and keeps
     how far that is away, or "float32". checkpoint: what the recording calls it; its own name.
+    options: of a Hub id, as in BertModel.from_pretrained.
     ValueError or TypeError for what does not fit; ImportError without transformers and torch.
     """
     if source not in SOURCES:
         raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
-    folder, _ = find_folder(name, ("config", "weights"), {})
+    folder, others = find_folder(name, ("config", "weights"), options)
+    if others:
+        raise TypeError(f"record_checkpoint records a checkpoint as it is, without {[*others]}")
     load = _load_ours if source == "minibert" else _load_theirs
     made = _recorded(load, folder, inputs, float_dtype(dtype).name)
     provenance = {
@@ -60,6 +66,7 @@ def record_checkpoint(
     return Reference(made.inputs, made.stages, {**made.provenance, **provenance})
 
 
+@spelled
 def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") -> Reference:
     """Record every stage of a model in memory on these inputs, zeros where there is padding.
 

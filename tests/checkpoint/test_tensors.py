@@ -24,6 +24,25 @@ def test_the_dtypes_that_a_model_may_have(dtype):
     assert float_dtype(dtype) == np.dtype(dtype)
 
 
+class Tensorlike:
+    def __repr__(self):
+        return "torch.float64"
+
+
+@pytest.mark.parametrize(
+    ("written", "stored", "expected"),
+    [
+        *((word, None, "float32") for word in ("torch.float32", "fp32", "float", "auto")),
+        *((word, None, "float64") for word in ("double", Tensorlike(), "torch.double", "f8")),
+        *(("auto", "float64", "float64"), ("auto", "bfloat16", "float32")),
+        ("float32", "float64", "float32"),
+    ],
+    ids=str,
+)
+def test_a_dtype_may_be_written_in_many_ways(written, stored, expected):
+    assert float_dtype(written, stored) == np.dtype(expected)
+
+
 @pytest.mark.parametrize("dtype", [None, "float16", "bfloat16", "int32", "", "foo", 5, []])
 def test_a_dtype_that_no_model_has(dtype):
     with pytest.raises(ValueError, match="allowed: 'float32', 'float64'"):

@@ -72,7 +72,7 @@ def test_the_fields_that_all_models_share_have_their_usual_values():
         {"id2label": {0: "no", 1: "yes"}, "classifier_dropout": 0.5, "eos_token_id": [3, 5]},
         {"id2label": {0: "no", 1: "yes"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}},
         {"id2label": {i: f"name {i}" for i in range(13)}, "pad_token_id": None},
-        {"pooler_type": "first", "nested": {"a": [1, None]}, "_name_or_path": "é"},
+        {"pooler_type": "first", "_nested": {"a": [1, None]}, "_name_or_path": "é"},
     ],
     ids=lambda values: "-".join(values) or "default",
 )
@@ -94,7 +94,7 @@ def test_a_dict_of_a_config_is_a_copy():
 
 def test_configs_with_other_values_differ():
     assert BertConfig(**SIZES) != BertConfig(**SIZES, layer_norm_eps=1e-5)
-    assert BertConfig(**SIZES) != BertConfig(**SIZES, unknown=1)
+    assert BertConfig(**SIZES) != BertConfig.from_dict({**SIZES, "unknown": 1})
 
 
 def test_overrides_win_over_the_file(tmp_path):
@@ -208,6 +208,9 @@ def test_model_type_may_be_missing_but_not_another(tmp_path):
         ("layer_norm_epsilon", "layer_norm_eps"),
         ("num_label", "num_labels"),
         ("vocab_sizes", "vocab_size"),
+        *(("num_layers", "num_hidden_layers"), ("n_heads", "num_attention_heads")),
+        *(("d_model", "hidden_size"), ("max_len", "max_position_embeddings")),
+        *(("dropout", "hidden_dropout_prob"), ("num_classes", "num_labels")),
     ],
 )
 def test_a_misspelt_keyword_is_a_type_error(keyword, near):
@@ -217,8 +220,44 @@ def test_a_misspelt_keyword_is_a_type_error(keyword, near):
         BertConfig.from_dict({}, **{keyword: 3})
 
 
+@pytest.mark.parametrize("name", ["colour", "x", "my_field", "learning_rate"])
+def test_a_keyword_that_is_no_field_is_refused(name):
+    with pytest.raises(TypeError, match=f"no field '{name}'.*from_dict takes whatever"):
+        BertConfig(**{name: 3})
+    assert vars(BertConfig.from_dict({name: 3}))[name] == 3
+
+
+def test_an_attribute_under_a_name_of_others_is_refused_and_an_own_one_kept():
+    config = BertConfig()
+    with pytest.raises(AttributeError, match="no field 'n_layers'; did you mean 'num_hidden_layer"):
+        config.n_layers = 3
+    with pytest.raises(AttributeError, match="no 'n_layers'; did you mean 'num_hidden_layers'"):
+        config.n_layers  # noqa: B018
+    config.note = "kept"
+    assert config.to_dict()["note"] == "kept"
+    assert BertConfig.from_dict({"n_layers": 3}).n_layers == 3
+
+
+def test_what_an_older_config_holds_besides_is_no_misspelling():
+    assert BertConfig(transformers_version="4.0.0", _attn_implementation_autoset=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "dtype"),
+    [
+        *((word, "float32") for word in ("torch.float", "fp32", "single", np.float32, "<f4")),
+        *((word, "float16") for word in ("half", "torch.half", "fp16", np.dtype("float16"))),
+        *((word, "float64") for word in ("double", float)),
+        *(("bf16", "bfloat16"), ("auto", None)),
+    ],
+    ids=str,
+)
+def test_a_dtype_is_read_however_it_is_written(written, dtype):
+    assert BertConfig.from_dict({"torch_dtype": written}).dtype == dtype
+
+
 def test_an_override_of_nothing_is_a_type_error():
-    with pytest.raises(TypeError, match="no field 'colour' to override"):
+    with pytest.raises(TypeError, match=r"no field 'colour'\. There is nothing to override"):
         BertConfig.from_dict({"shade": 1}, colour=3)
 
 

@@ -49,7 +49,7 @@ REFUSED = [
     ("label2id", {"a": "b"}, "from the names of the labels to their numbers"),
     ("label2id", {1: 0}, "from the names of the labels to their numbers"),
     ("problem_type", "guess", '"regression", .* null'),
-    ("unknown", {1, 2}, "what JSON can hold"),
+    ("_unknown", {1, 2}, "what JSON can hold"),
 ]  # fmt: skip
 
 
