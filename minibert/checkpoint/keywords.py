@@ -7,6 +7,8 @@ sentence, because to drop it in silence would be to guess.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from minibert.checkpoint.files import visible
+
 Accepts = Callable[[Any], bool]
 
 
@@ -84,5 +86,7 @@ def without_effect(options: Mapping[str, Any]) -> dict[str, Any]:
         accepts, instead = _KEYWORDS.get(name, (_any, ""))
         if not accepts(value):
             told = instead or "True, False and None change nothing"
-            raise TypeError(f"{name}={value!r:.80} is of transformers and not here: {told}")
+            raise TypeError(
+                f"{name}={visible(repr(value), 80)} is of transformers and not here: {told}"
+            )
     return {name: value for name, value in options.items() if name not in _KEYWORDS}

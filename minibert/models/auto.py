@@ -77,7 +77,8 @@ class _Auto(Spelled):
 
     def __init__(self, *_: Any, **__: Any) -> NoReturn:
         ways = [way for way in ("from_pretrained", "from_config") if way in dir(self)]
-        raise TypeError("call " + " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways))
+        calls = " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways)
+        raise TypeError(f"{type(self).__name__} only chooses a class: call {calls}")
 
 
 class AutoConfig(_Auto):

@@ -54,6 +54,7 @@ class PretrainedConfig(Spelled):
     id2label: dict[int, str] = setting(None, rules.NAMES_OF_IDS)  # setting it sets label2id
     label2id: dict[str, int] = setting(None, rules.IDS_OF_NAMES)
 
+    @spelled
     def __init__(self, **values: Any) -> None:
         for name in values.keys() - self._names() - HARMLESS:
             if not name.startswith("_"):

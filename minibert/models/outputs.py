@@ -4,10 +4,11 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import Spelled
 
 
 @dataclass(frozen=True, eq=False)
-class ModelOutput:
+class ModelOutput(Spelled):
     """Base of all outputs, after transformers' class of that name.
 
     Fields that were not asked for are None; keys, indices and slices pass over them.
@@ -28,6 +29,8 @@ class ModelOutput:
         return tuple(zip(self.keys(), self.to_tuple(), strict=True))
 
     def __getitem__(self, key: str | int | slice) -> Any:
+        if isinstance(key, int) and not -len(self) <= key < len(self):
+            raise IndexError(f"this output has {len(self)} fields, {', '.join(self.keys())}")
         if not isinstance(key, str):
             return self.to_tuple()[key]
         if key in self:

@@ -77,17 +77,18 @@ class _NoAttribute:
 
     owner: str
     name: str
-    kind: "type[Spelled]"
+    of: Any  # the object, or the class
 
     def __str__(self) -> str:
         if self.name.startswith("_"):  # Python asks for these, and so may a library
             return f"{self.owner} has no {self.name!r}"
-        if self.name in self.kind.hints:
-            return f"{self.owner} has no {self.name}(): {self.kind.hints[self.name]}"
+        kind: Any = self.of if isinstance(self.of, type) else type(self.of)
+        if self.name in kind.hints:
+            return f"{self.owner} has no {self.name}(): {kind.hints[self.name]}"
         own = {"hints", "synonyms"}
-        public = [word for word in dir(self.kind) if not word.startswith("_") and word not in own]
+        public = [word for word in dir(self.of) if not word.startswith("_") and word not in own]
         others = f"; it has {', '.join(public)}"
-        near = nearest(self.name, public, self.kind.synonyms)
+        near = nearest(self.name, public, kind.synonyms)
         return f"{self.owner} has no {self.name[:80]!r}{near or others}"
 
     __repr__ = __str__
@@ -111,5 +112,4 @@ class Spelled(metaclass=_SpelledType):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            kind = type(self)
-            raise AttributeError(_NoAttribute(f"a {kind.__name__}", name, kind))
+            raise AttributeError(_NoAttribute(f"a {type(self).__name__}", name, self))

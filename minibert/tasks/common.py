@@ -57,9 +57,8 @@ def _require_head(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
     missing = [name for name in drawn if name in needed]
     if missing and kind is not BertModel:  # vectors of words need no pooler
         raise ValueError(
-            f"{visible(', '.join(missing), 200)} of the head is not in the checkpoint, and the "
-            f"result would be random: choose a checkpoint that was trained for this task "
-            f"({kind.__name__})"
+            f"the checkpoint has no such head: {visible(', '.join(missing), 200)} would be random, "
+            f"and so the result; choose one that was trained for this task ({kind.__name__})"
         )
 
 

@@ -6,6 +6,13 @@ import sys
 import numpy as np
 import pytest
 
+from minibert import (
+    EMBEDDED_CHECKPOINT,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertTokenizer,
+)
 from minibert.cli import main
 from minibert.tasks import embed
 
@@ -95,16 +102,24 @@ def test_what_cannot_run_is_one_sentence_and_status_2(arguments, says, capsys):
     assert says in capsys.readouterr().err
 
 
+def with_head(kind, folder):
+    """Save the embedded checkpoint with a head drawn at random; return the folder."""
+    kind.from_pretrained(EMBEDDED_CHECKPOINT).save_pretrained(folder)
+    BertTokenizer.from_pretrained(EMBEDDED_CHECKPOINT).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.mark.parametrize("command", ["classify", "tag"])
 @pytest.mark.filterwarnings("ignore:not in the checkpoint, newly initialized")
-def test_labels_are_printed(command, capsys):
-    assert main([command, "anna is tall ."]) == 0
+def test_labels_are_printed(command, capsys, tmp_path):
+    kind = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification}[command]
+    assert main([command, "anna is tall .", "--model", with_head(kind, tmp_path)]) == 0
     assert "LABEL_" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:not in the checkpoint, newly initialized")
-def test_an_answer_is_printed(capsys):
-    assert main(["answer", "where is anna ?", "anna is in the garden ."]) == 0
+def test_an_answer_is_printed(capsys, tmp_path):
+    assert main([*words, "--model", with_head(BertForQuestionAnswering, tmp_path)]) == 0
     assert capsys.readouterr().out.strip()
 
 
