@@ -119,7 +119,8 @@ def test_labels_are_printed(command, capsys, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:not in the checkpoint, newly initialized")
 def test_an_answer_is_printed(capsys, tmp_path):
-    assert main([*words, "--model", with_head(BertForQuestionAnswering, tmp_path)]) == 0
+    words = "where is anna ?", "anna is in the garden ."
+    assert main(["answer", *words, "--model", with_head(BertForQuestionAnswering, tmp_path)]) == 0
     assert capsys.readouterr().out.strip()
 
 
@@ -148,3 +149,14 @@ def test_options_are_those_of_the_function(monkeypatch, capsys, command, words, 
     printed = capsys.readouterr().out
     assert printed.startswith("0.750  ")
     assert printed.rstrip().endswith(shown)
+
+
+@pytest.mark.parametrize(
+    "words", [["classify", "a"], ["tag", "a"], ["answer", "a", "b"]], ids=lambda words: words[0]
+)
+@pytest.mark.filterwarnings("ignore:not in the checkpoint, newly initialized")
+def test_a_checkpoint_without_the_head_gives_no_answer(words, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the checkpoint has no such head" in err

@@ -1,6 +1,7 @@
 """What reaches a terminal, a pipe or a device, and what is refused."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,8 @@ import sys
 import pytest
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT
-from minibert.cli import main
+from minibert import EMBEDDED_CHECKPOINT, __version__
+from minibert.cli import _parser, main
 
 MINIBERT = (sys.executable, "-m", "minibert")
 
@@ -72,3 +73,30 @@ def test_a_device_stays_one(arguments, tmp_path):
         arguments = [*arguments, str(tmp_path / "ids.json"), "-o"]
     assert main([*arguments, str(tmp_path / "out")]) == 0
     assert (tmp_path / "out").is_char_device()
+
+
+def test_an_interruption_is_quiet(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minibert.cli.inspect", interrupted)
+    assert main(["inspect"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"minibert {__version__}\n"
+
+
+COMMANDS = ("verify", "compare", "inspect", "record", "fill-mask", "next-sentence", "classify")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "tag", "answer", "embed"])
+def test_the_help_of_a_command_has_an_example_that_is_one(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    example = " ".join(capsys.readouterr().out.split("example: minibert ")[1].split())
+    assert _parser().parse_args(shlex.split(example)).name == command
