@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minibert._version import __version__
 from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
+from minibert.runtime.spelling import nearest
 from minibert.runtime.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def __getattr__(name: str) -> Any:
         return import_module("minibert.tasks")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'minibert' has no attribute {name!r}")
+    near = "" if name.startswith("_") else nearest(name, __all__)
+    raise AttributeError(f"module 'minibert' has no attribute {name!r}{near}")
 
 
 def __dir__() -> list[str]:

@@ -57,7 +57,8 @@ def _misfit(function: Callable[..., Any], args: tuple[Any, ...], given: dict[str
     name = function.__qualname__.removesuffix(".__call__").removesuffix(".__init__")
     found = {n: p for n, p in signature(function).parameters.items() if n not in ("self", "cls")}
     known = [n for n, p in found.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    takes = f"{name} takes {', '.join(known) or 'nothing'}"
+    further = [f"{n}=..." for n, p in found.items() if p.kind is p.VAR_KEYWORD and n != "unknown"]
+    takes = f"{name} takes {', '.join([*known, *further]) or 'nothing'}"
     for word in given:
         if word not in known:
             return f"{name} has no argument {word!r}{nearest(word, known)} {takes}"

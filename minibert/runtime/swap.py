@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.runtime.forms import Form
+from minibert.runtime.spelling import spelled
 from minibert.trace import here
 
 P = ParamSpec("P")
@@ -99,6 +100,7 @@ class swap(ContextDecorator):  # noqa: N801
     where it was called (Python 3.10 has no notes: there they become a SwapError).
     """
 
+    @spelled
     def __init__(self, **functions: Function) -> None:
         for name, function in functions.items():
             if name not in OPERATIONS:

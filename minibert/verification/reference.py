@@ -28,6 +28,7 @@ from minibert import arguments
 from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
+from minibert.runtime.spelling import spelled
 from minibert.verification.names import INPUTS, Arrays, axes_of, split_names, standard_stages
 from minibert.verification.recordings import read_recording
 
@@ -57,6 +58,7 @@ class Reference:
         return arguments.mask(self.inputs.get("attention_mask"), words_of(self.inputs).shape[:2])[0]
 
     @classmethod
+    @spelled
     def from_arrays(
         cls,
         stages: Mapping[str, Any],
@@ -103,6 +105,7 @@ class Reference:
         return cls(inputs, standard, {**found, **provenance})
 
     @classmethod
+    @spelled
     def load(
         cls, path: str | os.PathLike[str], num_hidden_layers: int | None = None
     ) -> "Reference":

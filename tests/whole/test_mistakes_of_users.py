@@ -93,7 +93,9 @@ MISTAKES = {
         "verify(3, 'nothing')", "verify(m, reference='bert-base-uncased-cmu')",
         "verify(m, 'nothing', tol=3)", "record_model(m)", "record_checkpoint(p)",
         "record_checkpoint(p, {'input_ids': [[1]]}, source='tf')", "compare_recordings()",
-        "swap(gelo=1).__enter__()", "swap(gelu=3)",
+        "swap(gelo=1).__enter__()", "swap(gelu=3)", "swap(1)", "Reference.load()",
+        "Reference.from_arrays()", "grade()", "grade(gelo=1)", "minibert.BertModle",
+        "minibert.BertForMasked", "set_num_threads('a')",
     ],
 }  # fmt: skip
 ALL = [(kind, code) for kind, codes in MISTAKES.items() for code in codes]
