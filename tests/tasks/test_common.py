@@ -11,9 +11,8 @@ from minibert.models.bert_heads import (
     BertForNextSentencePrediction,
     BertForQuestionAnswering,
     BertForSequenceClassification,
-    BertForTokenClassification,
 )
-from minibert.tasks import answer, classify, embed, fill_mask, next_sentence, tag
+from minibert.tasks import answer, classify, embed, fill_mask, next_sentence
 from minibert.tasks.common import by_length, encode
 from minibert.tokenizers import BertTokenizer
 
@@ -29,7 +28,6 @@ TASKS = {
         [LONG, "it ."],
         [PAIR_KEPT, "it ."],
     ),
-    "tag": (tag, BertForTokenClassification, [LONG], [KEPT]),
     "fill_mask": (fill_mask, BertForMaskedLM, [f"[MASK] {LONG}"], [f"[MASK] {KEPT[:-4]}"]),
     "next_sentence": (
         *(next_sentence, BertForNextSentencePrediction),

@@ -1,5 +1,4 @@
 import io
-import json
 import sys
 
 import numpy as np
@@ -7,8 +6,6 @@ import pytest
 
 from minibert import BertModel
 from minibert.tasks import embed
-from minibert.tasks.embeddings import SentenceSettings, read_settings
-from minibert.tokenizers import BertTokenizer
 
 TEXTS = [
     "the cat sat .",
@@ -107,90 +104,6 @@ def test_a_long_list_shows_a_bar_on_a_terminal(pair, monkeypatch, stream, count,
 
 def test_no_texts_give_no_vectors(pair):
     assert embed([], model=pair).shape == (0, 21)
-
-
-class TestSettings:
-    @pytest.fixture
-    def write(self, tmp_path):
-        def write(*modules, pooling=None, sentence=None):
-            kinds = [
-                {"path": f"{i}_{kind}", "type": f"st.models.{kind}"}
-                for i, kind in enumerate(modules)
-            ]
-            (tmp_path / "modules.json").write_text(json.dumps(kinds))
-            (tmp_path / "1_Pooling").mkdir(exist_ok=True)
-            (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling or {}))
-            (tmp_path / "sentence_bert_config.json").write_text(json.dumps(sentence or {}))
-            return tmp_path
-
-        return write
-
-    def test_a_folder_without_modules_has_the_defaults(self, tmp_path):
-        assert read_settings(tmp_path) == SentenceSettings("mean", True, None)
-
-    @pytest.mark.parametrize(
-        ("pooling", "expected"),
-        [
-            ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-            ({"pooling_mode_mean_tokens": True}, "mean"),
-            ({"pooling_mode_max_tokens": True}, "max"),
-            ({"pooling_mode": "cls"}, "cls"),
-        ],
-    )
-    def test_the_files_say_how(self, write, pooling, expected):
-        folder = write("Transformer", "Pooling", pooling=pooling, sentence={"max_seq_length": 3})
-        assert read_settings(folder) == SentenceSettings(expected, False, 3)
-        assert read_settings(
-            write("Transformer", "Pooling", "Normalize", pooling=pooling)
-        ).normalize
-
-    @pytest.mark.parametrize(
-        "pooling",
-        [
-            {},
-            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
-            {"pooling_mode": "x"},
-        ],
-    )
-    def test_another_pooling_is_refused(self, write, pooling):
-        with pytest.raises(ValueError, match="known: one of mean_tokens"):
-            read_settings(write("Transformer", "Pooling", pooling=pooling))
-
-    def test_another_module_is_refused(self, write):
-        with pytest.raises(ValueError, match="unknown module"):
-            read_settings(write("Transformer", "Dense"))
-
-    @pytest.mark.parametrize("path", ["../elsewhere", "/etc", "..", None])
-    def test_a_module_lies_in_the_folder(self, write, path):
-        folder = write("Transformer")
-        module = {"path": path, "type": "sentence_transformers.models.Pooling"}
-        (folder / "modules.json").write_text(json.dumps([module]))
-        with pytest.raises(ValueError, match="allowed: one beside it"):
-            read_settings(folder)
-
-    def test_lower_case_before_a_tokenizer_that_keeps_it(self, write, config, tokenizer):
-        folder = write("Transformer", "Pooling", pooling={"pooling_mode": "mean"})
-        BertModel(config, seed=1).save_pretrained(folder)
-        words = [*tokenizer.get_vocab()]
-        BertTokenizer({word: i for i, word in enumerate(words)}, False).save_pretrained(folder)
-        (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
-        same = embed(["The CAT sat", "the cat sat"], model=folder)
-        np.testing.assert_allclose(*same, rtol=0, atol=1e-6)  # BLAS rounds by where a row stands
-        (folder / "sentence_bert_config.json").write_text('{"do_lower_case": false}')
-        kept, small = embed(["The CAT sat", "the cat sat"], model=folder)
-        assert np.abs(kept - small).max() > 0.1
-
-    @pytest.mark.parametrize(
-        "sentence", [{"do_lower_case": "yes"}, {"do_lower_case": None}, {"max_seq_length": 2}]
-    )
-    def test_settings_that_cannot_be(self, write, sentence):
-        with pytest.raises(
-            ValueError, match=f"sentence_bert_config.json' has {next(iter(sentence))}"
-        ):
-            read_settings(write("Transformer", sentence=sentence))
-
-    def test_the_trained_checkpoint_says_mean_normalized_256(self, minilm_folder):
-        assert read_settings(minilm_folder) == SentenceSettings("mean", True, 256)
 
 
 def test_like_sentences_are_near(minilm_folder):
