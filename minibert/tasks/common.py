@@ -2,8 +2,8 @@
 
 Texts that are too long: a model reads a limited number of tokens, 512 for most. Every task cuts off
 the end of what does not fit (of the longer text of a pair), and warns, so that nothing is lost in
-silence. ``fill_mask`` refuses to cut off a mask. ``answer`` reads a long context through a window
-and loses nothing of it.
+silence. ``fill_mask`` refuses to cut off a mask. ``answer`` and ``tag`` read what is long through a
+window and lose nothing of it.
 """
 
 import os

@@ -129,7 +129,8 @@ def test_an_answer_is_printed(capsys, tmp_path):
     [
         ("classify", ["a", "b", "--model", "m"], ("a", "b", "m")),
         ("classify", ["a"], ("a", None, None)),
-        ("tag", ["a", "--aggregation", "max", "--model", "m"], ("a", "max", "m")),
+        ("tag", ["a", "--aggregation", "max", "--model", "m"], ("a", "max", "m", False)),
+        ("tag", ["a", "--entities"], ("a", "first", None, True)),
         ("answer", ["a", "b", "--no-answer"], ("a", "b", True)),
         ("answer", ["a", "b"], ("a", "b", False)),
     ],
@@ -140,7 +141,8 @@ def test_options_are_those_of_the_function(monkeypatch, capsys, command, words, 
 
     def record(*values, model=None):
         given.append((values, model))
-        return row if command == "answer" else [row]
+        found = row | {"entity_group": "PER"} if "--entities" in words else row
+        return row if command == "answer" else [found]
 
     monkeypatch.setattr(f"minibert.tasks.{command}", record)
     assert main([command, *words]) == 0
@@ -148,6 +150,7 @@ def test_options_are_those_of_the_function(monkeypatch, capsys, command, words, 
     shown = {"classify": "glad", "tag": "anna", "answer": "(no answer)"}[command]
     printed = capsys.readouterr().out
     assert printed.startswith("0.750  ")
+    assert ("PER" in printed) == ("--entities" in words)
     assert printed.rstrip().endswith(shown)
 
 
