@@ -102,8 +102,14 @@ def test_the_config_of_a_cross_encoder_says_what_a_score_is(config, tokenizer, s
     assert [label["score"] for label in found] == pytest.approx(np.sort(scores)[::-1])
 
 
-def test_the_folder_of_a_cross_encoder_stands_above_its_config(tmp_path, config, tokenizer):
-    said = {"sbert_ce_default_activation_function": "torch.nn.Sigmoid"}
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"sbert_ce_default_activation_function": "torch.nn.Sigmoid"},
+        {"sentence_transformers": {"activation_fn": "torch.nn.Sigmoid"}},
+    ],
+)
+def test_the_folder_of_a_cross_encoder_stands_above_its_config(tmp_path, config, tokenizer, said):
     some = BertConfig.from_dict({**config.to_dict(), **said}, num_labels=1)
     BertForSequenceClassification(some, seed=1).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -141,6 +147,14 @@ ENTITIES = [
         [5447, 5895, 5314, 5771, 4670],
     ),
     (LONG, PLACES, 2, "average", [(0, 32), (41, 75), (76, 156)], [5403, 5419, 5824]),
+    (
+        *(LONG, PLACES, 17, "simple"),
+        *([(0, 45), (47, 85), (91, 116), (121, 123), (150, 211)], [5195, 5602, 4810, 3706, 5322]),
+    ),
+    (
+        *(LONG, PLACES, 36, "simple"),
+        *([(0, 73), (76, 156), (182, 197), (200, 211)], [5605, 5194, 6674, 6764]),
+    ),
     (LONG, PLACES, 2, "max", [(0, 32), (41, 75), (76, 156)], [5519, 5609, 6006]),
 ]
 
@@ -169,6 +183,23 @@ def test_every_word_of_a_long_text_has_one_label(config, tokenizer, side, aggreg
         found = tag(text, aggregation, (model, tokenizer), stride=stride)
         assert [word["word"] for word in found] == re.findall(r"\w+|[,?]", text)
         assert all(text[one["start"] : one["end"]] == one["word"] for one in found)
+
+
+def test_a_word_is_labelled_where_all_of_it_is_seen_and_by_the_surer_window(config, tokenizer):
+    model = BertForTokenClassification(with_labels(config), seed=1)
+    for shift in range(8):
+        text = "it " * shift + LONG
+        windows = {"truncation": True, "stride": 6, "return_overflowing_tokens": True}
+        seen = {}
+        for row in tokenizer(text, max_length=31, **windows).encodings:
+            probabilities = softmax(model([row.ids]).logits)[0]
+            for number in sorted({*row.word_ids} - {None}):
+                pieces = [i for i, word in enumerate(row.word_ids) if word == number]
+                score = probabilities[pieces].mean(axis=0).max()
+                seen[number] = max(seen.get(number, (0, 0)), (len(pieces), score))
+        found = tag(text, "average", (model, tokenizer), stride=6)
+        expected = [score for _, (_, score) in sorted(seen.items())]
+        assert [word["score"] for word in found] == pytest.approx(expected)
 
 
 def test_a_text_that_fits_is_labelled_as_ever(config, tokenizer):
