@@ -23,7 +23,7 @@ from pathlib import Path
 
 from minibert.grading.cases import ORDINARY
 from minibert.grading.result import Found, in_words, late
-from minibert.runtime.threads import cores
+from minibert.runtime.cores import cores
 
 Work = Callable[[], list[Found]]
 

@@ -17,7 +17,7 @@ from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel,
 from minibert.models.building import Builder, pair
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
-from minibert.runtime.threads import turn
+from minibert.runtime.threads import in_turn
 from minibert.trace import Stage, Trace, silent
 
 PREDICTIONS = (
@@ -96,9 +96,12 @@ class BertForMaskedLM(BertHeadModel):
         inputs: those of a call, by name. Padding has no logits.
         """
         batch = self.batch(**inputs)
-        with turn():
+
+        def run() -> Array:
             x = over_sequences(self.bert.encode, batch, silent)
             return self.word_logits(x[where[batch.mask]], silent)
+
+        return in_turn(run)
 
 
 class BertForPreTraining(BertForMaskedLM):

@@ -1,10 +1,11 @@
 """How functions and layers are applied: shares for threads, blocks for the cache, shapes for BLAS.
 
 Where there are sequences enough, each thread runs the whole network on a share of them
-(``over_sequences``). Where there are not, threads share the heads or the width of a layer
-(``adds_up``), and outside of the layers the outputs of a matrix (``by_outputs``). Either way a
-function of rows is applied to blocks of rows (``by_rows``) and attention to blocks of scores
-(``by_heads``) that stay in the cache. While anything is swapped, layers and attention stay whole.
+(``over_sequences``), and all below runs in that thread. Where there are not, threads share a layer,
+some heads or some of its width each (``adds_up``), and outside of the layers the outputs of a
+matrix (``by_outputs``). Either way a function of rows is applied to blocks of rows (``by_rows``)
+and attention to blocks of scores (``by_heads``), so that what a formula computes on its way stays
+in the cache. While a user's function is swapped in, layers and attention stay whole for it.
 """
 
 import math
@@ -22,7 +23,6 @@ from minibert.runtime.threads import get_num_threads, shares, spread
 from minibert.trace import Trace, silent
 
 P = ParamSpec("P")
-Decorator = Callable[[Callable[..., Array]], Callable[..., Array]]
 
 SMALL = 1_000_000  # multiplications that are done before another thread has woken up
 BLOCK = 130_000  # numbers of a block: half a megabyte in float32
@@ -53,7 +53,13 @@ def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace
     parts = deal(batch, get_num_threads())
     if len(parts) == 1:
         return run(batch, trace)
-    return batch.gather(parts, spread(lambda part: run(part, trace.of(part)), parts))
+    rows: list[Any] = [None] * len(parts)
+
+    def one(i: int) -> None:
+        rows[i] = run(parts[i], trace.of(parts[i]))
+
+    spread(one, range(len(parts)))
+    return batch.gather(parts, rows)
 
 
 def deal(batch: Rows, count: int) -> list[Any]:
@@ -80,7 +86,9 @@ def deal(batch: Rows, count: int) -> list[Any]:
 # a layer among threads
 
 
-def adds_up(size: Callable[[Any], int], part: Callable[[Any, slice], Any]) -> Decorator:
+def adds_up(
+    size: Callable[[Any], int], part: Callable[[Any, slice], Any]
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Let threads share a layer whose parts' outputs add up: ``part(layer, slice)`` of its size."""
     # threads meet twice a layer so; if each function shared its own work, they would eight times
 
@@ -90,11 +98,15 @@ def adds_up(size: Callable[[Any], int], part: Callable[[Any, slice], Any]) -> De
             slices = shares(size(layer)) if x.size * x.shape[-1] > SMALL else []
             if len(slices) < 2 or is_swapping():
                 return call(layer, x, trace, *args)
+            count = size(layer)
+            outputs: list[Any] = [None] * len(slices)
 
-            def one(some: slice) -> Array:
-                return call(part(layer, some), x, trace.columns(some, size(layer)), *args)
+            def one(i: int) -> None:
+                inner = trace.columns(slices[i], count)
+                outputs[i] = call(part(layer, slices[i]), x, inner, *args)
 
-            return reduce(add, spread(one, slices))
+            spread(one, range(len(slices)))
+            return reduce(add, outputs)
 
         return apply
 
@@ -105,17 +117,23 @@ def some_heads(attention: Any, heads: slice) -> Any:
     """Return the attention of some heads: what it computes adds up to the whole."""
     size = len(attention.query.bias) // attention.num_heads
     columns = slice(heads.start * size, heads.stop * size)
-    names, count = ("query", "key", "value"), heads.stop - heads.start
-    some = {name: some_outputs(getattr(attention, name), columns) for name in names}
-    output = some_inputs(attention.output, columns)
-    return replace(attention, **some, output=output, num_heads=count)
+    return replace(
+        attention,
+        query=some_outputs(attention.query, columns),
+        key=some_outputs(attention.key, columns),
+        value=some_outputs(attention.value, columns),
+        output=some_inputs(attention.output, columns),
+        num_heads=heads.stop - heads.start,
+    )
 
 
 def some_width(feed_forward: Any, wide: slice) -> Any:
     """Return the feed-forward network of a slice of its width."""
-    intermediate = some_outputs(feed_forward.intermediate, wide)
-    output = some_inputs(feed_forward.output, wide)
-    return replace(feed_forward, intermediate=intermediate, output=output)
+    return replace(
+        feed_forward,
+        intermediate=some_outputs(feed_forward.intermediate, wide),
+        output=some_inputs(feed_forward.output, wide),
+    )
 
 
 def some_outputs(linear: Any, part: slice) -> Any:
@@ -202,13 +220,7 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
     def apply(x: Array, weight: Array, bias: Array) -> Array:
         shape = *x.shape[:-1], len(weight)
         if x.size * len(weight) > SMALL and len(parts := shares(len(weight))) > 1:
-            out = np.empty(shape, x.dtype)
-
-            def part(outputs: slice) -> None:
-                out[..., outputs] = apply(x, weight[outputs], bias[outputs])
-
-            spread(part, parts)
-            return out
+            return _of_parts(apply, parts, x, weight, bias)
         if x.ndim == 2 and len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS and len(weight) % 8 == 0:
             # OpenBLAS rearranges a matrix before it multiplies, unless it has only eight outputs:
             # it goes as a stack of such, with axes in the order that .T makes (stack, inputs, 8)
@@ -218,6 +230,18 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
         return linear(x, weight, np.broadcast_to(bias, shape))
 
     return apply
+
+
+def _of_parts(
+    apply: Callable[..., Array], parts: list[slice], x: Array, weight: Array, bias: Array
+) -> Array:
+    out = np.empty((*x.shape[:-1], len(weight)), x.dtype)
+
+    def part(outputs: slice) -> None:
+        out[..., outputs] = apply(x, weight[outputs], bias[outputs])
+
+    spread(part, parts)
+    return out
 
 
 def keys_first(scores: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:

@@ -2,27 +2,37 @@
 
 Which thread computes a part does not change its numbers: with the same number of threads, every
 run gives the same bits.
+
+Ctrl-C, or any handler of a signal that raises, may end the main thread's work between any two
+steps, and a handler may itself run a model there. So what is shared between threads changes in
+single steps of C code (a queue, a deque), a lock may be taken twice by one thread, what is undone
+may be undone twice, and nobody waits without end for a turn, or for a thread that has not begun.
 """
 
 import math
 import os
 import threading
+from _thread import start_new_thread
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import cache, partial
+from queue import SimpleQueue
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from minibert.runtime.blas import Blas
+from minibert.runtime.cores import MAX_THREADS, default_count
 from minibert.runtime.swap import is_swapping
 from minibert.trace import here
 
 Part = TypeVar("Part")
-Result = TypeVar("Result")
-MAX_THREADS = 1024
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATIENCE = 10.0  # seconds that a caller waits for its turn; who has it may be waiting for this one
 
 
 def set_num_threads(count: int) -> None:
@@ -39,9 +49,11 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads models use."""
+    if _this_thread.is_alone:
+        return 1
     if _workers.count is None:
-        _workers.count = _default_count()
-    return 1 if _this_thread.is_alone else _workers.count
+        _workers.count = default_count()
+    return _workers.count
 
 
 def shares(size: int, least: int = 1) -> list[slice]:
@@ -55,52 +67,97 @@ def shares(size: int, least: int = 1) -> list[slice]:
     return [slice(*ends[i : i + 2]) for i in range(count)]
 
 
-def spread(task: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Run the task on every part, over the threads, and return the results when all are done.
+def spread(task: Callable[[Part], None], parts: Iterable[Part]) -> None:
+    """Run the task on every part, over the threads, and return when all are done.
 
     A spread within a task runs in the task's own thread. If a task raises, no further part is
     begun, and the exception is raised here.
     """
-    count = min(get_num_threads(), len(parts))
+    remaining = deque(parts)
+    count = min(get_num_threads(), len(remaining))
     if count < 2 or _this_thread.is_busy:
-        return [task(part) for part in parts]
-    results: list[Any] = [None] * len(parts)
-    work = task, deque(enumerate(parts)), results
-    others = [_workers.submit(_work, *work) for _ in range(count - 1)]
+        _work(task, remaining)
+        return
+    seats, done = deque(range(count - 1)), SimpleQueue[BaseException | None]()
     try:
-        _work(*work)
+        for _ in range(count - 1):
+            _workers.submit(partial(_help, seats, done, task, remaining))
+        _work_busily(task, remaining)
+    except BaseException:
+        remaining.clear()
+        raise
     finally:
-        # what has not begun by now (the threads serve another caller) finds nothing left to do
-        begun = [other for other in others if not other.cancel()]
-        errors = [error for other in begun if (error := other.exception())]
+        # who has no seat by now (the threads serve another caller) finds nothing left to do
+        begun = count - 1 - _take_all(seats)
+        errors = [error for _ in range(begun) if (error := done.get())]
     if errors:
         raise errors[0]
-    return results
 
 
-def _work(task: Callable[[Any], Any], remaining: "deque[Any]", results: list[Any]) -> None:
-    """Take parts until none remains; other threads do the same."""
+def _help(
+    seats: "deque[int]",
+    done: "SimpleQueue[BaseException | None]",
+    task: Callable[[Part], None],
+    remaining: "deque[Part]",
+) -> None:
+    """Take a seat, if the caller has left any, and work until no part remains."""
+    if not _take(seats):
+        return
+    try:
+        _work_busily(task, remaining)
+    except BaseException as error:
+        done.put(error)
+    else:
+        done.put(None)
+
+
+def _take(seats: "deque[int]") -> bool:
+    try:
+        seats.pop()
+    except IndexError:
+        return False
+    return True
+
+
+def _take_all(seats: "deque[int]") -> int:
+    count = 0
+    while _take(seats):
+        count += 1
+    return count
+
+
+def _work(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
+    """Take parts until none remains; another thread may do the same."""
+    while remaining:
+        try:
+            part = remaining.popleft()
+        except IndexError:  # the other was faster
+            return
+        try:
+            task(part)
+        except BaseException:
+            remaining.clear()
+            raise
+
+
+def _work_busily(task: Callable[[Part], None], remaining: "deque[Part]") -> None:
     _this_thread.is_busy = True
     try:
-        while remaining:
-            try:
-                i, part = remaining.popleft()
-            except IndexError:  # another was faster
-                return
-            results[i] = task(part)
+        _work(task, remaining)
     finally:
         _this_thread.is_busy = False
-        remaining.clear()  # there are some if the task raised
 
 
 @contextmanager
 def this_thread_only() -> Iterator[None]:
-    """Let what this thread computes in the block use no other, whatever the number of threads."""
-    before, _this_thread.is_alone = _this_thread.is_alone, True
+    """Let what this thread computes in the block use no other, BLAS's included."""
+    before, _this_thread.is_alone, user = _this_thread.is_alone, True, object()
     try:
+        _blas.enter(user)
         yield
     finally:
         _this_thread.is_alone = before
+        _blas.leave(user)
 
 
 class _ThisThread(threading.local):
@@ -114,139 +171,102 @@ class _Workers:
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count  # with the caller's
-        self.lock = threading.Lock()
-        self.pool: Any = None
+        self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.size = 0
 
-    def submit(self, function: Callable[..., None], *arguments: Any) -> Any:
-        """Return the future of a call in one of the threads."""
-        from concurrent.futures import ThreadPoolExecutor  # slow to import
+    def submit(self, job: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # no more threads, or none any more: the interpreter exits
+            while self.size < get_num_threads() - 1:
+                start_new_thread(_serve, (self.jobs,))
+                self.size += 1
+        self.jobs.put(partial(copy_context().run, job))
 
-        size = max(1, get_num_threads() - 1)
-        with self.lock:
-            if self.size != size:
-                if self.pool:
-                    self.pool.shutdown(wait=False)
-                self.pool, self.size = ThreadPoolExecutor(size, "minibert"), size
-            return self.pool.submit(copy_context().run, function, *arguments)
+
+def _serve(jobs: "SimpleQueue[Callable[[], None]]") -> None:
+    while True:
+        jobs.get()()
 
 
 _this_thread = _ThisThread()
 _workers = _Workers()
+_turns = threading.RLock()
 
 
-class _Blas:
-    """Gives BLAS one thread in all of the process while models run: its threads and ours fight."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.limit: Any = None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.users:
-                with _any_thread_may_set_limits():
-                    self.limit = _libraries().limit(limits=1, user_api="blas")
-            self.users += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            self.users -= 1
-            if not self.users:
-                with _any_thread_may_set_limits():
-                    self.limit.restore_original_limits()
-
-
-@contextmanager
-def _any_thread_may_set_limits() -> Iterator[None]:
-    """Have threadpoolctl listen to this thread: since 3.8 it does so to the first that called."""
-    import threadpoolctl
-
-    openblas = getattr(threadpoolctl, "OpenBLASController", None)
-    clear = getattr(openblas, "clear_controlling_thread", lambda force: None)
-    clear(force=True)
-    yield
-    clear(force=True)
-
-
-@cache
-def _libraries() -> Any:
-    from threadpoolctl import ThreadpoolController  # slow to import, and to look for libraries
-
-    return ThreadpoolController()
+_blas = Blas()
 
 
 @cache
 def _keep_memory() -> None:
-    """Have the C library keep the memory of large arrays: 7 to 30 % of a forward pass's time.
+    """Have the C library keep the memory of large arrays, once a model runs.
 
-    Linux's gives it back to the system, until an array of this size has been freed.
+    Linux's gives it back to the system, which hands it out again page by page, cleared: 7 to 30 %
+    of a forward pass's time. Once an array of this size has been freed, the library keeps as much
+    for what comes next. The array's own pages are never touched.
     """
-    np.empty(32_000_000, np.uint8)  # its pages are never touched
+    np.empty(32_000_000, np.uint8)
 
 
-_turns, _blas = threading.Lock(), _Blas()
+def in_turn(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Wait for a turn, and return what a function does then. A call within it is part of the turn.
+
+    Callers at once would take longer than one after the other, each with all threads: they would
+    wait for each other at every step, and empty each other's caches. Nobody waits for a user's
+    function: while one is swapped in, the function runs at once.
+    """
+    outside, is_first = here.get(), not (_this_thread.has_turn or _this_thread.is_busy)
+    user = object()
+    try:
+        here.set("")
+        if is_first:
+            _begin(user)
+        return function(*args, **kwargs)
+    finally:
+        try:
+            if is_first:
+                _end(user)
+        except BaseException:  # a signal came between
+            _end(user)
+            raise
+        finally:
+            here.set(outside)
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Wait for a turn, and compute in the block. A block within it is part of the same turn.
-
-    Callers at once would wait for each other at every step, and empty each other's caches. Nobody
-    waits for a user's function: while one is swapped in, the block runs at once.
-    """
-    if _this_thread.has_turn or _this_thread.is_busy:
+    """Compute in the block as ``in_turn``; a signal that comes as the block ends may undo less."""
+    outside, is_first = here.set(""), not (_this_thread.has_turn or _this_thread.is_busy)
+    user = object()
+    try:
+        if is_first:
+            _begin(user)
         yield
-        return
+    finally:
+        if is_first:
+            _end(user)
+        here.reset(outside)
+
+
+def _begin(user: object) -> None:
     _keep_memory()
-    with nullcontext() if is_swapping() else _turns, _blas:
-        _this_thread.has_turn, outside = True, here.set("")
-        try:
-            yield
-        finally:
-            here.reset(outside)
-            _this_thread.has_turn = False
+    _this_thread.has_turn = True  # before it waits: a handler of a signal is part of its turn
+    if not is_swapping():
+        _turns.acquire(timeout=PATIENCE)
+    _blas.enter(user)
+
+
+def _end(user: object) -> None:
+    """End the turn; what has been undone already stays so."""
+    _blas.leave(user)
+    _this_thread.has_turn = False
+    with suppress(RuntimeError):  # it was not taken
+        _turns.release()
 
 
 def _forget_threads() -> None:
     """Begin anew in a forked child: its parent's threads are not there, their locks may be."""
     global _workers, _turns, _blas
-    _workers, _turns, _blas = _Workers(_workers.count), threading.Lock(), _Blas()
+    _workers, _turns, _blas = _Workers(_workers.count), threading.RLock(), Blas()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
-
-
-def _default_count() -> int:
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdecimal() and int(first) > 0:
-        return min(int(first), MAX_THREADS)
-    return cores()
-
-
-@cache
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        found = len(os.sched_getaffinity(0))
-    else:
-        found = os.cpu_count() or 1
-    return min(found, _quota())
-
-
-CGROUP = Path("/sys/fs/cgroup")
-
-
-def _quota() -> int:
-    """Return how many cores a Linux container may keep busy; many if nothing limits it."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            text = " ".join((CGROUP / file).read_text("ascii") for file in files)
-            quota, period = map(int, text.split())
-        except (OSError, ValueError):  # no such group, or "max": no limit
-            continue
-        if quota > 0:
-            return max(1, math.ceil(quota / period))
-    return 1 << 16

@@ -1,5 +1,6 @@
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel
 from minibert.runtime import threads
 from minibert.runtime.threads import (
     get_num_threads,
+    in_turn,
     set_num_threads,
     shares,
     spread,
@@ -39,48 +41,6 @@ def in_a_new_process(program, **environment):
     )
     assert found.returncode == 0, found.stderr
     return found.stdout.strip()
-
-
-PRINT_COUNT = "from minibert.runtime.threads import get_num_threads; print(get_num_threads())"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [("3", "3"), ("5,2", "5"), ("9999", "1024"), ("0", None), ("many", None), ("", None)],
-)
-def test_the_default_is_that_of_openmp_if_it_is_a_count(value, expected):
-    cores = str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
-    found = in_a_new_process(PRINT_COUNT, OMP_NUM_THREADS=value)
-    assert found == expected or (expected is None and cores in (found, None))
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores"
-)
-def test_the_default_counts_the_cores_that_the_process_may_use():
-    core = min(os.sched_getaffinity(0))
-    program = f"import os; os.sched_setaffinity(0, [{core}]); {PRINT_COUNT}"
-    assert in_a_new_process(program, OMP_NUM_THREADS="") == "1"
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "30000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, 1 << 16),
-        ({"cpu/cpu.cfs_quota_us": "700000", "cpu/cpu.cfs_period_us": "100000"}, 7),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 1 << 16),
-        ({}, 1 << 16),
-    ],
-    ids=str,
-)
-def test_the_quota_of_a_container(tmp_path, monkeypatch, files, cores):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(threads, "CGROUP", tmp_path)
-    assert threads._quota() == cores
 
 
 @pytest.mark.parametrize(
@@ -423,3 +383,121 @@ else:
     os._exit(7)
 """
     assert in_a_new_process(program) == "7"
+
+
+def test_a_call_in_turn_is_like_a_block():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert in_turn(lambda x, y: (x, y, blas_threads()), 1, y=2) == (1, 2, {1})
+        assert in_turn(in_turn, blas_threads) == {1}
+        with pytest.raises(LookupError):
+            in_turn(lambda: {}[0])
+        assert blas_threads() == {2}
+
+
+INTERRUPTED = """
+import random, signal, threading, time
+import numpy as np, threadpoolctl
+from minibert import BertConfig, BertModel, set_num_threads
+set_num_threads(3)
+threadpoolctl.threadpool_limits(2, user_api="blas")
+config = BertConfig(vocab_size=97, hidden_size=48, num_hidden_layers=2, num_attention_heads=4)
+model = BertModel(config, seed=3)
+all_ids = np.random.default_rng(0).integers(0, 97, (64, 20))
+
+def handler(number, frame):
+    {handler}
+
+signal.signal(signal.SIGALRM, handler)
+chance, caught = random.Random(0), 0
+for i in range(400):
+    ids = all_ids[: 1 + 63 * (i % 2)]
+    if i < 2:
+        model(ids)
+    start = time.monotonic()
+    expected = model(ids).last_hidden_state
+    took = time.monotonic() - start
+    try:
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, took))
+        found = model(ids).last_hidden_state
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert (found == expected).all()
+    except KeyboardInterrupt:
+        caught += 1
+    for library in threadpoolctl.threadpool_info():
+        assert library["user_api"] != "blas" or library["num_threads"] == 2
+other = threading.Thread(target=model, args=(ids,))
+start = time.monotonic()
+other.start()
+other.join()
+print(caught > 50, time.monotonic() - start < 5)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+def test_what_interrupts_a_pass_leaves_blas_and_locks_as_they_were():
+    assert in_a_new_process(INTERRUPTED.format(handler="raise KeyboardInterrupt")) == "True True"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+def test_a_handler_of_a_signal_may_run_a_model_during_a_pass():
+    assert in_a_new_process(INTERRUPTED.format(handler="model(all_ids[:2])")) == "False True"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+def test_a_handler_may_wait_for_a_thread_that_runs_a_model(monkeypatch):
+    """The turn that this waits for is that of the pass in which the signal came."""
+    monkeypatch.setattr(threads, "PATIENCE", 0.2)
+    ran = []
+    with turn():
+        assert in_time(lambda: ran.append(MODEL(IDS[:1])))
+    assert len(ran) == 1
+
+
+def test_a_swapped_function_within_a_turn_may_wait_for_a_thread_that_runs_a_model(monkeypatch):
+    monkeypatch.setattr(threads, "PATIENCE", 0.2)
+
+    def waits(x):
+        assert in_time(lambda: MODEL(IDS[:1]))
+        return functions.gelu(x)
+
+    with turn(), swap(gelu=waits):
+        functions.gelu(np.ones((2, 2)))
+
+
+EXIT = """
+import atexit, weakref
+import numpy as np
+from minibert import BertConfig, BertModel, set_num_threads
+set_num_threads(3)
+config = BertConfig(vocab_size=97, hidden_size=96, num_hidden_layers=2, num_attention_heads=6)
+model, ids = BertModel(config, seed=3), np.ones((64, 20), int)
+class Last:
+    pass
+last = Last()
+if {before}:
+    expected = model(ids).last_hidden_state
+def at_exit(name):
+    found = model(ids).last_hidden_state
+    print(name, found.shape, not {before} or (found == expected).all())
+atexit.register(at_exit, "atexit")
+weakref.finalize(last, at_exit, "finalize")
+import threading
+threading._register_atexit(at_exit, "threads")
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_pass_as_the_interpreter_exits(before):
+    lines = in_a_new_process(EXIT.format(before=before)).splitlines()
+    assert sorted(lines) == [f"{x} (64, 20, 96) True" for x in ("atexit", "finalize", "threads")]
+
+
+def test_where_no_thread_can_be_started_the_callers_own_does_the_work(monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_workers", threads._Workers(3))
+    monkeypatch.setattr(threads, "start_new_thread", refuse)
+    seen = []
+    spread(lambda part: seen.append((part, threading.get_ident())), range(9))
+    assert seen == [(i, threading.get_ident()) for i in range(9)]
