@@ -402,15 +402,16 @@ set_num_threads(3)
 threadpoolctl.threadpool_limits(2, user_api="blas")
 config = BertConfig(vocab_size=97, hidden_size=48, num_hidden_layers=2, num_attention_heads=4)
 model = BertModel(config, seed=3)
-all_ids = np.random.default_rng(0).integers(0, 97, (64, 20))
+all_ids = np.random.default_rng(0).integers(0, 97, (32, 20))
 
 def handler(number, frame):
     {handler}
 
 signal.signal(signal.SIGALRM, handler)
 chance, caught = random.Random(0), 0
-for i in range(400):
-    ids = all_ids[: 1 + 63 * (i % 2)]
+libraries = threadpoolctl.ThreadpoolController()
+for i in range(150):
+    ids = all_ids[: 1 + 31 * (i % 2)]
     if i < 2:
         model(ids)
     start = time.monotonic()
@@ -423,13 +424,13 @@ for i in range(400):
         assert (found == expected).all()
     except KeyboardInterrupt:
         caught += 1
-    for library in threadpoolctl.threadpool_info():
+    for library in libraries.info():
         assert library["user_api"] != "blas" or library["num_threads"] == 2
 other = threading.Thread(target=model, args=(ids,))
 start = time.monotonic()
 other.start()
 other.join()
-print(caught > 50, time.monotonic() - start < 5)
+print(caught > 20, time.monotonic() - start < 5)
 """
 
 
