@@ -181,6 +181,5 @@ def make_batch(
     mask, allowed = arguments.mask(attention_mask, shape)
     types = arguments.token_types(token_type_ids, shape, limits.type_vocab_size)
     positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
-    kind = "token_ids" if inputs_embeds is None else "token_embeddings"
-    rows = {kind: words[mask]}
+    rows = {"token_ids" if inputs_embeds is None else "token_embeddings": words[mask]}
     return Batch(mask, types[mask], positions[mask], allowed=allowed, choices=choices, **rows)

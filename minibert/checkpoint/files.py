@@ -38,13 +38,14 @@ _KINDS = {
 
 
 def visible(text: object, limit: int | None = None) -> str:
-    r"""Write what does not print as ``\x1b`` or ``\u202e``, and cut the text at a limit.
+    r"""Write what does not print as ``\x1b`` or ``\u202e``, and cut what is shown at a limit.
 
     Names come from strangers' files: a terminal would obey some characters of theirs.
     """
     whole = str(text)
-    cut = whole if limit is None or len(whole) <= limit else f"{whole[:limit]}..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    cut = whole[:limit]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return shown if cut == whole and shown[:limit] == shown else f"{shown[:limit]}..."
 
 
 def first_of(items: Collection[str], limit: int) -> list[str]:
@@ -203,12 +204,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file whole or not at all; OSError with a sentence if it cannot be written.
+    """Replace a file whole or not at all.
 
-    A link is itself replaced: in the Hub's cache it leads to a file that others share.
+    OSError with a sentence if it cannot be written, or is a link.
     """
     temporary = beside(path)
     try:
+        refuse_link(path)
         write_new(temporary, path, lambda file: file.write_bytes(content))
         temporary.replace(path)
     except OSError as error:
@@ -216,6 +218,13 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):  # it was renamed, or could not be made
             temporary.unlink()
+
+
+def refuse_link(path: Path) -> None:
+    """OSError if a link is at the path: in the cache of the Hub, others share what it leads to."""
+    if path.is_symlink():
+        found = f"{path.name!r} is a link to {visible(path.readlink(), 200)!r}"
+        raise OSError(errno.EEXIST, f"{found}; save into another folder, or remove the link first")
 
 
 def beside(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint.files import alike, first_of, visible
+from minibert.checkpoint.foreign import foreign_among
 
 
 def explain(error: Any, name: str, revision: str | None, cache: Path) -> OSError:
@@ -48,7 +49,8 @@ def lacks(
     names = [visible(file, 80) for file in sorted(there) if not file.startswith(".")]
     found = f" but {', '.join(first_of(names, 10))}" if names else ""
     text = f"{_asked(name, revision)} has no {_either(files)}{found}"
-    return FileNotFoundError(f"{text}: choose a model or a revision that has one")
+    hint = f"choose a model or a revision that has one{foreign_among(there)}"
+    return FileNotFoundError(f"{text}: {hint}")
 
 
 def not_cached(

@@ -1,7 +1,7 @@
 """From a folder to its config and the arrays of a model, and a report of what went where."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,14 +18,14 @@ from minibert.checkpoint.files import (
     sha256,
     visible,
 )
+from minibert.checkpoint.foreign import refuse_other_models, what_is_there
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, weight_map, weights_in_force
-from minibert.checkpoint.names import Parameter, fields_of, match, standard_name
+from minibert.checkpoint.names import UNKNOWN, Match, Parameter, fields_of, match
 from minibert.checkpoint.safetensors import read_safetensors
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.runtime.arrays import Array
 from minibert.runtime.warn import warn
 
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx")
 Read = TypeVar("Read")
 
 
@@ -42,7 +42,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         if not os.path.lexists(hidden / str(name)):
             with suppress(FileNotFoundError):  # there is none, or it has followed just now
                 return read_json(hidden / CONFIG_NAME)
-    return read_json(folder / CONFIG_NAME)
+    path = folder / CONFIG_NAME
+    if not os.path.lexists(path) and (there := what_is_there(require_folder(folder))):
+        raise FileNotFoundError(f"there is no file {str(path)!r}{there}")
+    return read_json(path)
 
 
 def of_one_save(folder: Path, read: Callable[[], Read]) -> Read:
@@ -81,12 +84,8 @@ def open_weights(folder: str | os.PathLike[str]) -> Weights:
     path = require_folder(folder)
     name = weights_in_force(path)
     if name is None:
-        there = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
-        names = visible(", ".join(there[:5]), 200)
-        found = f"; it has {names}, which cannot be read" if there else ""
-        raise FileNotFoundError(
-            f"no weights in {str(path)!r}: looked for {', '.join(FORMS)}{found}"
-        )
+        looked = f"no weights in {str(path)!r}: looked for {', '.join(FORMS)}"
+        raise FileNotFoundError(looked + what_is_there(path))
     if name.endswith(".json"):
         return _open_shards(path / name)
     return Weights((path / name,), _read(path / name))
@@ -128,6 +127,7 @@ class LoadingReport:
     renamed: dict[str, str]  # name in the file -> standard name
     newly_initialized: tuple[str, ...]  # standard names
     unused: dict[str, str]  # name in the file -> why
+    prefix: str = ""  # before all names in the files
 
     def sha256(self) -> str:
         """Return the SHA-256 of the files, one after the other: what a reference records."""
@@ -144,6 +144,7 @@ class LoadingReport:
             f"renamed            {_some(map(' -> '.join, self.renamed.items()))}\n"
             f"newly initialized  {_some(self.newly_initialized)}\n"
             f"unused             {_some(map(': '.join, self.unused.items()))}"
+            + (f"\nbefore all names   {visible(self.prefix, 200)}" if self.prefix else "")
         )
 
 
@@ -157,7 +158,7 @@ def load_arrays(
     prefix: str,
     required: tuple[str, ...],
     initialize: Callable[[Parameter], Array],
-    reason: Callable[[str], str],
+    reason: Callable[[str], str | None],
     dtype: DTypeLike,
     ignore_mismatched_sizes: bool = False,
 ) -> tuple[dict[str, Array], LoadingReport]:
@@ -165,33 +166,63 @@ def load_arrays(
 
     prefix: what names in the file may begin with besides. A missing parameter is a ValueError if
     its name begins with one of ``required``, else newly initialized, with one warning; so is one of
-    another shape with ``ignore_mismatched_sizes``. ``reason``: why a standard name is not used.
+    another shape with ``ignore_mismatched_sizes``. ``reason``: why a standard name is not used;
+    None if the results would be others, which is a ValueError too.
     """
-    fixed = required if ignore_mismatched_sizes else ("",)
-    result = match(weights.tensors, parameters, prefix, fixed)
-    shapes = {p.name: p.stored_shape for p in result.missing}
-    if needed := [name for name in shapes if name.startswith(required)]:
+    result = match(weights.tensors, parameters, prefix, required, ignore_mismatched_sizes)
+    refuse_other_models(result.shared)
+    missing = tuple(dict.fromkeys(p.name for p in result.missing))
+    if needed := [name for name in missing if name.startswith(required)]:
         raise ValueError(_what_is_missing(weights, needed, result.unused))
+    unused = _reasons(weights, result, prefix, reason)
     found = [p for _, group in result.found.values() for p in group]
     tensors = {name: tensor.read(dtype) for name, (tensor, _) in result.found.items()}
     arrays = fields_of(found, tensors) | {p.field: initialize(p) for p in result.missing}
     loaded = {name: ", ".join(p.field for p in group) for name, (_, group) in result.found.items()}
-    if shapes:
-        drawn = f"newly initialized with random numbers: {', '.join(shapes)}"
+    if missing:
+        drawn = f"newly initialized with random numbers: {', '.join(missing)}"
         warn(f"not in the checkpoint, {drawn}. Do not trust what comes out of them")
-
-    def why(name: str) -> str:
-        standard, shape = standard_name(name, prefix), weights.tensors[name].shape
-        other = f"it is {shape}, the config makes {shapes.get(standard)}"
-        return other if standard in shapes else reason(standard)
-
-    unused = {name: why(name) for name in result.unused}
-    return arrays, LoadingReport(weights.files, loaded, result.renamed, tuple(shapes), unused)
+    report = LoadingReport(weights.files, loaded, result.renamed, missing, unused, result.shared)
+    return arrays, report
 
 
-def _what_is_missing(weights: Weights, missing: list[str], unused: list[str]) -> str:
-    others = visible(", ".join(unused[:3]), 200) or "none"
+def _what_is_missing(weights: Weights, missing: list[str], unused: Collection[str]) -> str:
     return (
         f"{len(missing)} tensors are missing in {str(weights.files[0].parent)!r}: "
-        f"{', '.join(first_of(missing, 5))}. Tensors with names that are not used: {others}"
+        f"{', '.join(first_of(missing, 5))}. "
+        f"Tensors with names that are not used: {_listed(unused) or 'none'}"
     )
+
+
+def _reasons(
+    weights: Weights, result: Match, prefix: str, reason: Callable[[str], str | None]
+) -> dict[str, str]:
+    """Say why tensors are not used; ValueError for those that would change the results."""
+    shapes = {p.name: p.stored_shape for p in result.missing}
+    unused, inside = {}, []
+    for name, standard in result.unused.items():
+        why = reason(standard)
+        if standard in shapes:
+            why = f"it is {weights.tensors[name].shape}, the config makes {shapes[standard]}"
+        # behind the prefix of the base model there is no head
+        if why is None or (why == UNKNOWN and name[len(result.shared) :].startswith(prefix)):
+            inside.append(name)
+        else:
+            unused[name] = why
+    if inside:
+        raise ValueError(
+            f"{str(weights.files[0].parent)!r} has tensors inside the model that this architecture "
+            f"does not have: {_listed(inside)}. Without them the results would be others. If they "
+            "are an adapter or low-rank matrices, merge them into the weights (merge_and_unload() "
+            "of peft) and save again; if nothing uses them, remove them from the file"
+        )
+    if strangers := [name for name, why in unused.items() if why == UNKNOWN]:
+        warn(
+            f"not used: {_listed(strangers)}. The model here has no tensors of these names; what "
+            "the one that they come from does with them is not done"
+        )
+    return unused
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(visible(name, 80) for name in first_of(names, 3))

@@ -5,15 +5,18 @@ A file may hold a matrix transposed, or several stacked in one tensor, as the ta
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.checkpoint.files import first_of
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.runtime.arrays import Array
 
+UNKNOWN = "the model has no tensor of this name"
+MAX_STEPS = 8  # of a prefix before all names, counted in dots
 Strings = Mapping[str, str]
 Found = dict[str, tuple[StoredTensor, list["Parameter"]]]  # by standard name
 
@@ -36,6 +39,7 @@ class Parameter(NamedTuple):
     shape: tuple[int, ...]
     transposed: bool = False
     part: tuple[int, int] = (0, 1)
+    sizes: tuple[str | int, ...] = ()  # the shape, by the config's fields
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -49,6 +53,12 @@ class Parameter(NamedTuple):
         whole = tensor.T if self.transposed else tensor
         return whole if n == 1 else whole[k * self.shape[0] : (k + 1) * self.shape[0]]
 
+    def sizes_in(self, shape: tuple[int, ...]) -> Iterable[tuple[str | int, int, int]]:
+        """Yield, for each axis, the config's field, the size that it makes and that of a tensor."""
+        sizes = list(shape[::-1] if self.transposed else shape)
+        sizes[:1] = [size // self.part[1] for size in sizes[:1]]
+        return zip(self.sizes, self.shape, sizes, strict=False)
+
 
 class Match(NamedTuple):
     """What of a checkpoint goes where."""
@@ -56,7 +66,8 @@ class Match(NamedTuple):
     found: Found
     missing: list[Parameter]
     renamed: dict[str, str]  # found name -> standard name
-    unused: list[str]  # found names
+    unused: dict[str, str]  # found name -> standard name
+    shared: str  # the prefix of all names
 
 
 def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Parameter]:
@@ -71,7 +82,7 @@ def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Param
             for entry in entries:
                 name, field = (text.replace(mark, i) for text in entry[:2])
                 sizes = (getattr(config, s) if isinstance(s, str) else s for s in entry.shape)
-                more = entry.transposed, entry.part
+                more = entry.transposed, entry.part, entry.shape
                 parameters.append(Parameter(name, field, tuple(sizes), *more))
     return parameters
 
@@ -88,22 +99,48 @@ def standard_name(name: str, prefix: str) -> str:
     return re.sub(r"(^|\.)LayerNorm\.beta\Z", r"\1LayerNorm.bias", name)
 
 
-def reason(
-    standard: str, table: Iterable[Entry], config: Any, counters: Strings, known: Strings
-) -> str | None:
-    """Say why a tensor of a checkpoint is not used; None if that is not known.
+def standard_names(
+    names: Collection[str], wanted: Collection[str], prefix: str
+) -> tuple[dict[str, str], str]:
+    """Return the standard name of each name that is there, and the prefix that all of them share.
 
-    known: beginnings of names, in which ``{i}`` is a number, and what such tensors are.
+    Wrappers put one before all names, as ``module.`` or ``0.auto_model.``. It is the shortest
+    without which one of the wanted names is there.
     """
-    for entry in table:
-        letter, found = _letter(entry.name), re.fullmatch(_pattern(entry.name), standard)
-        if letter and found and int(found[1]) >= (count := getattr(config, counters[letter])):
+    steps = min(names, default="").split(".")[:MAX_STEPS]
+    for count in range(len(steps)):
+        shared = "".join(f"{step}." for step in steps[:count])
+        if not all(name.startswith(shared) for name in names):
+            break
+        standard = {name: standard_name(name[len(shared) :], prefix) for name in names}
+        if not set(wanted).isdisjoint(standard.values()):
+            return standard, shared
+    return {name: standard_name(name, prefix) for name in names}, ""
+
+
+def reason(
+    standard: str, table: Collection[Entry], config: Any, counters: Strings, known: Strings
+) -> str | None:
+    """Say why a tensor of a checkpoint is not used; None if without it the results are others.
+
+    That is so inside the modules of the model. known: beginnings of names, in which ``{i}`` is a
+    number, and what such tensors are; one that ends with a dot is that of a module.
+    """
+    for letter, field in counters.items():
+        count = getattr(config, field)
+        layers = {e.name.split(f"{{{letter}}}.")[0] for e in table if _letter(e.name) == letter}
+        found = (re.match(_pattern(f"{layer}{{i}}."), standard) for layer in layers)
+        if any(number and int(number[1]) >= count for number in found):
             return f"the config has {count} layers, counted from 0"
-    return next((why for start, why in known.items() if re.match(_pattern(start), standard)), None)
+    for start, why in known.items():
+        if re.match(_pattern(start), standard):
+            inside = start.endswith(".") and any(e.name.startswith(start) for e in table)
+            return None if inside else why
+    return UNKNOWN
 
 
 def _pattern(name: str) -> str:
-    return re.sub(r"\\\{\w\\\}", r"(\\d+)", re.escape(name))
+    return re.sub(r"\\\{\w\\\}", r"(\\d{1,9})", re.escape(name))
 
 
 def fields_of(parameters: Iterable[Parameter], tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -132,40 +169,66 @@ def match(
     tensors: Mapping[str, StoredTensor],
     parameters: Iterable[Parameter],
     prefix: str,
-    fixed: tuple[str, ...] = ("",),
+    required: tuple[str, ...] = ("",),
+    ignore_mismatched_sizes: bool = False,
 ) -> Match:
     """Compare the names that are there with those that are needed.
 
-    ValueError if two names mean the same tensor, or if a tensor has another shape than it needs
-    and its name begins with one of ``fixed``; others of another shape are left unused.
+    ValueError if two names mean the same tensor, or if a tensor has another shape than it needs;
+    with ``ignore_mismatched_sizes`` only if its name begins with one of ``required``: others of
+    another shape are left unused.
     """
     wanted = _by_name(parameters)
     found: Found = {}
-    renamed, unused = {}, []
-    for name, tensor in tensors.items():
-        standard = standard_name(name, prefix)
-        group = wanted.get(standard)
-        if not group or (tensor.shape != group[0].stored_shape and not standard.startswith(fixed)):
-            unused.append(name)
+    renamed, unused = {}, {}
+    names, shared = standard_names(tensors, wanted, prefix)
+    for name, standard in names.items():
+        tensor, group = tensors[name], wanted.get(standard)
+        left = ignore_mismatched_sizes and not standard.startswith(required)
+        if not group or (left and tensor.shape != group[0].stored_shape):
+            unused[name] = standard
             continue
         if standard in found:
-            names = f"{found[standard][0].name!r:.80} and {name!r:.80}"
-            raise ValueError(f"{names} both mean {standard!r}: remove one of them")
+            both = f"{found[standard][0].name!r:.80} and {name!r:.80}"
+            raise ValueError(f"{both} both mean {standard!r:.80}: remove one of them")
         found[standard] = tensor, group
         if name != standard:
             renamed[name] = standard
-    _refuse_shapes(found, fixed)
+    _refuse_shapes(found, required)
     missing = [p for name, group in wanted.items() if name not in found for p in group]
-    return Match(found, missing, renamed, unused)
+    return Match(found, missing, renamed, unused, shared)
 
 
-def _refuse_shapes(found: Found, fixed: tuple[str, ...]) -> None:
-    wrong = [
-        f"{tensor.name!r:.80} is {tensor.shape}, expected {group[0].stored_shape}"
-        for tensor, group in found.values()
-        if tensor.shape != group[0].stored_shape
-    ]
+def _refuse_shapes(found: Found, required: tuple[str, ...]) -> None:
+    wrong = {
+        name: f"{tensor.name!r:.80} is {tensor.shape!s:.80}, expected {p.stored_shape}"
+        for name, (tensor, (p, *_)) in found.items()
+        if tensor.shape != p.stored_shape
+    }
     if wrong:
+        hints = _fitting(found)
+        if not any(name.startswith(required) for name in wrong):
+            hints.append("ignore_mismatched_sizes=True draws the head anew, at random")
         what = "tensors do not have the shapes that config.json gives them"
-        hint = ["ignore_mismatched_sizes=True draws a head anew"] if fixed == ("",) else []
-        raise ValueError(f"{what}: {'; '.join(wrong + hint)}")
+        listed = first_of([*wrong.values()], 3)
+        raise ValueError(f"{what}: {'; '.join([*listed, *hints])}")
+
+
+def _fitting(found: Found) -> list[str]:
+    """Say which fields of the config would make the shapes that are there."""
+    sizes: dict[str, dict[int, int]] = {}  # field -> size in the file -> size by the config
+    for tensor, group in found.values():
+        for field, ours, theirs in group[0].sizes_in(tensor.shape):
+            if isinstance(field, str):
+                sizes.setdefault(field, {})[theirs] = ours
+    wrong = {f: pairs for f, pairs in sizes.items() if any(k != pairs[k] for k in pairs)}
+    if wrong and all(len(pairs) == 1 for pairs in wrong.values()):
+        fields = ", ".join(f"{field}={size}" for field, (size,) in wrong.items())
+        return [f"they fit {fields}: put that into config.json or pass it to from_pretrained"]
+    if wrong and all(theirs <= ours for pairs in wrong.values() for theirs, ours in pairs.items()):
+        return [
+            f"other tensors have the {', '.join(wrong)} of the config, so rows or columns of these "
+            "were cut, as when attention heads are pruned. That is not computed here: take the "
+            "model from before the pruning"
+        ]
+    return []

@@ -40,6 +40,14 @@ class View:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A tensor that no weight can be: a sparse one, or one of float8. Its numbers are not read."""
+
+    kind: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Global:
     """An entry of the closed list, met in a pickle."""
 
@@ -49,6 +57,10 @@ class Global:
 
 #: The classes of storages that a pickle may name, and the codes of their numbers.
 STORAGES = {Global("torch", t.storage): t.code for t in TYPES.values() if t.storage}
+STORAGES[Global("torch.storage", "UntypedStorage")] = "U8"  # mere bytes
+_FLOAT8 = (f"float8_{kind}" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu"))
+#: The names of types; those of the later ones stand beside mere bytes.
+NUMBERS = {Global("torch", n) for n in (*(t.name for t in TYPES.values()), "complex32", *_FLOAT8)}
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
@@ -73,21 +85,35 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
     return View(storage, offset, shape, strides)
 
 
+def _unread(kind: str, shape: Any) -> Unread:
+    whole = all(type(size) is int and 0 <= size < 2**48 for size in _as(tuple, shape))
+    if not whole or len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor has the shape {shape!s:.200}")
+    return Unread(kind[:40], shape)
+
+
 CONSTRUCTORS: dict[Global, Callable[..., Any]] = {
     Global("collections", "OrderedDict"): _ordered_dict,
     Global("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     Global("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    Global("torch._utils", "_rebuild_tensor_v3"): lambda *of: _unread(of[6].name, of[2]),
+    Global("torch._utils", "_rebuild_sparse_tensor"): lambda layout, parts: _unread(
+        _as(str, layout), next((part for part in _as(tuple, parts) if isinstance(part, tuple)), ())
+    ),
     Global("torch._utils", "_rebuild_parameter"): lambda view, *_: view,
+    Global("torch", "Size"): lambda sizes: _as(tuple, sizes),
+    Global("torch.serialization", "_get_layout"): lambda name: name,
 }
 
 
-def read_pickle(data: bytes) -> tuple[Any, int]:
+def read_pickle(data: bytes, storages: dict[str, Storage] | None = None) -> tuple[Any, int]:
     """Interpret the pickle at the start of the data; return its value and its length in bytes.
 
-    ValueError if it names, calls or does anything outside the closed list, or is broken.
+    storages: receives, by its key, every storage that is spoken of. ValueError if the pickle names,
+    calls or does anything outside the closed list, or is broken.
     """
     stream = io.BytesIO(data)
-    machine = _Machine()
+    machine = _Machine({} if storages is None else storages)
     try:
         for opcode, argument in _instructions(stream):
             machine.step(opcode, argument)
@@ -137,9 +163,10 @@ def _call(called: Any, arguments: Any) -> Any:
 
 def _listed(module: Any, name: Any) -> Global:
     entry = Global(_as(str, module), _as(str, name))
-    if entry not in CONSTRUCTORS and entry not in STORAGES:
+    if not any(entry in listed for listed in (CONSTRUCTORS, STORAGES, NUMBERS)):
         why = "which a file of weights has no use for; it was not run"
-        raise ValueError(f"refused: the pickle names {f'{module}.{name}'[:200]}, {why}")
+        hint = "Save the model's state_dict() alone"
+        raise ValueError(f"refused: the pickle names {f'{module}.{name}'[:200]}, {why}. {hint}")
     return entry
 
 
@@ -191,7 +218,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
     **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple},
     **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), lambda *items: items),
-    **{"STACK_GLOBAL": _listed, "REDUCE": _call, "BINPERSID": _storage},
+    **{"STACK_GLOBAL": _listed, "REDUCE": _call},
 }
 #: How many values that are.
 _TAKEN = {
@@ -204,7 +231,9 @@ _TAKEN = {
 class _Machine:
     """The stack machine of the pickle module, cut down to what torch.save writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, storages: dict[str, Storage]) -> None:
+        self.storages = storages
+        self.makers = {**_MAKERS, "BINPERSID": self.storage}
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []  # the stacks below each MARK
         self.memo: dict[int, Any] = {}
@@ -231,13 +260,18 @@ class _Machine:
                 self.stack.append(self.memo[argument])
             case "GLOBAL":
                 self.stack.append(_listed(*argument.split("\n")))
-            case _ if opcode in _MAKERS:
-                self.stack.append(_MAKERS[opcode](*taken))
+            case _ if opcode in self.makers:
+                self.stack.append(self.makers[opcode](*taken))
             case _ if opcode in _LITERALS:
                 self.stack.append(argument)
             case _:
                 met = repr(argument.replace("\n", " ")[:80]) if isinstance(argument, str) else ""
                 raise ValueError(f"refused: the pickle uses opcode {opcode} {met}".rstrip())
+
+    def storage(self, identity: Any) -> Storage:
+        found = _storage(identity)
+        self.storages[found.key] = found
+        return found
 
     def take(self, opcode: str) -> list[Any]:
         if opcode in ("TUPLE", "APPENDS", "SETITEMS"):  # all above the last MARK

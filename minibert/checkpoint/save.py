@@ -24,7 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import beside, make_folder, sync, why_not_saved, write_new
+from minibert.checkpoint.files import (
+    beside,
+    make_folder,
+    refuse_link,
+    sync,
+    why_not_saved,
+    write_new,
+)
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, SHARD, weights_in_force
 from minibert.checkpoint.safetensors import write_safetensors
 from minibert.checkpoint.tensors import COMPUTED
@@ -82,13 +89,14 @@ def _save(folder: Path, name: str, write: Callable[[Path], None], config: bytes)
     prepared, written = beside(folder / name), False
     state = "What was there is unchanged"
     try:
-        _refuse_folders(folder)
+        _refuse_others(folder)
         with _locked(folder):
             try:
                 _settle(folder)  # what a killed save has left
                 prepared.mkdir()
                 # the weights first: a config without weights beside it would count as in force
-                write_new(prepared / name, folder / name, write)
+                old = folder / (weights_in_force(folder) or name)  # may have another form
+                write_new(prepared / name, old, write)
                 config_file = prepared / CONFIG_NAME
                 write_new(config_file, folder / CONFIG_NAME, lambda file: file.write_bytes(config))
                 sync(prepared)
@@ -107,8 +115,9 @@ def _save(folder: Path, name: str, write: Callable[[Path], None], config: bytes)
         raise why_not_saved(folder, error, state) from error
 
 
-def _refuse_folders(folder: Path) -> None:
+def _refuse_others(folder: Path) -> None:
     for name in (*FORMS, CONFIG_NAME):
+        refuse_link(folder / name)
         if (folder / name).is_dir():
             text = f"{name!r} is a folder, where a checkpoint has a file; move it away"
             raise IsADirectoryError(errno.EISDIR, text)

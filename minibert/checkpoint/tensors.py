@@ -40,6 +40,8 @@ TYPES: dict[str, NumberType] = {
         ("U16", "uint16", "<u2", None),
         ("U8", "uint8", "u1", "ByteStorage"),
         ("BOOL", "bool", "?", "BoolStorage"),
+        ("C64", "complex64", "<c8", "ComplexFloatStorage"),
+        ("C128", "complex128", "<c16", "ComplexDoubleStorage"),
     )
 }
 FLOATS = ("F64", "F32", "F16", "BF16")

@@ -9,14 +9,14 @@ import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
-from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, View, read_pickle
+from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file
+from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, Unread, View, read_pickle
 from minibert.checkpoint.tensors import TYPES, StoredTensor
 
 MAX_EXPANSION = 64  # how many times the size of its file tensors may take: strides can be 0
@@ -24,25 +24,28 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 Bytes = NDArray[np.uint8]
+Tensors = dict[str, View | Unread]
 #: The tensors that a file describes, and what finds the bytes of a storage by its key.
-Opened = tuple[dict[str, View], Callable[[str], Bytes]]
+Opened = tuple[Tensors, Callable[[str], Bytes]]
+MAX_KEY = 80  # characters of a key under which a state dict lies: they come before each name
 _ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError)
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a state dict by name, none of them read yet.
 
-    OSError if no regular file is there; ValueError if the file is not such a file, is cut short,
-    contradicts itself, or holds a pickle that names anything but tensors.
+    Of a training's checkpoint it is the one dict of tensors; its key comes before each name, as in
+    ``state_dict.pooler.dense.bias``. OSError if no regular file is there; ValueError if the file is
+    not such a file, is cut short, contradicts itself, or names anything but tensors.
     """
     kind = describe(require_file(path))
     try:
         if kind not in (ZIP, PICKLE):
             raise ValueError(f"it looks like {kind}" if kind else "its first bytes are unknown")
         content = np.asarray(np.memmap(path, np.uint8, mode="r"))
-        views, bytes_of = _open_zip(path, content) if kind == ZIP else _open_legacy(content)
-        _check_expansion(len(content), views)
-        return {name: _tensor(path, name, view, bytes_of) for name, view in views.items()}
+        tensors, bytes_of = _open_zip(path, content) if kind == ZIP else _open_legacy(content)
+        _check_expansion(len(content), tensors)
+        return {name: _tensor(path, name, view, bytes_of) for name, view in tensors.items()}
     except (ValueError, OSError, *_ZIP_ERRORS) as error:
         # zipfile seeks wherever a broken directory sends it
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
@@ -50,18 +53,44 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
         raise ValueError(f"{str(path)!r} is not a file of PyTorch weights: {error}") from None
 
 
-def _views(state: Any) -> dict[str, View]:
-    """Return what a pickle held, if it is a state dict."""
+def _tensors(state: Any) -> Tensors:
+    """Return the tensors of what a pickle held: a state dict, or a dict of which one is a part."""
     if not isinstance(state, dict):
         raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
-    for name, view in state.items():
+    tensors: dict[Any, Any] = state
+    inside = _inside(state)
+    if len(inside) > 1:
+        keys = ", ".join(repr(path.removesuffix(".")) for path in first_of(inside, 5))
+        raise ValueError(f"it holds several dicts of tensors, {keys}: save the one you mean alone")
+    for path, found in inside.items():  # beside it may be a tensor or two, as of the loss
+        if len(found) > sum(isinstance(value, View | Unread) for value in state.values()):
+            tensors = {f"{path}{name}": view for name, view in found.items()}
+    for name, view in tensors.items():
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
-        if not isinstance(view, View):
-            found = f"a {type(view).__name__}, not a tensor: save the model's state_dict() alone"
-            raise ValueError(f"the value of {name!r:.80} is {found}")
-        _check_window(name, view)
-    return state
+        if not isinstance(view, View | Unread):
+            what = f"a {type(view).__name__}, not a tensor: save the model's state_dict() alone"
+            raise ValueError(f"the value of {name!r:.80} is {what}")
+        if isinstance(view, View):
+            _check_window(name, view)
+    return tensors
+
+
+def _inside(state: dict[Any, Any]) -> dict[str, Tensors]:
+    """Return the dicts of tensors in one that a training has saved, at most two steps down."""
+    found: dict[str, Tensors] = {}
+    level, seen = {"": state}, set()
+    for _ in range(2):
+        above, level = level, {}
+        for path, holder in above.items():
+            for key, value in holder.items():
+                named = isinstance(key, str) and len(key) <= MAX_KEY
+                if named and isinstance(value, dict) and value and id(value) not in seen:
+                    seen.add(id(value))  # a pickle may name one dict ever again
+                    names = all(isinstance(name, str) for name in value)
+                    whole = all(isinstance(view, View | Unread) for view in value.values())
+                    (found if names and whole else level)[f"{path}{key}."] = value
+    return found
 
 
 def _check_window(name: str, view: View) -> None:
@@ -75,22 +104,27 @@ def _check_window(name: str, view: View) -> None:
         raise ValueError(f"{tensor} reaches to {found}")
 
 
-def _check_expansion(size: int, views: dict[str, View]) -> None:
+def _check_expansion(size: int, tensors: Tensors) -> None:
     """Bound what reading can take: a stride of 0 makes a large tensor of a single number."""
     unfolded = 0
+    views = {name: view for name, view in tensors.items() if isinstance(view, View)}
     for name, view in views.items():
-        unfolded += math.prod(view.shape) * _width(view)
+        unfolded += math.prod(view.shape) * _width(view.storage)
         if unfolded > MAX_EXPANSION * size:
             found = f"unfold to {unfolded} with {name!r:.80} of shape {view.shape}"
             allowed = f"allowed is {MAX_EXPANSION} times as much"
             raise ValueError(f"it has {size} bytes, and its tensors {found}: {allowed}")
 
 
-def _width(view: View) -> int:
-    return TYPES[view.storage.dtype].dtype.itemsize
+def _width(storage: Storage) -> int:
+    return TYPES[storage.dtype].dtype.itemsize
 
 
-def _tensor(path: Path, name: str, view: View, bytes_of: Callable[[str], Bytes]) -> StoredTensor:
+def _tensor(
+    path: Path, name: str, view: View | Unread, bytes_of: Callable[[str], Bytes]
+) -> StoredTensor:
+    if isinstance(view, Unread):
+        return StoredTensor(name, view.kind, view.shape, path, _no_numbers)
     storage, dtype = view.storage, TYPES[view.storage.dtype].dtype
     content, expected = bytes_of(storage.key), storage.size * dtype.itemsize
     if len(content) != expected:
@@ -104,6 +138,10 @@ def _tensor(path: Path, name: str, view: View, bytes_of: Callable[[str], Bytes])
         return as_strided(array, view.shape, strides, writeable=False)
 
     return StoredTensor(name, storage.dtype, view.shape, path, numbers)
+
+
+def _no_numbers() -> NoReturn:
+    raise ValueError("the numbers of such a tensor are not read")
 
 
 # The zip form
@@ -128,7 +166,7 @@ def _open_zip(path: Path, content: Bytes) -> Opened:
             raise ValueError(f"there is no storage {key!r:.80} in it")
         return _member_bytes(content, members[f"{root}data/{key}"])
 
-    return _views(state), bytes_of
+    return _tensors(state), bytes_of
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -164,9 +202,9 @@ def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
 
 
 def _open_legacy(content: Bytes) -> Opened:
-    position, values = 0, list[Any]()
+    position, values, storages = 0, list[Any](), dict[str, Storage]()
     for _ in range(5):
-        value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes())
+        value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes(), storages)
         values.append(value)
         position += length
         if values[0] != LEGACY_MAGIC:
@@ -176,8 +214,8 @@ def _open_legacy(content: Bytes) -> Opened:
         raise ValueError("its preamble is not the one that torch.save wrote before 1.6")
     if system.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
-    views = _views(state)
-    widths, places = {view.storage.key: _width(view) for view in views.values()}, {}
+    tensors = _tensors(state)
+    widths, places = {key: _width(storage) for key, storage in storages.items()}, {}
     for key in keys:
         if not isinstance(key, str) or key not in widths:
             raise ValueError(f"it lists a storage {str(key)[:80]!r} that no tensor uses")
@@ -189,4 +227,4 @@ def _open_legacy(content: Bytes) -> Opened:
         places[key] = content[begin:position]
     if missing := sorted(set(widths) - set(places)):
         raise ValueError(f"it does not list the storage {missing[0]!r:.80}")
-    return views, places.__getitem__
+    return tensors, places.__getitem__

@@ -7,7 +7,7 @@ from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import open_weights, read_config
-from minibert.checkpoint.names import standard_name
+from minibert.checkpoint.names import standard_names
 from minibert.models import bert_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
@@ -66,10 +66,12 @@ def _by_architectures(names: Any) -> str | None:
 
 def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     try:
-        names = {standard_name(name, BertModel.prefix) for name in open_weights(folder).tensors}
+        found = open_weights(folder).tensors
     except FileNotFoundError:  # a folder with a config alone
         return None
-    return "bert" if "encoder.layer.0.attention.self.query.weight" in names else None
+    telling = "encoder.layer.0.attention.self.query.weight"
+    names = standard_names(found, [telling], BertModel.prefix)[0].values()
+    return "bert" if telling in names else None
 
 
 class _Auto(Spelled):

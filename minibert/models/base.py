@@ -10,7 +10,7 @@ import numpy as np
 
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.load import LoadingReport, load_arrays, of_one_save, open_weights
+from minibert.checkpoint.load import LoadingReport, Weights, load_arrays, of_one_save, open_weights
 from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.building import initializer
@@ -84,7 +84,7 @@ class PreTrainedModel(Spelled):
         config, weights = of_one_save(folder, lambda: (read_config(), open_weights(folder)))
         widest = "float64" if any(t.dtype == "F64" for t in weights.tensors.values()) else None
         dtype = float_dtype(dtype, config.dtype or widest)
-        needed = cls._parameters(config), cls.prefix, cls.required
+        needed = cls.fitted(config, weights, dtype), cls.prefix, cls.required
         others = initializer(config, 0, dtype), partial(cls.why_unused, config=config)
         arrays, report = load_arrays(weights, *needed, *others, dtype, ignore_mismatched_sizes)
         model = cls.__new__(cls)
@@ -107,9 +107,14 @@ class PreTrainedModel(Spelled):
         return expand(cls.names(config), config, cls.counters)
 
     @classmethod
-    def why_unused(cls, name: str, config: Any) -> str:
-        """Say why a tensor of a checkpoint is not used."""
-        return reason(name, cls.names(config), config, cls.counters, cls.known_unused) or ""
+    def fitted(cls, config: Any, weights: Weights, dtype: np.dtype[Any]) -> list[Parameter]:
+        """Return the parameters by the names that the file has; a head may change the config."""
+        return cls._parameters(config)
+
+    @classmethod
+    def why_unused(cls, name: str, config: Any) -> str | None:
+        """Say why a tensor of a checkpoint is not used; None if the results would be others."""
+        return reason(name, cls.names(config), config, cls.counters, cls.known_unused)
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         """Build the layers from arrays, known by field."""

@@ -14,6 +14,7 @@ from minibert.functions import ACTIVATIONS
 from minibert.layers import Embeddings, Pooler
 from minibert.models import rules
 from minibert.models.base import PreTrainedModel
+from minibert.models.bert_checkpoints import ARCHITECTURES, KNOWN_UNUSED
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.outputs import BaseModelOutputWithPooling
@@ -32,6 +33,7 @@ class BertConfig(PretrainedConfig):
     """
 
     model_type: ClassVar[str] = "bert"
+    known_architectures: ClassVar[str] = ARCHITECTURES
 
     vocab_size: int = setting(30522, rules.SIZE)
     hidden_size: int = setting(768, rules.SIZE)
@@ -124,20 +126,6 @@ STAGES = tuple(Stage(*line) for line in (
 ))
 # fmt: on
 
-#: Beginnings of names that checkpoints of BERT have besides, and what they are.
-_UNUSED = {
-    "embeddings.position_ids": "a buffer that counts 0, 1, 2, ...",
-    "embeddings.token_type_ids": "a buffer of zeros",
-    "pooler.": "belongs to the pooler, which this model has none of",
-    "cls.predictions.decoder.weight": "the word embeddings serve in a masked-language-model head",
-    "cls.predictions.decoder.bias": "cls.predictions.bias serves in a masked-language-model head",
-    "cls.predictions.": "belongs to a masked-language-model head",
-    "cls.seq_relationship.": "belongs to a next-sentence head",
-    "classifier.": "belongs to a classification head",
-    "qa_outputs.": "belongs to a question-answering head",
-    "": "no tensor of BERT has this name",
-}
-
 
 class BertPreTrainedModel(PreTrainedModel):
     """Base of BertModel and of BERT with a head."""
@@ -146,7 +134,7 @@ class BertPreTrainedModel(PreTrainedModel):
     prefix = "bert."
     counters: ClassVar[dict[str, str]] = {"i": "num_hidden_layers"}
     required = ("embeddings.", "encoder.")  # the pooler and a head may be missing: they are drawn
-    known_unused = _UNUSED
+    known_unused = KNOWN_UNUSED
     config: BertConfig
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.batch import Batch, Vectors
-from minibert.checkpoint.names import Entry, expand
+from minibert.checkpoint.load import Weights
+from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
 from minibert.layers import Linear, PredictionHead
 from minibert.models import outputs
 from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
+from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
@@ -26,6 +28,11 @@ PREDICTIONS = (
 )
 TIED = (Entry("cls.predictions.bias", "decoder.bias", ("vocab_size",)),)
 UNTIED = pair("cls.predictions.decoder", "decoder", "vocab_size", "hidden_size")
+#: What the decoder shares, as transformers ties it: one of the two may be in a file, or both.
+SHARED = {
+    "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
 NEXT_SENTENCE = pair("cls.seq_relationship", "seq_relationship", 2, "hidden_size")
 
 PREDICTION_STAGES = (
@@ -56,10 +63,17 @@ class BertHeadModel(BertPreTrainedModel):
 class BertForMaskedLM(BertHeadModel):
     """Logits over the vocabulary for each token; a call returns a MaskedLMOutput.
 
-    The decoder's matrix is that of the word embeddings, unless config.tie_word_embeddings is off.
+    The decoder's matrix is that of the word embeddings, unless config.tie_word_embeddings is off
+    or a checkpoint has another one: then its config is changed to say so.
     """
 
     output_class: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
+    known_unused: ClassVar[dict[str, str]] = {
+        "cls.predictions.decoder.weight": "equal to the word embeddings, which serve",
+        "cls.predictions.decoder.bias": "equal to cls.predictions.bias, which serves",
+        "cls.predictions.bias": "the decoder has a bias of its own",
+        **KNOWN_UNUSED,
+    }
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
@@ -70,6 +84,28 @@ class BertForMaskedLM(BertHeadModel):
     def stages(cls) -> tuple[Stage, ...]:
         """Return the table of stages."""
         return STAGES + PREDICTION_STAGES
+
+    @classmethod
+    def fitted(cls, config: BertConfig, weights: Weights, dtype: np.dtype[Any]) -> list[Parameter]:
+        """Return the parameters by the names that the file has: what it holds is used.
+
+        Where it holds a decoder's matrix or bias that differs from the one to share, that is used
+        and not shared, whatever the config says; where it holds one of the two, it serves as both.
+        """
+        names: dict[str, str] = {}
+        found: dict[str, str] = {}
+        if config.tie_word_embeddings:
+            wanted = [entry.name for entry in ENCODER]
+            standard, _ = standard_names(weights.tensors, wanted, cls.prefix)
+            found = {name: key for key, name in standard.items()}
+        for copy, source in SHARED.items():
+            there = [weights.tensors[found[n]] for n in (copy, source) if n in found]
+            if len(there) == 1:
+                names |= {source: copy} if copy in found else {copy: source}
+            elif there and not np.array_equal(there[0].read(dtype), there[1].read(dtype)):
+                config.tie_word_embeddings &= copy.endswith("bias")
+                names |= {source: copy} if copy.endswith("bias") else {}
+        return [p._replace(name=names.get(p.name, p.name)) for p in cls._parameters(config)]
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         super()._assemble(arrays)

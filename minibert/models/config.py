@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from minibert.checkpoint.files import make_folder, replace_file
+from minibert.checkpoint.foreign import foreign_code
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
@@ -23,6 +24,7 @@ from minibert.models import rules
 from minibert.models.habits import FIELDS, HARMLESS
 from minibert.runtime.arrays import dtype_name
 from minibert.runtime.spelling import Spelled, nearest, spelled
+from minibert.runtime.warn import warn
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -42,6 +44,7 @@ class PretrainedConfig(Spelled):
 
     synonyms = FIELDS
     model_type: ClassVar[str]
+    known_architectures: ClassVar[str]  # a pattern: classes of transformers that compute as here
 
     architectures: list[str] | None = setting(None, rules.or_null(rules.TEXTS))
     dtype: str | None = setting(None, rules.DTYPE)  # of the file, not of the model
@@ -110,7 +113,8 @@ class PretrainedConfig(Spelled):
 
     @classmethod
     def _rules(cls) -> dict[str, rules.Rule]:
-        return {"num_labels": rules.LABELS} | {f.name: f.metadata["rule"] for f in fields(cls)}
+        others = {"num_labels": rules.LABELS, "pruned_heads": rules.UNPRUNED}
+        return others | {f.name: f.metadata["rule"] for f in fields(cls)}
 
     @classmethod
     def _names(cls) -> set[str]:
@@ -145,9 +149,11 @@ class PretrainedConfig(Spelled):
         what it should be.
         """
         folder, overrides = find_folder(name, ("config",), options)
-        path = folder / CONFIG_NAME
+        path, found = folder / CONFIG_NAME, read_config(folder)
+        if foreign := foreign_code(found, cls.known_architectures):
+            warn(f"{str(path)!r} names {foreign}; it is read as plain {cls.model_type}")
         try:
-            return cls.from_dict(read_config(folder), **overrides)
+            return cls.from_dict(found, **overrides)
         except ValueError as error:
             if str(path) in str(error):
                 raise

@@ -10,7 +10,7 @@ from typing import Any
 from minibert.checkpoint.files import visible
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
-from minibert.checkpoint.names import Parameter, expand, standard_name
+from minibert.checkpoint.names import Parameter, expand, standard_names
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.models.bert import NAMES, BertConfig, BertModel
 from minibert.runtime.spelling import spelled
@@ -53,10 +53,14 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
     config = BertConfig.from_pretrained(folder, **overrides)
     weights = open_weights(folder)
     tensors = defaultdict(list)
-    for name, tensor in weights.tensors.items():
-        tensors[standard_name(name, BertModel.prefix)].append(tensor)
     places, problems, notes = [], [], []
     parameters = expand(NAMES, config, BertModel.counters)
+    wanted = {parameter.name for parameter in parameters}
+    standard_of, shared = standard_names(weights.tensors, wanted, BertModel.prefix)
+    for name, standard in standard_of.items():
+        tensors[standard].append(weights.tensors[name])
+    if shared:
+        notes.append(f"all names of tensors begin with {visible(shared, 80)!r}")
     for parameter in parameters:
         found = tensors.pop(parameter.name, [])
         places += [(tensor, f"-> {parameter.field}") for tensor in found]
@@ -66,7 +70,9 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
         elif problem:
             problems.append(problem)
     for standard, found in tensors.items():
-        places += [(t, f"unused: {BertModel.why_unused(standard, config)}") for t in found]
+        why = BertModel.why_unused(standard, config)
+        places += [(t, f"unused: {why or 'inside the model, and not of BERT'}") for t in found]
+        problems += [f"{standard!r:.80} is inside the model, and not of BERT"] if not why else []
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
 

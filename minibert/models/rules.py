@@ -75,4 +75,8 @@ IDS_OF_NAMES = Rule(
     lambda v: _is_dict(v, TEXT, NATURAL.holds),
     "an object from the names of the labels to their numbers",
 )
+UNPRUNED = Rule(
+    lambda v: v is None or (isinstance(v, dict) and not any(v.values())),
+    "none, for pruned heads are not computed here; take the model from before the pruning",
+)
 UNKNOWN = Rule(_is_json, "what JSON can hold: texts, numbers, true, false, null, lists and objects")

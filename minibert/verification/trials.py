@@ -10,7 +10,6 @@ from functools import reduce
 from typing import Any
 
 from minibert import functions
-from minibert.checkpoint.load import open_weights
 from minibert.mistakes import layers as parts
 from minibert.mistakes.functions import ACTIVATIONS
 from minibert.mistakes.inputs import Inputs
@@ -65,7 +64,6 @@ PLACES = {
 }
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs")  # a matrix each
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
-UNTIED = "cls.predictions.decoder.weight"
 
 
 @dataclass(frozen=True)
@@ -196,16 +194,9 @@ def weights_of(i: int, j: int) -> str:
 
 
 def _of_decoder(model: Any) -> Changes:
-    """Return the changes of a decoder that shares, or does not share, the word embeddings."""
-    report = model.loading_report
-    unused = [name for name in report.unused if name.endswith(UNTIED)] if report else []
+    """Return the change of a decoder that does not share the word embeddings."""
     words = model.encoder.embeddings.word
-    found = [("the decoder tied to the word embeddings", _with_matrix(words))]
-    if unused:
-        own = open_weights(report.files[0].parent).tensors[unused[0]].read("float64")
-        phrase = "the checkpoint's own decoder matrix, not tied to the word embeddings"
-        found.append((phrase, _with_matrix(own)))
-    return tuple(found)
+    return (("the decoder tied to the word embeddings", _with_matrix(words)),)
 
 
 def _with_matrix(matrix: Any) -> Change:

@@ -197,8 +197,9 @@ def test_what_does_not_print_is_written_out(text, shown):
 def test_a_long_text_is_cut(make):
     assert visible("abcdef", 6) == "abcdef"
     assert visible("abcdefg", 6) == "abcdef..."
+    assert visible("\U000e0001" * 3, 20) == (r"\U000e0001" * 3)[:20] + "..."
     with make.deadline(5):
-        assert visible("\x1b" * 10**8, 3) == r"\x1b" * 3 + "..."
+        assert visible("\x1b" * 10**8, 12) == r"\x1b" * 3 + "..."
 
 
 # --- writing
@@ -261,13 +262,15 @@ def test_an_output_goes_where_a_link_leads(tmp_path):
         assert (tmp_path / name).read_bytes() == b"content"
 
 
-def test_a_file_of_a_checkpoint_takes_the_place_of_a_link(tmp_path):
-    """In the cache of the Hub, others share the file that it leads to."""
+@pytest.mark.parametrize("leads_to", ["blob", "nowhere"])
+def test_a_file_of_a_checkpoint_is_not_put_in_place_of_a_link(tmp_path, leads_to):
     (tmp_path / "blob").write_bytes(b"shared")
-    (tmp_path / "config.json").symlink_to("blob")
-    replace_file(tmp_path / "config.json", b"content")
-    assert not (tmp_path / "config.json").is_symlink()
+    (tmp_path / "config.json").symlink_to(leads_to)
+    with pytest.raises(OSError, match=rf"is a link to '{leads_to}'; save into another folder"):
+        replace_file(tmp_path / "config.json", b"content")
+    assert (tmp_path / "config.json").is_symlink()
     assert (tmp_path / "blob").read_bytes() == b"shared"
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("what", ["FIFO", "link to a FIFO"])

@@ -134,7 +134,10 @@ def test_the_real_refusals_of_the_server(server, repository, refused):
 def test_a_repository_without_what_is_wanted_says_what_it_has(server, repository, refused):
     repository.commit({"tf_model.h5": b"", "README.md": b"", ".gitattributes": b""})
     at = "'lab/bert' at revision 'main' has"
-    choose = ": choose a model or a revision that has one"
+    choose = (
+        ": choose a model or a revision that has one; 'tf_model.h5' is a TensorFlow model: open it "
+        "in transformers 4 with from_tf=True, and save it with save_pretrained()"
+    )
     assert refused("lab/bert", "config") == (
         "FileNotFoundError",
         f"{at} no config.json but README.md, tf_model.h5{choose}",
@@ -146,7 +149,7 @@ def test_a_repository_without_what_is_wanted_says_what_it_has(server, repository
     )
     repository.commit({f"file-{i:02}": b"" for i in range(13)} | {"\x1b[2J" * 99: b""})
     sentence = refused("lab/bert", "config")[1]
-    assert sentence.endswith(f"file-08, and 4 more{choose}")
+    assert sentence.endswith("file-08, and 4 more: choose a model or a revision that has one")
     assert sentence.isprintable()
     assert len(sentence) < 900
 

@@ -72,14 +72,6 @@ def test_a_folder_without_weights_is_told_what_was_looked_for(tmp_path):
     )
 
 
-def test_a_folder_with_other_weights_is_told_of_them(tmp_path):
-    for name in ("tf_model.h5", "flax_model.msgpack"):
-        (tmp_path / name).touch()
-    sentence = r"it has flax_model.msgpack, tf_model.h5, which cannot be read$"
-    with pytest.raises(FileNotFoundError, match=sentence):
-        open_weights(tmp_path)
-
-
 @pytest.mark.parametrize("what", ["nothing", "file"])
 def test_no_folder(tmp_path, what):
     path = tmp_path / "model"

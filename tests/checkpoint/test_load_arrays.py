@@ -97,15 +97,8 @@ def test_all_missing_tensors_in_one_error(write, arrays):
 
 
 def test_a_model_of_another_kind_misses_everything(write, arrays):
-    with pytest.raises(ValueError, match=r"^37 tensors .* and 32 more\. .* not used: gpt\."):
-        load(write({f"gpt.{name}": array for name, array in arrays.items()}))
-
-
-def test_a_wrong_shape(write, arrays):
-    name = "encoder.layer.0.intermediate.dense.weight"
-    arrays[name] = np.ascontiguousarray(arrays[name].T)
-    with pytest.raises(ValueError, match=r"dense.weight' is \(15, 29\), expected \(29, 15\)"):
-        load(write(arrays))
+    with pytest.raises(ValueError, match=r"^37 tensors .* and 32 more\. .* not used: gpt_emb"):
+        load(write({f"gpt_{name}": array for name, array in arrays.items()}))
 
 
 def test_a_missing_pooler_is_drawn_with_one_warning(write, arrays):
@@ -131,11 +124,110 @@ def test_unused_tensors_are_reported_with_a_reason(write, arrays):
         "qa_outputs.bias": "belongs to a question-answering head",
         "encoder.layer.2.output.dense.bias": "the config has 2 layers, counted from 0",
         "encoder.layer.10.output.dense.bias": "the config has 2 layers, counted from 0",
-        "my_gamma.weight": "no tensor of BERT has this name",
+        "optimizer.state.exp_avg": "belongs to the training",
+        "encoder.layer.7.adapter.weight": "the config has 2 layers, counted from 0",
     }
     extra = {name: np.ones(3, np.float32) for name in unused}
     _, report = load(write(arrays | extra))
     assert report.unused == unused
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "encoder.layer.1.output.adapters.task.adapter_down.0.weight",
+        "encoder.layer.0.attention.self.query.lora_A.default.weight",
+        "encoder.layer.0.attention.self.distance_embedding.weight",
+        "encoder.relative_attention_bias.weight",
+        "embeddings.LayerNorm_2.weight",
+        "embeddings.LayerNorm_2.gamma",
+        "pooler.norm.bias",
+        "bert.final_norm.weight",
+    ],
+)
+def test_a_tensor_that_would_change_the_results_is_refused(write, arrays, name):
+    folder = write(arrays | {name: np.ones(3, np.float32)})
+    with pytest.raises(ValueError, match=rf"does not have: {name}\. .*merge_and_unload"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["crf.transitions", "final.LayerNorm.gamma", "my_gamma.weight"])
+def test_a_tensor_beside_the_model_is_told(write, arrays, name):
+    folder = write(arrays | {name: np.ones(3, np.float32)})
+    with pytest.warns(UserWarning, match=f"^not used: {name}"):
+        _, report = load(folder)
+    assert report.unused == {name: "the model has no tensor of this name"}
+
+
+# --- a prefix before all names
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "0.auto_model.", "model.", "a.b.c.", "module.bert.", "x."]
+)
+def test_a_prefix_before_all_names_is_read_and_reported(write, arrays, prefix):
+    extra = {"embeddings.position_ids": np.ones(3, np.float32)}
+    folder = write({f"{prefix}{name}": array for name, array in (arrays | extra).items()})
+    loaded, report = load(folder)
+    assert report.prefix == prefix.removesuffix("bert.")
+    assert str(report).endswith(f"before all names   {report.prefix}")
+    assert report.unused == {
+        f"{prefix}embeddings.position_ids": "a buffer that counts 0, 1, 2, ..."
+    }
+    assert set(report.loaded) == set(arrays)
+    for name, field in report.loaded.items():
+        np.testing.assert_array_equal(loaded[field], arrays[name])
+
+
+def test_a_prefix_before_a_model_and_its_head(write, arrays):
+    names = {f"module.bert.{name}": array for name, array in arrays.items()}
+    _, report = load(write(names | {"module.classifier.bias": np.ones(2, np.float32)}))
+    assert report.prefix == "module."
+    assert report.unused == {"module.classifier.bias": "belongs to a classification head"}
+
+
+@pytest.mark.parametrize("prefix", ["roberta.", "model.electra."])
+def test_the_prefix_of_a_model_that_computes_something_else(write, arrays, prefix):
+    names = {f"{prefix}{name}": array for name, array in arrays.items()}
+    with pytest.raises(ValueError, match=f"begin with '{prefix}': these are the weights of"):
+        load(write(names))
+
+
+# --- shapes that another config would make
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hint"),
+    [
+        ({"vocab_size": 31}, "they fit vocab_size=31:"),
+        ({"max_position_embeddings": 9}, "they fit max_position_embeddings=9:"),
+        ({"type_vocab_size": 1, "vocab_size": 40}, "they fit vocab_size=40, type_vocab_size=1:"),
+        ({"hidden_size": 30}, "they fit hidden_size=30:"),
+    ],
+)
+def test_the_fields_that_would_fit_are_named_with_their_numbers(write, make, sizes, hint):
+    config = BertConfig(**make.sizes | sizes)
+    folder = write(dict(BertModel(config).state_dict()))
+    with pytest.raises(ValueError, match=hint):
+        BertModel.from_pretrained(folder)
+    assert BertModel.from_pretrained(folder, **sizes).config == config
+
+
+def test_rows_that_were_cut_are_no_other_size(write, arrays):
+    for name in ("query", "key", "value"):
+        for end in ("weight", "bias"):
+            full = f"encoder.layer.0.attention.self.{name}.{end}"
+            arrays[full] = np.ascontiguousarray(arrays[full][:10])
+    with pytest.raises(ValueError, match=r"the hidden_size of the config, .* heads are pruned"):
+        load(write(arrays))
+
+
+def test_a_transposed_matrix_is_neither(write, arrays):
+    name = "encoder.layer.0.intermediate.dense.weight"
+    arrays[name] = np.ascontiguousarray(arrays[name].T)
+    with pytest.raises(ValueError, match="expected") as caught:
+        load(write(arrays))
+    assert str(caught.value).endswith("dense.weight' is (15, 29), expected (29, 15)")
 
 
 def test_two_names_for_one_field(write, arrays):
@@ -187,3 +279,19 @@ def test_a_name_cannot_write_control_characters_to_the_terminal():
     report = LoadingReport((), {}, {}, (), {"\x1b[2J": "why"})
     assert "\x1b" not in str(report)
     assert "x1b[2J: why" in str(report)
+
+
+@pytest.mark.parametrize("wrong", ["inside", "beside", "shape", "prefix"])
+def test_a_sentence_about_hostile_names_is_short_and_printable(write, arrays, wrong):
+    odd, ones = "\U000e0001" * 400, np.ones(3, np.float32)
+    beginning = {"inside": "encoder.", "beside": "x."}.get(wrong, "")
+    names = {f"{beginning}{i}{odd}": ones for i in range(9)} if beginning else {}
+    if wrong == "shape":
+        names = {name: np.ones((1,) * 30, np.float32) for name in arrays}
+    if wrong == "prefix":
+        arrays = {f"{odd}.roberta.{name}": array for name, array in arrays.items()}
+    folder = write(arrays | names)
+    with pytest.raises((ValueError, UserWarning)) as caught:  # warnings are errors in tests
+        load(folder)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000

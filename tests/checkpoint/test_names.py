@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from minibert.checkpoint.names import (
+    UNKNOWN,
     Entry,
     Parameter,
     expand,
@@ -12,6 +14,7 @@ from minibert.checkpoint.names import (
     match,
     reason,
     standard_name,
+    standard_names,
     stored,
 )
 from minibert.checkpoint.tensors import StoredTensor
@@ -69,11 +72,11 @@ def test_a_table_is_expanded_in_the_order_of_the_network():
         Entry("pooler", "pool", ()),
     ]
     assert expand(table, config, {"i": "num_hidden_layers"}) == [
-        Parameter("words", "word", (7, 5)),
-        Parameter("layer.0.a", "0.x", (5,)),
-        Parameter("layer.0.b", "0.y", (5,)),
-        Parameter("layer.1.a", "1.x", (5,)),
-        Parameter("layer.1.b", "1.y", (5,)),
+        Parameter("words", "word", (7, 5), sizes=("vocab_size", "hidden_size")),
+        Parameter("layer.0.a", "0.x", (5,), sizes=("hidden_size",)),
+        Parameter("layer.0.b", "0.y", (5,), sizes=("hidden_size",)),
+        Parameter("layer.1.a", "1.x", (5,), sizes=("hidden_size",)),
+        Parameter("layer.1.b", "1.y", (5,), sizes=("hidden_size",)),
         Parameter("pooler", "pool", ()),
     ]
 
@@ -86,9 +89,9 @@ def test_each_letter_counts_with_a_field_of_its_own():
     ]
     counters = {"i": "encoder_layers", "j": "decoder_layers"}
     assert expand(table, config, counters) == [
-        Parameter("encoder.0.a", "encoder.0", (5,)),
-        Parameter("decoder.0.a", "decoder.0", (5, 3)),
-        Parameter("decoder.1.a", "decoder.1", (5, 3)),
+        Parameter("encoder.0.a", "encoder.0", (5,), sizes=("d_model",)),
+        Parameter("decoder.0.a", "decoder.0", (5, 3), sizes=("d_model", 3)),
+        Parameter("decoder.1.a", "decoder.1", (5, 3), sizes=("d_model", 3)),
     ]
 
 
@@ -96,20 +99,22 @@ def test_each_letter_counts_with_a_field_of_its_own():
     ("name", "why"),
     [
         ("layer.0.mask", "a buffer"),
-        ("layer.17.mask", "a buffer"),
+        ("layer.17.mask", "the config has 2 layers, counted from 0"),
         ("layer.2.weight", "the config has 2 layers, counted from 0"),
         ("layer.31.weight", "the config has 2 layers, counted from 0"),
-        ("layer.1.weight", None),
+        ("layer.31.other", "the config has 2 layers, counted from 0"),
+        ("layer.1.other", None),
         ("layer.x.mask", None),
-        ("layerx0.mask", None),
+        ("layerx0.mask", UNKNOWN),
+        (f"layer.{'9' * 5000}.mask", None),
         ("head.bias", "belongs to a head"),
-        ("other.head.", None),
+        ("other.head.", UNKNOWN),
     ],
 )
 def test_why_a_tensor_is_not_used(name, why):
     config = SimpleNamespace(n_layer=2)
     table = [Entry("words", "words", (3,)), Entry("layer.{i}.weight", "{i}", (3,))]
-    known = {"layer.{i}.mask": "a buffer", "head.": "belongs to a head"}
+    known = {"layer.{i}.mask": "a buffer", "layer.": "inside", "head.": "belongs to a head"}
     assert reason(name, table, config, {"i": "n_layer"}, known) == why
 
 
@@ -180,7 +185,23 @@ def test_what_is_there_is_held_against_what_is_needed():
     }
     assert result.missing == [PARAMETERS[2]]
     assert result.renamed == {"bert.LayerNorm.gamma": "LayerNorm.weight"}
-    assert result.unused == ["head"]
+    assert (result.unused, result.shared) == ({"head": "head"}, "")
+
+
+def test_the_field_behind_a_part_of_a_transposed_tensor():
+    parameter = FUSED[0]._replace(sizes=("width", "height"))
+    with pytest.raises(ValueError, match="they fit width=4: put"):
+        match(tensors(**{"qkv.weight": (5, 12)}), [parameter], "")
+
+
+def test_a_prefix_is_the_shortest_behind_which_a_wanted_name_lies():
+    find = partial(standard_names, wanted={"a.b", "c"}, prefix="bert.")
+    assert find(["x.bert.a.b", "x.d"]) == ({"x.bert.a.b": "a.b", "x.d": "d"}, "x.")
+    assert find(["a.b"]) == ({"a.b": "a.b"}, "")
+    assert find(["x.a.b", "y.c"]) == ({"x.a.b": "x.a.b", "y.c": "y.c"}, "")
+    assert find(["xa.b", "xb.c"])[1] == ""
+    assert find([]) == ({}, "")
+    assert find(["x." * 10**6 + "c"])[1] == ""  # and it takes no time
 
 
 def test_all_wrong_shapes_in_one_error():

@@ -144,7 +144,10 @@ UNLISTED = [
     ("torch.hub", "load"),
     ("torch.storage", "_load_from_bytes"),
     ("torch.serialization", "_load"),
-    ("torch._utils", "_rebuild_tensor_v3"),
+    ("torch._utils", "_rebuild_tensor_v4"),
+    ("torch._utils", "_rebuild_wrapper_subclass"),
+    ("torch", "float8"),
+    ("torch.storage", "TypedStorage"),
     ("torch._utils", "_rebuild_tensor_v2.__globals__"),
     ("torch", "FloatStorage.from_file"),
     ("torch", "_utils._rebuild_tensor_v2"),
@@ -262,3 +265,27 @@ def test_plain_values_are_those_of_the_pickle_module(protocol):
     }
     data = pickle.dumps(value, protocol)
     assert read_pickle(data + b"more") == (value, len(data))
+
+
+SPARSE = name("torch._utils", "_rebuild_sparse_tensor")
+NEWER = name("torch._utils", "_rebuild_tensor_v3")
+LAYOUT = b"X\1\0\0\0a"
+ODD = {
+    "a negative sparse shape": (
+        SPARSE + b"(" + LAYOUT + b"(J\xff\xff\xff\xfft\x85tR.",
+        "the shape",
+    ),
+    "a sparse shape of text": (SPARSE + b"(" + LAYOUT + b"(" + LAYOUT + b"t\x85tR.", "the shape"),
+    "parts that are no tuple": (SPARSE + b"(" + LAYOUT + b"]tR.", "uses a list as a tuple"),
+    "a layout that is no text": (SPARSE + b"(J\1\0\0\0)\x85tR.", "uses a int as a str"),
+    "a type that is none": (NEWER + b"(NJ\0\0\0\0))NNNtR.", "broken: AttributeError"),
+    "a newer tensor without a type": (NEWER + b"(NJ\0\0\0\0))tR.", "broken: IndexError"),
+    "a size that is a number": (name("torch", "Size") + b"J\1\0\0\0\x85R.", "int as a tuple"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_tensor_that_is_no_weight_is_checked_too(odd):
+    program, sentence = odd
+    with pytest.raises(ValueError, match=sentence):
+        read_pickle(b"\x80\2" + program)

@@ -174,16 +174,18 @@ def test_what_is_removed_and_what_is_kept(tmp_path, how):
     assert_same(loaded(tmp_path), odd_arrays())
 
 
-def test_links_are_replaced_and_not_followed(tmp_path):
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "pytorch_model.bin"])
+def test_a_folder_of_links_is_left_as_it_is(tmp_path, how, name):
     """As in the cache of the Hub, where a folder has links to files that others share."""
-    save_checkpoint(tmp_path / "shared", CONFIG, {"a": np.ones(3)})
+    save_checkpoint(tmp_path / "shared", CONFIG, {"a": np.ones(3)}, **how)
     before = {path.name: path.read_bytes() for path in (tmp_path / "shared").iterdir()}
-    (tmp_path / "snapshot").mkdir()
-    for name in before:
-        (tmp_path / "snapshot" / name).symlink_to(tmp_path / "shared" / name)
-    save_checkpoint(tmp_path / "snapshot", b"{}", {"a": np.zeros(3)})
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / name).symlink_to(tmp_path / "shared" / name)
+    with pytest.raises(FileExistsError, match=f"'{name}' is a link to .*What was there is unch"):
+        save_checkpoint(folder, b"{}", {"a": np.zeros(3)}, **how)
     assert {path.name: path.read_bytes() for path in (tmp_path / "shared").iterdir()} == before
-    assert_same(loaded(tmp_path / "snapshot"), {"a": np.zeros(3)})
+    assert names(folder) == [name]
 
 
 def test_folders_are_made_and_may_be_text_or_links(tmp_path, monkeypatch):
@@ -206,6 +208,9 @@ def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path, how):
             for path in tmp_path.iterdir():
                 path.chmod(mode)
             save_checkpoint(tmp_path, CONFIG, odd_arrays(), **how)
+            assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {mode}
+        for other in HOWS.values():  # another form of the weights is the same weights
+            save_checkpoint(tmp_path, CONFIG, odd_arrays(), **other)
             assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {mode}
     finally:
         os.umask(before)

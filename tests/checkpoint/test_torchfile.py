@@ -13,6 +13,9 @@ from minibert.checkpoint.torchfile import read_torch
 RECORDED = Path(__file__).parent.parent / "data" / "torch"
 FORMS = ["zip", "legacy", "legacy4"]
 F64, F32 = "float64", "float32"
+SIX = Storage("F32", "0", 6)
+SIX_BYTES = np.arange(6, dtype="<f4").tobytes()
+VIEW = View(SIX, 0, (6,), (1,))
 
 
 def numbers(tensor):
@@ -96,10 +99,55 @@ def test_a_compressed_zip_is_refused_before_anything_is_unfolded(tmp_path, monke
         read_torch(path)
 
 
-# --- windows on storages, in both forms
+# --- what a training saves
 
-SIX = Storage("F32", "0", 6)
-SIX_BYTES = np.arange(6, dtype="<f4").tobytes()
+
+@pytest.mark.parametrize("name", ["training.bin", "training_legacy.bin"])
+def test_the_model_in_what_a_training_saved_is_read_bit_by_bit(name):
+    found = read_torch(RECORDED / name)
+    tensors = {key.removeprefix("model_state_dict."): tensor for key, tensor in found.items()}
+    assert all(key.startswith("model_state_dict.") for key in found)
+    odd = {key: tensors.pop(key) for key in [*tensors] if key.startswith("odd.")}
+    assert_as_recorded(tensors)
+    assert {key: (tensor.dtype, tensor.shape) for key, tensor in odd.items()} == {
+        "odd.complex": ("C64", (3,)),
+        "odd.uint16": ("uint16", (3,)),
+        "odd.float8": ("float8_e4m3fn", (3,)),
+        "odd.sparse": ("torch.sparse_coo", (3, 3)),
+        "odd.rows": ("torch.sparse_csr", (3, 3)),
+    }
+    for tensor in odd.values():
+        with pytest.raises(ValueError, match=rf"{tensor.dtype}; a weight is of a floating type"):
+            tensor.read(F32)
+    with pytest.raises(ValueError, match="not read"):
+        odd["odd.sparse"].raw()
+
+
+@pytest.mark.parametrize("keys", [["state_dict"], ["model"], ["checkpoint", "weights"]])
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_a_dict_of_tensors_is_found_under_any_key(tmp_path, make, keys, form):
+    state = {"w": VIEW}
+    for key in reversed(keys):
+        state = {"epoch": 3, "optimizer": {"state": {0: {"avg": VIEW}}, "lr": [0.1]}, key: state}
+    program = make.torch_pickle(state)
+    build = {
+        "zip": lambda: make.torch_zip(program, {"0": SIX_BYTES}),
+        "legacy": lambda: make.torch_legacy(program, {"0": (6, SIX_BYTES)}),
+    }
+    (tmp_path / "pytorch_model.bin").write_bytes(build[form]())
+    (tensor,) = read_torch(tmp_path / "pytorch_model.bin").values()
+    assert tensor.name == ".".join([*keys, "w"])
+    np.testing.assert_array_equal(tensor.read(F32), np.arange(6))
+
+
+def test_a_dict_under_two_keys_is_one_and_is_looked_through_once(tmp_path, make):
+    state = {"w": VIEW}
+    program = make.torch_pickle({"model": state, "best": state, "epoch": 3})
+    (tmp_path / "pytorch_model.bin").write_bytes(make.torch_zip(program, {"0": SIX_BYTES}))
+    assert list(read_torch(tmp_path / "pytorch_model.bin")) == ["model.w"]
+
+
+# --- windows on storages, in both forms
 
 
 @pytest.fixture(params=["zip", "legacy"])
@@ -183,13 +231,17 @@ def test_a_storage_that_has_another_size_than_it_says(write_view, wrong):
 
 # --- what is not a state dict
 
-VIEW = View(SIX, 0, (6,), (1,))
 WRONG_STATES = {
     "a list": ([VIEW], "holds a list, not a dict of tensors"),
     "a tensor": (VIEW, "holds a View, not a dict of tensors"),
     "a number for a key": ({5: VIEW}, "a key is the int 5; names are text"),
     "a number for a tensor": ({"step": 7}, "value of 'step' is a int, not a tensor: save the"),
-    "a whole training state": ({"model": {"w": VIEW}}, "value of 'model' is a dict, not a tensor"),
+    "two models": ({"model": {"w": VIEW}, "ema": {"w": VIEW}}, "several .*, 'model', 'ema': save"),
+    "no tensor": ({"model": {"w": 3}}, "value of 'model' is a dict, not a tensor"),
+    "another tensor beside": ({"w": VIEW, "x": {"w": VIEW}}, "value of 'x' is a dict, not a"),
+    "a number for a name": ({"model": {1: VIEW}}, "value of 'model' is a dict, not a tensor"),
+    "three steps down": ({"a": {"b": {"c": {"w": VIEW}}}}, "value of 'a' is a dict, not a tensor"),
+    "a long key": ({"k" * 81: {"w": VIEW}}, "is a dict, not a tensor"),
 }
 
 

@@ -58,6 +58,7 @@ def test_a_model_type_of_null_is_none(folder):
 
 
 @pytest.mark.parametrize("architectures", [None, ["Other"], []])
+@pytest.mark.filterwarnings("ignore:.*names the architecture Other")
 def test_without_architectures_the_tensors_tell(folder, architectures):
     rewrite(folder, model_type=None, architectures=architectures)
     assert type(auto.AutoModel.from_pretrained(folder)) is BertModel
@@ -67,7 +68,7 @@ def test_if_nothing_tells_it_says_what_to_call(folder):
     rewrite(folder, model_type=None, architectures=None)
     tensors = load_file(folder / "model.safetensors")
     save_file(
-        {f"other.{name}": value for name, value in tensors.items()}, folder / "model.safetensors"
+        {f"other_{name}": value for name, value in tensors.items()}, folder / "model.safetensors"
     )
     with pytest.raises(ValueError, match=r"BertModel\.from_pretrained"):
         auto.AutoModel.from_pretrained(folder)

@@ -141,13 +141,13 @@ class TestMaskedLM:
     def test_redundant_tensors_change_nothing(self, write, reference):
         weights = recorded(BertForMaskedLM, "weight")
         decoder = "cls.predictions.decoder"
-        with_them = BertForMaskedLM.from_pretrained(
-            write({**weights, f"{decoder}.weight": np.zeros((89, 21), np.float32)})
-        )
+        words = load_file(WIDE / "model.safetensors")["embeddings.word_embeddings.weight"]
+        with_them = BertForMaskedLM.from_pretrained(write({**weights, f"{decoder}.weight": words}))
+        assert with_them.decoder.weight is with_them.bert.embeddings.word
         assert set(with_them.loading_report.unused.values()) == {
             "belongs to the pooler, which this model has none of",
-            "the word embeddings serve in a masked-language-model head",
-            "cls.predictions.bias serves in a masked-language-model head",
+            "equal to the word embeddings, which serve",
+            "equal to cls.predictions.bias, which serves",
         }
         expected = with_them(**reference.inputs).logits
         del weights[f"{decoder}.bias"]
@@ -170,6 +170,56 @@ class TestMaskedLM:
         folder = write(weights, tie_word_embeddings=False)
         model = BertForMaskedLM.from_pretrained(folder)
         np.testing.assert_array_equal(model.decoder.weight, matrix)
+
+    @pytest.mark.parametrize("kind", [BertForMaskedLM, BertForPreTraining])
+    @pytest.mark.parametrize("said", [{}, {"tie_word_embeddings": True}])
+    @pytest.mark.parametrize("bias", ["cls.predictions.bias", "cls.predictions.decoder.bias"])
+    def test_a_matrix_of_its_own_is_used_whatever_the_config_says(
+        self, write, tmp_path, kind, said, bias
+    ):
+        weights = recorded(kind, "weight")
+        own = weights.pop("cls.predictions.bias")
+        weights.pop("cls.predictions.decoder.bias", None)
+        matrix = np.random.default_rng(0).normal(size=(89, 21)).astype(np.float32)
+        weights |= {"cls.predictions.decoder.weight": matrix, bias: own}
+        model = kind.from_pretrained(write(weights, **said))
+        model.save_pretrained(tmp_path / "again")
+        for found in (model, kind.from_pretrained(tmp_path / "again")):
+            assert not found.config.tie_word_embeddings
+            np.testing.assert_array_equal(found.decoder.weight, matrix)
+            np.testing.assert_array_equal(found.decoder.bias, own)
+
+    @pytest.mark.parametrize("alone", [True, False])
+    @pytest.mark.parametrize("prefix", ["bert.", ""])
+    def test_a_bias_of_the_decoder_is_used(self, write, tmp_path, alone, prefix):
+        weights = recorded(BertForMaskedLM, "weight")
+        weights["cls.predictions.decoder.bias"] = own = np.linspace(-1, 1, 89, dtype=np.float32)
+        if alone:
+            del weights["cls.predictions.bias"]
+        model = BertForMaskedLM.from_pretrained(write(weights, prefix))
+        np.testing.assert_array_equal(model.decoder.bias, own)
+        assert model.decoder.weight is model.bert.embeddings.word
+        why = model.loading_report.unused.get("cls.predictions.bias")
+        assert why == (None if alone else "the decoder has a bias of its own")
+        model.save_pretrained(tmp_path / "again")
+        again = BertForMaskedLM.from_pretrained(tmp_path / "again")
+        np.testing.assert_array_equal(again.decoder.bias, own)
+
+    def test_a_decoder_alone_serves_as_word_embeddings(self, write):
+        words = load_file(WIDE / "model.safetensors")["embeddings.word_embeddings.weight"]
+        folder = write(recorded(BertForMaskedLM, "weight"))
+        tensors = load_file(folder / "model.safetensors")
+        del tensors["bert.embeddings.word_embeddings.weight"]
+        tensors["cls.predictions.decoder.weight"] = words
+        save_file(tensors, folder / "model.safetensors")
+        model = BertForMaskedLM.from_pretrained(folder)
+        np.testing.assert_array_equal(model.bert.embeddings.word, words)
+        assert model.decoder.weight is model.bert.embeddings.word
+
+    def test_more_inside_the_head_is_refused(self, write):
+        more = {"cls.predictions.transform.gate.weight": np.ones(3, np.float32)}
+        with pytest.raises(ValueError, match=r"does not have: cls\.predictions\.transform\.gate"):
+            BertForMaskedLM.from_pretrained(write(recorded(BertForMaskedLM, "weight") | more))
 
     def test_logits_only_where_they_are_asked_for(self, loaded, reference):
         model = loaded(BertForMaskedLM)
@@ -235,3 +285,15 @@ def test_every_head_is_tested():
         kind for kind in kinds if kind.__name__.startswith("BertFor") and hasattr(kind, "names")
     }
     assert named == set(HEADS)
+
+
+@pytest.mark.parametrize("kind", LABELLED)
+def test_more_labels_than_the_config_has_are_named_with_their_number(write, kind):
+    head = {
+        "classifier.weight": np.ones((7, 21), np.float32),
+        "classifier.bias": np.zeros(7, np.float32),
+    }
+    folder = write(head)
+    with pytest.raises(ValueError, match=r"they fit num_labels=7: .* draws the head anew"):
+        kind.from_pretrained(folder)
+    assert kind.from_pretrained(folder, num_labels=7).config.num_labels == 7

@@ -287,3 +287,36 @@ def test_a_place_that_cannot_be_written_gets_no_stray_file(tmp_path):
     with pytest.raises(OSError, match="directory"):
         BertConfig().save_pretrained(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"architectures": ["OtherBertModel"]},
+            "names the architecture OtherBertModel; it is read",
+        ),
+        ({"architectures": ["BertForNER", "\x1b[2J"]}, r"the architecture BertForNER, \\x1b\[2J;"),
+        ({"architectures": ["RobertaModel"]}, "names the architecture RobertaModel"),
+        ({"auto_map": {"AutoModel": "own.Model"}}, "auto_map {'AutoModel': 'own.Model'}, code"),
+        ({"auto_map": "own"}, "names auto_map own, code"),
+    ],
+)
+def test_a_class_that_may_compute_something_else_is_told(tmp_path, found, said):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **found}))
+    with pytest.warns(UserWarning, match=said):
+        BertConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        *({"architectures": [name]} for name in ("BertLMHeadModel", "TFBertForMaskedLM")),
+        {"architectures": ["Other", "FlaxBertModel"]},
+        {"architectures": None, "auto_map": {}},
+        {"auto_map": {"AutoTokenizer": ["own.Tokenizer", None]}},
+    ],
+)
+def test_the_classes_of_transformers_are_no_matter(tmp_path, found):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **found}))
+    assert BertConfig.from_pretrained(tmp_path).architectures == found.get("architectures")

@@ -49,6 +49,9 @@ REFUSED = [
     ("label2id", {"a": "b"}, "from the names of the labels to their numbers"),
     ("label2id", {1: 0}, "from the names of the labels to their numbers"),
     ("problem_type", "guess", '"regression", .* null'),
+    ("pruned_heads", {"0": [1]}, "pruned heads are not computed here"),
+    ("pruned_heads", {0: [], 1: [0]}, "pruned heads are not computed here"),
+    ("pruned_heads", [0], "pruned heads are not computed here"),
     ("_unknown", {1, 2}, "what JSON can hold"),
 ]  # fmt: skip
 
@@ -131,3 +134,8 @@ def test_a_file_or_folder_that_is_not_there(tmp_path):
         BertConfig.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no folder '.*nowhere'"):
         BertConfig.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("none", [{}, None, {"0": []}])
+def test_heads_that_were_not_pruned_are_no_matter(none):
+    assert BertConfig(pruned_heads=none).pruned_heads == none

@@ -43,15 +43,26 @@ def test_what_would_be_drawn_is_a_note_and_what_is_unused_comes_last(changed):
     assert found.problems == ()
     assert found.notes == ("'pooler.dense.bias' is missing: it would be drawn at random",)
     assert found.places[-1][0].name == "a.stranger"
-    assert found.places[-1][1] == "unused: no tensor of BERT has this name"
+    assert found.places[-1][1] == "unused: the model has no tensor of this name"
 
 
 def test_what_loading_would_refuse_is_a_problem(changed):
     def change(tensors):
         del tensors["encoder.layer.1.output.dense.bias"]
         tensors["pooler.dense.bias"] = np.ones(4, np.float32)
+        tensors["encoder.layer.0.adapter.weight"] = np.ones(4, np.float32)
 
     assert changed(change).problems == (
         "'encoder.layer.1.output.dense.bias' is missing",
         "'pooler.dense.bias' is (4,), expected (21,)",
+        "'encoder.layer.0.adapter.weight' is inside the model, and not of BERT",
     )
+
+
+def test_a_prefix_before_all_names_is_a_note(changed):
+    def change(tensors):
+        for name in [*tensors]:
+            tensors[f"module.{name}"] = tensors.pop(name)
+
+    found = changed(change)
+    assert (found.problems, found.notes) == ((), ("all names of tensors begin with 'module.'",))

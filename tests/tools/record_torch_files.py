@@ -2,9 +2,9 @@
 
     python tests/tools/record_torch_files.py
 
-It writes tests/data/torch/: the same state dict in every form that torch.save knows, and
-expected.npz, which holds what torch itself says that the numbers are; and recording.pt, what
-transformers returns for tests/data/wide, as a user would save it.
+It writes tests/data/torch/: the same state dict in every form that torch.save knows, alone
+and in what a training saves; expected.npz, which holds what torch itself says that the numbers are;
+and recording.pt, what transformers returns for tests/data/wide, as a user would save it.
 """
 
 import json
@@ -57,6 +57,23 @@ def expected(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
 
 
+def make_training(state: "dict[str, torch.Tensor]") -> dict[str, object]:
+    """Return what a training saves: a model with tensors that are no weights, and its optimizer."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    odd = {
+        "odd.complex": torch.randn(3, dtype=torch.complex64),
+        "odd.uint16": torch.arange(3).to(torch.uint16),
+        "odd.float8": torch.randn(3).to(torch.float8_e4m3fn),
+        "odd.sparse": torch.eye(3).to_sparse(),
+        "odd.rows": torch.eye(3).to_sparse_csr(),
+    }
+    states = {"model_state_dict": {**state, **odd}, "optimizer": optimizer.state_dict()}
+    return {"epoch": 3, **states, "loss": torch.tensor(0.5), "dtype": torch.float32}
+
+
 def make_recording() -> dict[str, torch.Tensor]:
     """Return inputs and outputs of transformers' BertModel under its own names, in float32."""
     from transformers import BertModel
@@ -83,6 +100,9 @@ def main() -> None:
     torch.save(
         state, FOLDER / "legacy4.bin", pickle_protocol=4, _use_new_zipfile_serialization=False
     )
+    training = make_training(state)
+    torch.save(training, FOLDER / "training.bin")
+    torch.save(training, FOLDER / "training_legacy.bin", _use_new_zipfile_serialization=False)
     torch.save(make_recording(), FOLDER / "recording.pt")
     np.savez(FOLDER / "expected.npz", **{name: expected(t) for name, t in state.items()})
     versions = {"torch": torch.__version__, "numpy": np.__version__}
