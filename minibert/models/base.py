@@ -163,16 +163,14 @@ class PreTrainedModel(Spelled):
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
         fields = in_turn(self.forward, batch, recording if is_watched else silent)
-        if not batch.sequences:
-            self._record_no_scores(batch, recording)
+        self._record_no_scores(batch, recording)
         if not {*attentions} <= {*recording}:
             what = "output_attentions is on, and attention is swapped for a function that shows no"
             raise ValueError(f"{what} probabilities; swap softmax, or leave output_attentions off")
         fields["hidden_states"] = tuple(recording[name] for name in states) or None
         fields["attentions"] = tuple(recording[name] for name in attentions) or None
         output = self.output_class(**fields)
-        if trace is not None:
-            self._hand_over(recording, trace)
+        self._hand_over(recording, trace)
         return output if self._wants("return_dict", return_dict) else output.to_tuple()
 
     def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:
@@ -187,13 +185,17 @@ class PreTrainedModel(Spelled):
 
     def _record_no_scores(self, batch: Batch, recording: Recording) -> None:
         """Record the scores and probabilities of a batch of padding: nothing computed them."""
+        if batch.sequences:
+            return
         size, length = batch.mask.shape
         shape = size, self.config.num_attention_heads, length, length
         for name, axes in self.stage_axes().items():
             if axes == "BHTT":
                 recording.pieces[name] = [((), shape, np.zeros((), self.dtype))]
 
-    def _hand_over(self, recording: Recording, trace: dict[str, Array]) -> None:
+    def _hand_over(self, recording: Recording, trace: dict[str, Array] | None) -> None:
+        if trace is None:
+            return
         for name in self.stage_axes():
             trace.pop(name, None)  # of another run, if this one does not show it
             if name in recording:

@@ -174,25 +174,20 @@ class Isolation:
         sequences.
         """
         known = {name: x for name, x in self.known.items() if name not in without}
-        batch, is_whole = self.batch, True
-        if inputs is not None:
-            batch = inputs.batch()
-            if inputs.allowed is not None:
-                known = {name: self._with_padding(name) for name in known}
-                is_whole = not any(np.isnan(x).any() for x in known.values())
+        batch, is_whole = self.batch if inputs is None else inputs.batch(), True
+        if inputs is not None and inputs.allowed is not None:
+            known = {name: self._with_padding(name) for name in known}
+            is_whole = not any(np.isnan(x).any() for x in known.values())
         if only is not None:
             batch = batch.only(only)
         first, last = self.start(stage, known) if is_whole else -1, layer_of(stage)
         inside = last >= 0 or stage.startswith("embeddings")
-        model, batch = cast(
-            self.model, batch, dtype, first, last if inside else None, change, self.layers
-        )
-        trace: Replacing
+        layers = first, last if inside else None
+        model, batch = cast(self.model, batch, dtype, *layers, change, self.layers)
+        kind = Replacing if inputs is None else Partly
+        trace = kind(batch, known, only={stage})
         if poison:
             trace = Poisoned(batch, known, poison, stage)
-        else:
-            kind = Replacing if inputs is None else Partly
-            trace = kind(batch, known, only={stage})
         if inside:
             over_sequences(model.encode, batch, trace)
         else:
