@@ -16,13 +16,15 @@ from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import spelled
 from minibert.runtime.threads import turn
-from minibert.trace import Recording
+from minibert.trace import Recording, layer_of
+from minibert.verification.align import aligned
 from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import ATOL, RTOL, Difference, Tolerance, per_token, real_places
 from minibert.verification.isolate import Isolation
 from minibert.verification.names import INPUTS, returned_stages
+from minibert.verification.noise import Noise, noise_of
 from minibert.verification.plain import Plain
-from minibert.verification.precision import FLOAT32, FLOAT64
+from minibert.verification.precision import FLOAT32, FLOAT64, in_words
 from minibert.verification.reference import Reference
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult
@@ -75,12 +77,13 @@ def compare_recordings(
 ) -> Diagnosis:
     """Diagnose two recordings of the same inputs against each other.
 
+    Of other batches, the sequences that both have are compared, wherever their padding lies.
     With a model that has their weights, each side is held against its operations, and the report
     says which side is wrong, where. Without one, a stage is DIFF if not
     ``|a - b| <= atol + rtol * |b|``, by default with 1e-5 and 1e-3: where two recordings part is
     all that they show alone. ValueError if their inputs differ or do not fit the model.
     """
-    _require_same_inputs(a, b)
+    a, b = aligned(a, b)
     real = a.real_tokens()
     provenance: dict[str, Any] = {"a": a.provenance, "b": b.provenance, "reference": b.provenance}
     provenance |= {"real_tokens": int(real.sum()), "model": repr(model) if model else "none"}
@@ -108,14 +111,15 @@ class Comparison:
         self.ours, self.theirs, self.tolerance = ours, theirs, tolerance
         self.sides = [theirs] if mine is None else [theirs, mine]  # examined by themselves
         self.bad: set[str] = set()  # stages that are wrong by themselves
+        self.noises: dict[str, Noise | None] = {}  # by side
         self.coarsest = FLOAT64  # precision of a stage so far
         self.token_errors: dict[str, Array] = {}
 
     def diagnosis(self, provenance: dict[str, Any]) -> Diagnosis:
         """Return the report."""
         rows = tuple(self._rows())
-        names = sorted({p.name for p in self.theirs.precisions.values()})
-        precision = " and ".join(names) or "unknown"
+        shown = [item for side in self.sides for item in side.precisions.items()]
+        precision = in_words(shown)
         return Diagnosis(rows, precision, FACTOR, provenance, self.tolerance, self.token_errors)
 
     def _rows(self) -> Iterator[StageResult]:
@@ -180,7 +184,21 @@ class Comparison:
         if wrong and side.agrees_without(name, wrong, FACTOR):
             return row
         cause, after = likely_cause(side, name), side.after(name)
+        if cause is None and (noise := self._noise(side)):
+            cause = f"{side.who} differs by as much as {noise.phrase} do, at every stage"
+            if noise.precision and side.excess(name) <= FACTOR:
+                self.coarsest = max(self.coarsest, noise.precision, key=lambda form: form.scale)
+                return row
         return replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
+
+    def _noise(self, side: Isolation) -> Noise | None:
+        """Return the arithmetic that a side shows; stages of several layers are judged by it."""
+        if side.who not in self.noises:
+            self.noises[side.who] = noise = noise_of(side)
+            faulty = [x for x in side.measures if side.excess(x) > FACTOR]
+            if noise and noise.precision and len({*map(layer_of, faulty)}) > 1:
+                side.precisions.update(dict.fromkeys(faulty, noise.precision))
+        return self.noises[side.who]
 
     def _recognise(self, name: str, side: Isolation) -> None:
         """See whether a float32 stage is beyond its floor for short matrix products only."""
@@ -263,19 +281,6 @@ def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:
 
 def _batch(model: PreTrainedModel, reference: Reference) -> Batch:
     return make_batch(model.config, model.dtype, *map(reference.inputs.get, INPUTS))
-
-
-def _require_same_inputs(a: Reference, b: Reference) -> None:
-    for name in INPUTS:
-        first, second = a.inputs.get(name), b.inputs.get(name)
-        if name == "attention_mask":
-            first, second = a.real_tokens(), b.real_tokens()
-        missing = (first is None) != (second is None)
-        if missing or not np.array_equal(first, second):  # type: ignore[arg-type]
-            raise ValueError(
-                f"the two recordings have different {name}: only recordings of the same inputs "
-                "can be compared"
-            )
 
 
 def _provenance(model: PreTrainedModel, reference: Reference, tokens: int) -> dict[str, Any]:

@@ -91,13 +91,13 @@ class Isolation:
 
     def _measured(self) -> dict[str, Measure]:
         single = Replacing(self.batch, self.known)
-        self._run(single, np.float32)
+        self.run(single, np.float32)
         for name, shape in single.misfits.items():
             detail = f"{self.who} has {self.stages[name].shape}, the model {shape}"
             self.problems[name] = "SHAPE", detail
             del self.known[name], single.pieces[name]
         exact = Measuring(self.batch, self.known, single)
-        self._run(exact, np.float64)
+        self.run(exact, np.float64)
         found = {
             name: Measure.joined(exact.measures[name])
             for name in self.axes
@@ -119,7 +119,7 @@ class Isolation:
             for known in (self.known, self.known, _nudged(self.known))
         )
         for trace in (one, again, other):
-            self._run(trace, np.float64)
+            self.run(trace, np.float64)
         for name, measure in measures.items():
             at = self.places(name)
             changed = float(np.abs(other[name] - one[name])[at].max())
@@ -128,7 +128,7 @@ class Isolation:
                 measures[name] = replace(measure, rounding=Size(0, 0))
         return measures
 
-    def _run(self, trace: Recording, dtype: Any) -> None:
+    def run(self, trace: Recording, dtype: Any) -> None:
         """Run the network, its head only if there is a stage of it to look at."""
         encoder = self.model.encoder
         needs_head = self.known.keys() - encoder.stage_axes().keys()
@@ -143,8 +143,8 @@ class Isolation:
     def _roundings(self) -> dict[str, Size]:
         exact, single = (Recording(self.batch, only=self.measures) for _ in range(2))
         with np.errstate(all="ignore"):
-            self._run(exact, np.float64)
-            self._run(single, np.float32)
+            self.run(exact, np.float64)
+            self.run(single, np.float32)
         found = {}
         for name in self.measures:
             difference = single.take(name) - exact.take(name)
@@ -174,10 +174,10 @@ class Isolation:
         sequences.
         """
         known = {name: x for name, x in self.known.items() if name not in without}
-        batch, is_whole = self.batch if inputs is None else inputs.batch(), True
+        batch = self.batch if inputs is None else inputs.batch()
         if inputs is not None and inputs.allowed is not None:
             known = {name: self._with_padding(name) for name in known}
-            is_whole = not any(np.isnan(x).any() for x in known.values())
+        is_whole = inputs is None or not any(np.isnan(x).any() for x in known.values())
         if only is not None:
             batch = batch.only(only)
         first, last = self.start(stage, known) if is_whole else -1, layer_of(stage)
@@ -188,10 +188,7 @@ class Isolation:
         trace = kind(batch, known, only={stage})
         if poison:
             trace = Poisoned(batch, known, poison, stage)
-        if inside:
-            over_sequences(model.encode, batch, trace)
-        else:
-            model.forward(batch, trace)
+        _ = over_sequences(model.encode, batch, trace) if inside else model.forward(batch, trace)
         return trace[stage]
 
     def _with_padding(self, name: str) -> Array:

@@ -1,7 +1,7 @@
 """Which precision a recording is in, told by its numbers."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,21 @@ def grids(stages: Mapping[str, Array]) -> dict[str, Precision]:
         name: found[0] if _is_enough(stages[name]) or usual not in found else usual
         for name, found in fits.items()
     }
+
+
+def in_words(stages: Iterable[tuple[str, Precision]]) -> str:
+    """Say in which precisions stages are; of a coarser one that few have, where it is first."""
+    groups: dict[Precision, list[str]] = {}
+    for name, precision in stages:
+        groups.setdefault(precision, []).append(name)
+    usual = max(map(len, groups.values()), default=0)
+    found = []
+    for precision in sorted(groups, key=lambda p: p.name):
+        names = groups[precision]
+        is_odd = len(names) * 3 < usual and precision.digits < max(p.digits for p in groups)
+        places = f" ({names[0]}{f' and {len(names) - 1} more' if names[1:] else ''})"
+        found.append(precision.name + places * is_odd)
+    return " and ".join(found) or "unknown"
 
 
 def _is_enough(values: Array) -> bool:

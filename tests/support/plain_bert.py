@@ -1,8 +1,19 @@
-"""BERT as it is usually written: whole rectangles, an additive mask. Shares nothing with ours."""
+"""BERT as it is usually written: whole rectangles, an additive mask. Computes nothing by ours."""
 
 import math
 
 import numpy as np
+
+from minibert import BertConfig, BertModel
+
+# a padded batch, the second half of each sequence a second segment
+LENGTHS = (9, 5, 7)
+COLS = np.arange(9)
+MASK = np.array([n > COLS for n in LENGTHS])
+SECOND = np.array([(n // 2 <= COLS) & (n > COLS) for n in LENGTHS])
+IDS = np.where(MASK, np.random.default_rng(5).integers(3, 40, MASK.shape), 0)
+INPUTS = {"input_ids": IDS, "attention_mask": MASK * 1, "token_type_ids": SECOND * 1}
+LAST = np.array([n - 1 == COLS for n in LENGTHS])
 
 
 def erf(x):
@@ -56,3 +67,23 @@ def run(model, ids, allowed, types, positions, after_softmax=None, product=plain
         hidden = norm(hidden + fed, layer.norm)
         states[f"layer.{i}"] = hidden
     return states
+
+
+def wide_model(folder):
+    """Return a model with wide weights, in float64."""
+    config = BertConfig(
+        vocab_size=41,
+        hidden_size=21,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=37,
+        max_position_embeddings=13,
+        initializer_range=0.4,
+    )
+    made = BertModel(config, seed=3)
+    made.save_pretrained(folder)
+    return BertModel.from_pretrained(folder, dtype="float64")
+
+
+def keys(mask):
+    return {"allowed": mask[:, None]}

@@ -3,36 +3,14 @@
 import numpy as np
 import plain_bert
 import pytest
+from plain_bert import COLS, IDS, INPUTS, LAST, LENGTHS, MASK, SECOND, keys
 
-from minibert import BertConfig, BertModel, Reference, verify
-
-LENGTHS = (9, 5, 7)
-COLS = np.arange(9)
-MASK = np.array([n > COLS for n in LENGTHS])
-SECOND = np.array([(n // 2 <= COLS) & (n > COLS) for n in LENGTHS])
-IDS = np.where(MASK, np.random.default_rng(5).integers(3, 40, MASK.shape), 0)
-INPUTS = {"input_ids": IDS, "attention_mask": MASK * 1, "token_type_ids": SECOND * 1}
-LAST = np.array([n - 1 == COLS for n in LENGTHS])
+from minibert import Reference, verify
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    config = BertConfig(
-        vocab_size=41,
-        hidden_size=21,
-        num_hidden_layers=3,
-        num_attention_heads=3,
-        intermediate_size=37,
-        max_position_embeddings=13,
-        initializer_range=0.4,
-    )
-    made = BertModel(config, seed=3)
-    made.save_pretrained(tmp_path_factory.mktemp("model"))
-    return BertModel.from_pretrained(tmp_path_factory.getbasetemp() / "model0", dtype="float64")
-
-
-def keys(mask):
-    return {"allowed": mask[:, None]}
+    return plain_bert.wide_model(tmp_path_factory.mktemp("model"))
 
 
 def turned(ids):
