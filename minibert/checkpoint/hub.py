@@ -18,6 +18,7 @@ from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.hub_errors import explain, lacks, not_cached
 from minibert.checkpoint.keywords import without_effect
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
+from minibert.runtime.spelling import a_kind
 from minibert.runtime.warn import warn
 
 #: What may be wanted, and the files that belong to it. Of the weights, one form is taken.
@@ -99,8 +100,8 @@ def _is_path(name: object) -> bool:
     if isinstance(name, os.PathLike):
         return True
     if not isinstance(name, str):
-        found = type(name).__name__
-        raise TypeError(f"the name of a model is a {found}; needed: a folder or a Hub id, as text")
+        found = a_kind(name)
+        raise TypeError(f"the name of a model is {found}; needed: a folder or a Hub id, as text")
     looks = name.startswith(("./", "../", "~")) or name.endswith("/") or "\\" in name
     return bool(name) and (
         looks or name.count("/") > 1 or Path(name).is_absolute() or os.path.lexists(name)

@@ -118,9 +118,9 @@ def _open_shards(index: Path) -> Weights:
 # From tensors to arrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadingReport:
-    """What a model was made of. Prints as a short table."""
+    """What a model was made of. Shows itself as a short table, in a notebook too."""
 
     files: tuple[Path, ...]
     loaded: dict[str, str]  # standard name -> field of the model, or several
@@ -146,6 +146,8 @@ class LoadingReport:
             f"unused             {_some(map(': '.join, self.unused.items()))}"
             + (f"\nbefore all names   {visible(self.prefix, 200)}" if self.prefix else "")
         )
+
+    __repr__ = __str__
 
 
 def _some(items: Iterable[str]) -> str:

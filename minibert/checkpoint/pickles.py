@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minibert.checkpoint.tensors import MAX_DIMENSIONS, TYPES
+from minibert.runtime.spelling import a_kind
 
 MAX_PICKLE_BYTES = 4 * 2**20  # twenty thousand tensors, and little enough to be read at once
 CUT_SHORT = "the pickle is cut short: it ends before its STOP"
@@ -153,7 +154,7 @@ def _argument(kind: pickletools.ArgumentDescriptor | None, stream: io.BytesIO) -
 
 def _call(called: Any, arguments: Any) -> Any:
     named = isinstance(called, Global)
-    what = f"{called.module}.{called.name}" if named else f"a {type(called).__name__}"
+    what = f"{called.module}.{called.name}" if named else a_kind(called)
     if not named or called not in CONSTRUCTORS:
         raise ValueError(f"refused: the pickle calls {what}")
     if len(_as(tuple, arguments)) > 8:
@@ -186,7 +187,7 @@ def _refuse_state(target: Any, state: Any) -> None:
     """Refuse a BUILD, except of the version numbers of a state dict, which are dropped."""
     dicts = isinstance(target, dict) and isinstance(state, dict)
     if not dicts or list(state) != ["_metadata"]:
-        raise ValueError(f"refused: the pickle uses BUILD on a {type(target).__name__}")
+        raise ValueError(f"refused: the pickle uses BUILD on {a_kind(target)}")
 
 
 def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
@@ -196,14 +197,14 @@ def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
     for key, value in zip(items[::2], items[1::2], strict=True):
         # other keys may take forever to be hashed, and large numbers can share one hash
         if not isinstance(key, str) and not (type(key) is int and abs(key) < 2**60):
-            raise ValueError(f"a key of a dict is a {type(key).__name__}; known: text, numbers")
+            raise ValueError(f"a key of a dict is {a_kind(key)}; known: text, numbers")
         mapping[key] = value
     return mapping
 
 
 def _as(kind: type, value: Any) -> Any:
     if not isinstance(value, kind):
-        raise ValueError(f"the pickle uses a {type(value).__name__} as a {kind.__name__}")
+        raise ValueError(f"the pickle uses {a_kind(value)} as a {kind.__name__}")
     return value
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file
 from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, Unread, View, read_pickle
 from minibert.checkpoint.tensors import TYPES, StoredTensor
+from minibert.runtime.spelling import a_kind
 
 MAX_EXPANSION = 64  # how many times the size of its file tensors may take: strides can be 0
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -56,7 +57,7 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
 def _tensors(state: Any) -> Tensors:
     """Return the tensors of what a pickle held: a state dict, or a dict of which one is a part."""
     if not isinstance(state, dict):
-        raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
+        raise ValueError(f"it holds {a_kind(state)}, not a dict of tensors")
     tensors: dict[Any, Any] = state
     inside = _inside(state)
     if len(inside) > 1:
@@ -69,7 +70,7 @@ def _tensors(state: Any) -> Tensors:
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
         if not isinstance(view, View | Unread):
-            what = f"a {type(view).__name__}, not a tensor: save the model's state_dict() alone"
+            what = f"{a_kind(view)}, not a tensor: save the model's state_dict() alone"
             raise ValueError(f"the value of {name!r:.80} is {what}")
         if isinstance(view, View):
             _check_window(name, view)

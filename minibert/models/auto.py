@@ -12,7 +12,7 @@ from minibert.models import bert_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
-from minibert.runtime.spelling import Spelled, spelled
+from minibert.runtime.spelling import Spelled, a_kind, spelled
 from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.
@@ -131,7 +131,7 @@ class _AutoModel(_Auto):
     def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):
-            raise TypeError(f"from_config takes a config, found a {type(config).__name__}")
+            raise TypeError(f"from_config takes a config, found {a_kind(config)}")
         return CLASSES[config.model_type][cls.stands_for](config, seed)
 
 

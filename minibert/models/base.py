@@ -18,7 +18,7 @@ from minibert.models.config import PretrainedConfig
 from minibert.models.habits import METHODS
 from minibert.models.outputs import ModelOutput
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import Spelled, refuse_unknown, spelled
+from minibert.runtime.spelling import Spelled, a_kind, refuse_unknown, spelled
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
@@ -49,7 +49,7 @@ class PreTrainedModel(Spelled):
     def __init__(self, config: Any = None, seed: int = 0) -> None:
         name = type(self).__name__
         if not isinstance(config, self.config_class):
-            found = config.__name__ if isinstance(config, type) else f"a {type(config).__name__}"
+            found = config.__name__ if isinstance(config, type) else a_kind(config)
             hint = f"to open a folder or a Hub id, call {name}.from_pretrained(...)"
             raise TypeError(f"{name} takes a {self.config_class.__name__}, found {found}; {hint}")
         config = copy.deepcopy(config)

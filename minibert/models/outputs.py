@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import Spelled
+from minibert.runtime.spelling import Spelled, a_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class ModelOutput(Spelled):
     def __iter__(self) -> NoReturn:
         what = "cannot be unpacked or looped over (transformers would give names, not arrays)"
         hint = "use .to_tuple(), or call the model with return_dict=False"
-        raise TypeError(f"a {type(self).__name__} {what}: {hint}")
+        raise TypeError(f"{a_kind(self)} {what}: {hint}")
 
 
 @dataclass(frozen=True, eq=False)

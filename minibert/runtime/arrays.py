@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.runtime.spelling import a_kind
+
 Array: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_] | None  # None: everything is allowed
@@ -37,7 +39,7 @@ def dtype_name(value: Any) -> str | None:
 def number_array(name: str, values: Any) -> NDArray[Any]:
     """Return what a caller passed as an array of numbers; TypeError or ValueError if it is none."""
     if isinstance(values, Mapping):  # what a tokenizer returns, passed whole
-        raise TypeError(f"{name} is a {type(values).__name__}; to pass all it holds, put ** before")
+        raise TypeError(f"{name} is {a_kind(values)}; to pass all it holds, put ** before")
     if isinstance(values, list | tuple):
         _refuse_ragged(name, values)
     try:

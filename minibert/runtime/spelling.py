@@ -29,6 +29,12 @@ def nearest(name: str, known: Iterable[str], other: Mapping[str, str] = _OTHERS)
     return f"; did you mean {meant[0]!r}?" if meant else ""
 
 
+def a_kind(value: object) -> str:
+    """Return what a value is, in words: "an int", "a list", "None"."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
+
+
 def spelled(function: Callable[P, R]) -> Callable[P, R]:
     """Let a call with arguments that do not fit say which ones there are."""
 
@@ -113,4 +119,4 @@ class Spelled(metaclass=_SpelledType):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise AttributeError(_NoAttribute(f"a {type(self).__name__}", name, self))
+            raise AttributeError(_NoAttribute(a_kind(self), name, self))

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.runtime.forms import Form
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import a_kind, spelled
 from minibert.trace import here
 
 P = ParamSpec("P")
@@ -222,7 +222,7 @@ class CheckedCall:
         if found is None:
             raise self._error("returned nothing; is the return missing?")
         if not isinstance(found, np.ndarray):
-            raise self._error(f"returned a {type(found).__name__}; needed: a NumPy array")
+            raise self._error(f"returned {a_kind(found)}; needed: a NumPy array")
         shape = vars(self.ours)["form"].result(self.args)
         if found.shape != shape:
             what = f"returned an array of shape {found.shape}; needed: {shape}"

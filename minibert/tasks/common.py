@@ -19,6 +19,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
+from minibert.runtime.spelling import a_kind
 from minibert.runtime.warn import warn
 from minibert.tokenizers import BatchEncoding, BertTokenizer
 
@@ -38,7 +39,7 @@ def load(model: Source, kind: type[PreTrainedModel]) -> tuple[PreTrainedModel, B
     given, tokenizer = _pair(model)
     if not isinstance(given, kind):
         hint = f"load it with {kind.__name__}.from_pretrained"
-        raise TypeError(f"the task needs a {kind.__name__}, found a {type(given).__name__}; {hint}")
+        raise TypeError(f"the task needs a {kind.__name__}, found {a_kind(given)}; {hint}")
     _require_head(given, kind)
     return given, tokenizer, min(given.config.max_position_embeddings, tokenizer.model_max_length)
 
@@ -67,7 +68,7 @@ def folder_of(model: str | os.PathLike[str] | PreTrainedModel | None) -> Path:
     if model is None:
         return EMBEDDED_CHECKPOINT
     if isinstance(model, PreTrainedModel):
-        raise TypeError(f"model is a {type(model).__name__} alone; pass (model, tokenizer)")
+        raise TypeError(f"model is {a_kind(model)} alone; pass (model, tokenizer)")
     return find_folder(model, ("config", "weights", "tokenizer", "sentence"), {})[0]
 
 
@@ -93,15 +94,14 @@ def encode(
 def require_text(name: str, value: Any) -> str:
     """Return the value if it is a text; TypeError otherwise."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} is a {type(value).__name__}; needed: a text")
+        raise TypeError(f"{name} is {a_kind(value)}; needed: a text")
     return value
 
 
 def require_texts(values: Any) -> list[str]:
     """Return the values as a list if they are texts; TypeError otherwise."""
     if not isinstance(values, Iterable):
-        kind = type(values).__name__
-        raise TypeError(f"texts is a {kind}; needed: a text, or a list of texts")
+        raise TypeError(f"texts is {a_kind(values)}; needed: a text, or a list of texts")
     return [require_text("a text", value) for value in values]
 
 

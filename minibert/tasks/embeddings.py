@@ -9,7 +9,7 @@ import numpy as np
 
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import a_kind, spelled
 from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts
 from minibert.tasks.sentence import POOLINGS, Module, Normalize, Pooling, SentenceSettings
 from minibert.tasks.sentence_files import read_settings
@@ -65,7 +65,7 @@ def _chosen(
     while normalize is False and isinstance(modules[-1], Normalize):
         modules.pop()
     if prompt is not None and not isinstance(prompt, str):
-        raise TypeError(f"prompt is a {type(prompt).__name__}; needed: a text, or None")
+        raise TypeError(f"prompt is {a_kind(prompt)}; needed: a text, or None")
     prompt = settings.prompt if prompt is None else prompt
     return replace(settings, modules=tuple(modules), prompt=prompt, normalize=bool(normalize))
 

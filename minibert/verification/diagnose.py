@@ -14,7 +14,7 @@ from minibert.data import shipped_references
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.threads import turn
 from minibert.trace import Recording, layer_of
 from minibert.verification.align import aligned
@@ -254,7 +254,7 @@ def _opened(model: Any, options: dict[str, Any]) -> PreTrainedModel:
         raise TypeError(f"{[*options]} are for a name of a model, and a model is given")
     if not isinstance(model, PreTrainedModel):
         raise TypeError(
-            f"model is a {type(model).__name__}; needed: one of minibert, a folder or a Hub id. "
+            f"model is {a_kind(model)}; needed: one of minibert, a folder or a Hub id. "
             "What another program computes is a reference: see Reference.from_arrays"
         )
     return model
@@ -267,7 +267,7 @@ def _reference(reference: Any, layers: int | None = None) -> Reference:
         return Reference.load(shipped.get(str(reference), Path(reference)), layers)
     if not isinstance(reference, Reference):
         raise TypeError(
-            f"reference is a {type(reference).__name__}; needed: a Reference, a file or a name "
+            f"reference is {a_kind(reference)}; needed: a Reference, a file or a name "
             f"({', '.join(shipped_references())}). Reference.from_arrays makes one of arrays"
         )
     return reference

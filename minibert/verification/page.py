@@ -29,6 +29,8 @@ MAX_LETTERS = 400  # of one value of the provenance
 LEVELS = 7  # shades of tokens, the classes h0 to h6 of the style
 MAX_STAGES = 8  # whose tokens are shown
 MAX_TOKENS = 600  # of one stage; more is no longer a picture
+# pictures: without the style they would be a heap of numbers (an empty value would be dropped)
+DRAWN = dict.fromkeys(("Error by stage", "Error by token"), ' hidden="hidden"')
 
 Texts = Sequence[Sequence[str]]
 
@@ -63,9 +65,13 @@ def page(result: Result, tokens: Texts | None = None, stages: Sequence[str] | No
 
 
 def fragment(result: Result) -> str:
-    """Return what a notebook shows: the same, in a box of its own style."""
+    """Return what a notebook shows: the same, in the notebook's own colours.
+
+    A notebook that is not trusted drops the style and the drawings, and keeps their numbers; it
+    keeps ``hidden`` too, which only our style lifts. What is left are sentences and tables.
+    """
     body = _body(result, None, None, 3)
-    return f'<style>{STYLE}</style>\n<div class="minibert">\n{body}\n</div>\n'
+    return f'<style>{STYLE}</style>\n<div class="minibert minibert-cell">\n{body}\n</div>\n'
 
 
 def token_texts(folder: str | os.PathLike[str], ids: NDArray[Any]) -> list[list[str]] | None:
@@ -104,7 +110,8 @@ def _body(result: Result, tokens: Texts | None, stages: Sequence[str] | None, le
         f'<h{level} class="verdict {kind}">{_name(result.verdict)}</h{level}>',
         f"<p>{_text(' '.join(about(result)))}</p>",
         *(
-            f"<section>\n<h{level + 1}>{title}</h{level + 1}>\n{content}\n</section>"
+            f"<section{DRAWN.get(title, '')}>\n<h{level + 1}>{title}</h{level + 1}>\n{content}\n"
+            "</section>"
             for title, content in sections.items()
             if content
         ),
@@ -194,7 +201,7 @@ def _chips(errors: list[float], texts: Sequence[str], low: float, high: float) -
             share = min(max((height - low) / (high - low), 0), 1)
             label = _text(texts[t]) if t < len(texts) else str(t)
             shade = f"h{min(int(LEVELS * share), LEVELS - 1)}"
-            yield f'<span class="{shade}">{label}<small>{number(error)}</small></span>'
+            yield f'<span class="{shade}">{label} <small>{number(error)}</small></span>'
     if (left := len(errors) - MAX_TOKENS) > 0:
         yield f"and {left} more"
 

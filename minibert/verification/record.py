@@ -23,7 +23,7 @@ from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import places
@@ -155,7 +155,7 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
     torch, transformers = _library("torch"), _library("transformers")
     if getattr(getattr(model, "config", None), "model_type", None) != "bert":
         raise TypeError(
-            f"the model is a {type(model).__name__}; needed: a BERT of minibert or of transformers."
+            f"the model is {a_kind(model)}; needed: a BERT of minibert or of transformers."
             " For what another program computes there is Reference.from_arrays"
         )
     if type(model).__name__ == "BertForMultipleChoice":

@@ -28,7 +28,7 @@ from minibert import arguments
 from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import a_kind, spelled
 from minibert.verification.names import INPUTS, Arrays, axes_of, split_names, standard_stages
 from minibert.verification.recordings import read_recording
 
@@ -87,7 +87,7 @@ class Reference:
             raise ValueError(f"{', '.join(misplaced)} among the stages: they belong to the inputs")
         for name, text in (provenance or {}).items():
             if not isinstance(text, str):
-                raise TypeError(f"provenance[{name!r}] is a {type(text).__name__}; needed: a text")
+                raise TypeError(f"provenance[{name!r}] is {a_kind(text)}; needed: a text")
             if name in ("format", "version"):
                 raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
         given = {name: own_array(name, value) for name, value in inputs.items()}

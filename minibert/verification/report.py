@@ -11,5 +11,7 @@ class Diagnosis(Result):
     def __str__(self) -> str:
         return table(self)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return fragment(self)

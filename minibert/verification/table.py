@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TextIO
 
-from minibert.checkpoint.files import visible
+from minibert.checkpoint.files import first_of, visible
 from minibert.verification.result import Result, StageResult, number, times
 
 WIDTH = 80
 BAD, GOOD, END = "\x1b[1;31m", "\x1b[32m", "\x1b[0m"
 INDENT = " " * 11
 LAYER = re.compile(r"\blayer\.([0-9]+)")
+STAGE = re.compile(r"\.\.\.|pooler|logits|(embeddings|predictions|layer\.[0-9]+)(\.\w+)*")
 FIGURES = ("accumulated", "added", "floor")
 
 
@@ -56,13 +57,22 @@ def _same_files(result: Result) -> str:
 
 
 def fault_groups(result: Result) -> list[list[StageResult]]:
-    """Return the faults in network order, those that are alike but for their layer together."""
+    """Return the faults in network order, together those that have one cause, whatever the stage.
+
+    Without a cause, stages are alike if they differ in nothing but their layer.
+    """
     groups: dict[tuple[str, ...], list[StageResult]] = {}
     for row in result.faults:
-        texts = (row.stage, row.status, row.cause or "", row.after or "", row.side or "")
-        alike = tuple(LAYER.sub("layer", text) for text in texts)
-        groups.setdefault(alike, []).append(row)
+        alike = _without_place(row) or LAYER.sub("layer", row.stage)
+        groups.setdefault((row.status, row.side or "", alike), []).append(row)
     return list(groups.values())
+
+
+def _without_place(row: StageResult) -> str:
+    """Return the cause without the stages that it begins with: "a, b: the reference agrees ..."."""
+    place, colon, cause = (row.cause or "").partition(": ")
+    stages = colon and all(STAGE.fullmatch(name) for name in place.split(", "))
+    return LAYER.sub("layer", cause if stages else row.cause or "")
 
 
 def reasons(group: Sequence[StageResult]) -> Iterator[str]:
@@ -77,8 +87,17 @@ def reasons(group: Sequence[StageResult]) -> Iterator[str]:
     elif row.status == "FAULT":
         yield "No known variation explains it."
     if others:
-        layers = ", ".join(LAYER.findall(row.stage)[0] for row in others)
-        yield f"The same in layer{'s' if others[1:] else ''} {layers}."
+        yield f"The same {_places(row.stage, [other.stage for other in others])}."
+
+
+def _places(first: str, others: list[str]) -> str:
+    """Name the layers, those in a row by the first and last; or else the stages, some of many."""
+    if any(LAYER.sub("layer", name) != LAYER.sub("layer", first) for name in others):
+        return f"at {', '.join(first_of(others, 6))}"
+    layers = [LAYER.findall(name)[0] for name in others]
+    if len(layers) > 2 and int(layers[-1]) - int(layers[0]) == len(layers) - 1:
+        return f"in layers {layers[0]} to {layers[-1]}"
+    return f"in layer{'s' if layers[1:] else ''} {', '.join(layers)}"
 
 
 def _sentence(text: str) -> str:

@@ -266,6 +266,7 @@ def test_the_report_is_a_short_table(write, arrays):
     folder = write(names | {"classifier.bias": np.ones(2, np.float32)})
     _, report = load(folder)
     lines = str(report).splitlines()
+    assert repr(report) == str(report)  # what a notebook shows
     assert lines[0] == f"loaded             39 tensors from {folder / 'model.safetensors'}"
     assert lines[1].startswith("renamed            bert.embeddings.word_embeddings.weight -> ")
     assert lines[9:] == [

@@ -235,7 +235,7 @@ WRONG_STATES = {
     "a list": ([VIEW], "holds a list, not a dict of tensors"),
     "a tensor": (VIEW, "holds a View, not a dict of tensors"),
     "a number for a key": ({5: VIEW}, "a key is the int 5; names are text"),
-    "a number for a tensor": ({"step": 7}, "value of 'step' is a int, not a tensor: save the"),
+    "a number for a tensor": ({"step": 7}, "value of 'step' is an int, not a tensor: save the"),
     "two models": ({"model": {"w": VIEW}, "ema": {"w": VIEW}}, "several .*, 'model', 'ema': save"),
     "no tensor": ({"model": {"w": 3}}, "value of 'model' is a dict, not a tensor"),
     "another tensor beside": ({"w": VIEW, "x": {"w": VIEW}}, "value of 'x' is a dict, not a"),

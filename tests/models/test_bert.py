@@ -251,7 +251,7 @@ def test_the_older_name_of_dtype():
 
 
 @pytest.mark.parametrize(
-    ("config", "found"), [("a-folder", "a str"), (BertConfig, "BertConfig;"), (None, "a NoneType")]
+    ("config", "found"), [("a-folder", "a str"), (BertConfig, "BertConfig;"), (None, "None")]
 )
 def test_a_model_is_made_of_a_config(config, found):
     with pytest.raises(TypeError, match=f"BertModel takes a BertConfig, found {found}"):

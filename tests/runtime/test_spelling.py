@@ -1,8 +1,10 @@
+from collections import OrderedDict
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
-from minibert.runtime.spelling import Spelled, nearest, refuse_unknown, spelled
+from minibert.runtime.spelling import Spelled, a_kind, nearest, refuse_unknown, spelled
 
 
 @spelled
@@ -63,3 +65,14 @@ def test_the_nearest_name():
     assert nearest("stagse", ["layer", "stages"]) == "; did you mean 'stages'?"
     assert nearest("mask", ["input_ids", "attention_mask"]) == "; did you mean 'attention_mask'?"
     assert nearest("zzz", ["stage"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        *[(7, "an int"), ([], "a list"), (None, "None"), (1.5, "a float"), (Ruler(), "a Ruler")],
+        *[(OrderedDict(), "an OrderedDict"), (np.uint8(1), "a uint8"), (int, "a type")],
+    ],
+)
+def test_what_a_value_is_in_words(value, kind):
+    assert a_kind(value) == kind

@@ -70,8 +70,8 @@ def test_padding_may_be_on_the_left(pair, pooling):
         ({"texts": TEXTS, "pooling": "sum"}, ValueError, "allowed: mean, cls, max"),
         ({"texts": TEXTS, "batch_size": 0}, ValueError, "batch_size is 0"),
         ({"texts": TEXTS, "batch_size": True}, ValueError, "batch_size is True"),
-        ({"texts": ["the cat", 7]}, TypeError, "a text is a int; needed: a text"),
-        ({"texts": None}, TypeError, "texts is a NoneType; needed: a text, or a list of texts"),
+        ({"texts": ["the cat", 7]}, TypeError, "a text is an int; needed: a text"),
+        ({"texts": None}, TypeError, "texts is None; needed: a text, or a list of texts"),
     ],
 )
 def test_what_cannot_be_embedded_is_told(pair, options, error, says):

@@ -206,7 +206,7 @@ def test_bfloat16_names_the_way_out():
         ({"layer.0": "words"}, IDS, {}, "stage layer.0 holds text"),
         ({"layer.0": object()}, IDS, {}, "stage layer.0 holds objects"),
         ({"layer.0": X}, {"input_ids": X[0]}, {}, "input_ids holds float64; needed: whole"),
-        ({"layer.0": X}, IDS, {"tools": 1}, "provenance['tools'] is a int; needed: a text"),
+        ({"layer.0": X}, IDS, {"tools": 1}, "provenance['tools'] is an int; needed: a text"),
     ],
 )
 def test_what_is_of_another_kind_is_said(stages, inputs, provenance, says):

@@ -55,6 +55,36 @@ SHADES = """[...document.querySelector('.tokens').querySelectorAll('span')].map(
     return [box.x + scrollX + 3, box.y + scrollY + box.height / 2];
 })"""
 
+LAB = """.jp-RenderedHTMLCommon tbody tr:nth-child(odd) { background: inherit; }
+.jp-RenderedHTMLCommon tbody tr:nth-child(even) { background: #7f7f7f10; }
+.jp-RenderedHTMLCommon code { background: #7f7f7f10; color: inherit; }
+.jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { text-align: right; }"""
+# the smallest contrast of a property of some elements with all the grounds beneath them
+WORST = """((selector, property, base) => {
+    const probe = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    const light = layers => {
+        layers.forEach(c => { probe.fillStyle = c; probe.fillRect(0, 0, 1, 1); });
+        const [r, g, b] = [...probe.getImageData(0, 0, 1, 1).data].map(
+            v => (v /= 255) > .04045 ? ((v + .055) / 1.055) ** 2.4 : v / 12.92);
+        return .2126 * r + .7152 * g + .0722 * b;
+    };
+    return Math.min(...[...document.querySelectorAll(selector)].map(e => {
+        const grounds = [base];
+        for (let up = e; up.tagName != 'MAIN'; up = up.parentElement)
+            grounds.splice(1, 0, getComputedStyle(up).backgroundColor);
+        const found = [light(grounds), light([...grounds, getComputedStyle(e)[property]])];
+        return (Math.max(...found) + .05) / (Math.min(...found) + .05);
+    }));
+})('%s', '%s', '%s')"""
+# what JupyterLab's sanitizer does to an output that is not trusted
+STRIPPED = """(() => {
+    document.querySelectorAll('style').forEach(e => e.remove());
+    document.querySelectorAll('svg').forEach(e => e.replaceWith(e.textContent));
+    document.querySelectorAll('*').forEach(e => [...e.attributes].forEach(a => {
+        if (!['hidden', 'title'].includes(a.name) || !a.value) e.removeAttribute(a.name); }));
+    return document.body.innerText.trim();
+})()"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
@@ -163,6 +193,31 @@ def test_all_text_stands_out_as_it_is_shown(browser, show, width, scheme):
     pairs = [[colour(side) for side in text.split(" on ")] for text in browser.value(COLOURS)]
     assert len(pairs) >= 9
     assert min(contrast(*pair) for pair in pairs) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("host", ["#ffffff #000000de", "#111111 #ffffffde", "#383838 #d5d5d5"])
+def test_a_fragment_has_the_colours_of_its_notebook(browser, show, host, scheme):
+    """JupyterLab's light and dark, and Colab's dark, whatever the system prefers."""
+    ground, text = host.split()
+    style = f"main {{ background: {ground}; color: {text} }} {LAB}"
+    body = f'<main class="jp-RenderedHTMLCommon">{fragment(realistic())}</main>'
+    show(f"<!DOCTYPE html><style>{style}</style>{body}", 1280, scheme)
+    texts = "main :is(h3, h4, p, li, code, th, td, caption, figcaption, summary, .tokens *)"
+    assert browser.value(WORST % (f"{texts}, main svg text", "color", ground)) >= 4.5
+    assert browser.value(WORST % ("main .plot text", "fill", ground)) >= 4.5
+    assert browser.value(WORST % ("main .plot path.line", "stroke", ground)) >= 3
+
+
+def test_a_notebook_that_strips_styles_and_drawings_shows_sentences_and_tables(browser, show):
+    show(f"<!DOCTYPE html><body>{fragment(realistic())}")
+    seen = browser.value(STRIPPED)
+    assert seen.startswith("FAULT: layer.2.feed_forward.activation: the reference agrees")
+    assert "Error by" not in seen
+    numbers = [line for line in seen.splitlines() if line.count("e-0") > 1]
+    rows = [line for line in numbers if line.count("\t") == 5]
+    assert len(rows) == len(realistic().rows)
+    assert len(numbers) - len(rows) <= 1  # a sentence about a fault
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

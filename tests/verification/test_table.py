@@ -84,6 +84,40 @@ def test_what_is_the_same_in_several_layers_is_told_once():
     assert "The same in layer 1.\n" in table(report(faulty[:2]))
 
 
+def test_one_cause_in_every_layer_is_told_once_whatever_comes_before_it():
+    cause = "layer.{0}.attention, ..., layer.{0}: the reference agrees with x"
+    rows = [
+        row(
+            f"layer.{i}",
+            "FAULT",
+            cause=cause.format(i),
+            after=f"layer.{i - 1}" if i else "embeddings",
+        )
+        for i in range(12)
+    ]
+    shown = table(report(rows))
+    assert shown.count("Probable cause") == 1
+    assert "   The same in layers 1 to 11.\n" in shown
+    unknown = [row(f"layer.{i}", "FAULT", after=f"x.{i}") for i in range(3)]
+    assert "   The same in layers 1, 2.\n" in table(report(unknown))
+
+
+def test_one_cause_at_stages_of_several_kinds_is_told_once():
+    names = [
+        "embeddings",
+        *(f"layer.0.attention.{word}" for word in ("query", "key")),
+        "predictions",
+    ]
+    names += [f"layer.{i}.feed_forward" for i in range(6)]
+    cause = "the reference agrees with bfloat16 throughout"
+    shown = " ".join(table(report([row(n, "FAULT", cause=f"{n}: {cause}") for n in names])).split())
+    assert shown.count("Probable cause") == 1
+    assert "The same at layer.0.attention.query, layer.0.attention.key, predictions, " in shown
+    assert "layer.2.feed_forward, and 3 more." in shown
+    other = [row(n, "FAULT", cause=f"{n}: {cause}: of {i}") for i, n in enumerate(names)]
+    assert len(fault_groups(report(other))) == len(names)
+
+
 @pytest.mark.parametrize("names", [("a.layer.1", "a.layer.2"), ("layer.1.x", "layer.01.x")])
 def test_layers_are_those_of_the_names_whatever_they_are(names):
     shown = table(report([row(name, "FAULT") for name in names]))
