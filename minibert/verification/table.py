@@ -37,7 +37,11 @@ def table(result: Result, colour: bool = False) -> str:
 def about(result: Result) -> Iterator[str]:
     """Tell in short sentences what was compared, and what the figures mean."""
     tokens = result.provenance.get("real_tokens", "All")
-    yield f"{tokens} real tokens were compared; the reference is in {result.precision}."
+    known = result.precision != "unknown"
+    precision = (
+        f"reference is in {result.precision}" if known else "reference's precision is unknown"
+    )
+    yield f"{tokens} real tokens were compared; the {precision}."
     yield (
         f"A stage is at fault if it adds more than {result.factor:g} times the floor, "
         "which is what rounding alone does there."

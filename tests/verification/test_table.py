@@ -140,6 +140,11 @@ def test_what_is_compared_is_told():
     assert "both sides have the same checkpoint." in shown
 
 
+def test_a_precision_that_no_stage_shows_is_unknown():
+    shown = " ".join(table(report([row("pooler", "SHAPE")], "unknown")).split())
+    assert "compared; the reference's precision is unknown." in shown
+
+
 def test_what_is_inherited_is_no_fault():
     shown = table(report([row("pooler", "INHERITED", 1e-3)]), colour=True)
     assert "1. INHERITED" not in shown

