@@ -9,11 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from minibert.checkpoint.limits import (
+    MAX_JSON_BYTES,
+    MAX_JSON_DEPTH,
+    MAX_TOKENS,
+)
 from minibert.runtime.spelling import nearest
 
 Json = TypeVar("Json", dict[str, Any], list[Any])
-MAX_JSON_BYTES = 64 * 2**20
-MAX_JSON_DEPTH = 64
 
 # what describe() says of the forms that hold weights
 SAFETENSORS = "a safetensors file"
@@ -100,21 +103,33 @@ def _kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; ValueError with a sentence if it holds anything else."""
-    return _load_json(path, dict, "an object")
+def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Return the object in a JSON file; ValueError with a sentence if it holds anything else.
+
+    So it is if the file has more bytes than the limit.
+    """
+    return _load_json(path, dict, "an object", limit)
 
 
 def read_json_list(path: Path) -> list[Any]:
     """Return the list in a JSON file; ValueError with a sentence if it holds anything else."""
-    return _load_json(path, list, "a list")
+    return _load_json(path, list, "a list", MAX_JSON_BYTES)
 
 
-def _load_json(path: Path, kind: type[Json], needed: str) -> Json:
-    if require_file(path).stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no JSON of a model")
+def read_limited(path: Path, limit: int, separators: bytes) -> bytes:
+    """Return a file's bytes; ValueError if there are too many of them, or of the separators."""
+    if (size := require_file(path).stat().st_size) > limit:
+        raise ValueError(f"{str(path)!r} has {size} bytes; allowed: {limit}")
+    content = path.read_bytes()
+    if (count := sum(map(content.count, separators))) > MAX_TOKENS:
+        raise ValueError(f"{str(path)!r} has about {count} entries; allowed: {MAX_TOKENS}")
+    return content
+
+
+def _load_json(path: Path, kind: type[Json], needed: str, limit: int) -> Json:
+    content = read_limited(path, limit, b",[{")
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(content.decode("utf-8-sig"))
         _limit_depth([value])
     except RecursionError:
         raise ValueError(f"{str(path)!r} is nested more than {MAX_JSON_DEPTH} deep") from None

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from minibert.checkpoint.tensors import MAX_DIMENSIONS, TYPES
+from minibert.checkpoint.limits import MAX_DIMENSIONS
+from minibert.checkpoint.tensors import TYPES
 from minibert.runtime.spelling import a_kind
 
-MAX_PICKLE_BYTES = 4 * 2**20  # twenty thousand tensors, and little enough to be read at once
 CUT_SHORT = "the pickle is cut short: it ends before its STOP"
 
 

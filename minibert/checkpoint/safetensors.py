@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.files import SAFETENSORS, describe, require_file, visible
-from minibert.checkpoint.tensors import MAX_DIMENSIONS, TYPES, StoredTensor, in_order
+from minibert.checkpoint.limits import MAX_DIMENSIONS, MAX_HEADER_BYTES
+from minibert.checkpoint.tensors import TYPES, StoredTensor, in_order
 
 
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
@@ -56,11 +57,13 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Return the header of a valid file and the byte at which the data starts."""
     from safetensors import SafetensorError, safe_open
 
-    require_file(path)
     try:
-        with safe_open(path, framework="numpy"), path.open("rb") as file:
+        with require_file(path).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            return json.loads(file.read(length), object_pairs_hook=_distinct), 8 + length
+            if MAX_HEADER_BYTES < length < path.stat().st_size:
+                raise ValueError(f"its header has {length} bytes; allowed: {MAX_HEADER_BYTES}")
+            with safe_open(path, framework="numpy"):
+                return json.loads(file.read(length), object_pairs_hook=_distinct), 8 + length
     except (SafetensorError, ValueError) as error:
         found = describe(path)
         why = visible(error, 300) if found in (None, SAFETENSORS) else f"it looks like {found}"

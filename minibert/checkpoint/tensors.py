@@ -11,8 +11,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from minibert.runtime.arrays import Array, dtype_name
 
-MAX_DIMENSIONS = 32  # what NumPy knows, from 1.26 on
-
 
 class NumberType(NamedTuple):
     """A type of numbers, by the names that the formats give it."""

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from minibert.checkpoint.archives import zip_members
 from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file
-from minibert.checkpoint.pickles import MAX_PICKLE_BYTES, Storage, Unread, View, read_pickle
+from minibert.checkpoint.limits import MAX_EXPANSION, MAX_PICKLE_BYTES
+from minibert.checkpoint.pickles import Storage, Unread, View, read_pickle
 from minibert.checkpoint.tensors import TYPES, StoredTensor
 from minibert.runtime.spelling import a_kind
 
-MAX_EXPANSION = 64  # how many times the size of its file tensors may take: strides can be 0
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
@@ -149,14 +150,13 @@ def _no_numbers() -> NoReturn:
 
 
 def _open_zip(path: Path, content: Bytes) -> Opened:
-    with zipfile.ZipFile(path) as archive:
-        members = _members(archive)
+    members = _members(zip_members(path))
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise ValueError(f"it is a zip archive with {len(pickles)} members named data.pkl")
     root = pickles[0].removesuffix("data.pkl")
     order = members.get(f"{root}byteorder")
-    if order and _member_bytes(content, order).tobytes() != b"little":
+    if order and _member_bytes(content, order)[:8].tobytes() != b"little":
         raise ValueError("it was written on a big-endian machine")
     if members[pickles[0]].file_size > MAX_PICKLE_BYTES:
         raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
@@ -170,9 +170,9 @@ def _open_zip(path: Path, content: Bytes) -> Opened:
     return _tensors(state), bytes_of
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _members(directory: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
+    for member in directory:
         name = f"{member.filename!r:.80}"
         if member.flag_bits & 0x1:
             raise ValueError(f"member {name} is encrypted")
@@ -205,7 +205,7 @@ def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
 def _open_legacy(content: Bytes) -> Opened:
     position, values, storages = 0, list[Any](), dict[str, Storage]()
     for _ in range(5):
-        value, length = read_pickle(content[position:][:MAX_PICKLE_BYTES].tobytes(), storages)
+        value, length = read_pickle(content[position:MAX_PICKLE_BYTES].tobytes(), storages)
         values.append(value)
         position += length
         if values[0] != LEGACY_MAGIC:

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from minibert.checkpoint.limits import MAX_ADDED_CHARACTERS
 from minibert.tokenizers.characters import ALL_SPACES, OF_WORDS, SPACES
 from minibert.tokenizers.fields import require_utf8
 
@@ -29,6 +30,9 @@ class AddedToken:
         content: object = self.content
         if not isinstance(content, str) or not content:
             raise ValueError(f"a token to add is {self.content!r}; needed: text that is not empty")
+        if len(content) > MAX_ADDED_CHARACTERS:
+            found = f"{content!r:.60} has {len(content)} characters"
+            raise ValueError(f"a token to add, {found}; allowed: {MAX_ADDED_CHARACTERS}")
         require_utf8("a token to add", content)
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint.files import (
-    MAX_JSON_BYTES,
     describe,
     lines_of,
     make_folder,
     read_json,
+    read_limited,
     replace_file,
     require_file,
     visible,
 )
+from minibert.checkpoint.limits import MAX_TOKENIZER_BYTES
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.characters import ALL_SPACES, lower
@@ -63,7 +64,7 @@ def read_tokenizer(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]
         special = special_tokens_in(config)
     path = folder / TOKENIZER_NAME
     if path.exists():
-        file = read_json(path)
+        file = read_json(path, MAX_TOKENIZER_BYTES)
         with naming(path):
             found = from_json(file)
         if not (of_bert and "added_tokens_decoder" in config):
@@ -128,13 +129,14 @@ def _with_special(
     check_ids(vocab, added)
     tokens, new = dict(added), []
     ids = {**vocab, **{token.content: number for number, token in added.items()}}
+    after = next_id(ids) - 1
     present = {token.content for token in added.values()}
     for token in special:
         if token.content in present:
             continue
         if token.content not in ids:
             new.append(token.content)
-            ids[token.content] = next_id(ids)
+            ids[token.content] = after = after + 1
         present.add(token.content)
         tokens[ids[token.content]] = token
     if new:
@@ -194,12 +196,9 @@ def read_vocab(path: Path) -> dict[str, int]:
             f"{str(path.parent)!r} has neither {TOKENIZER_NAME} nor {VOCAB_NAME}: "
             "no tokenizer of a BERT model is there"
         )
-    require_file(path)
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes: no vocabulary")
-    if found := describe(path):
+    if found := describe(require_file(path)):
         raise ValueError(f"{str(path)!r} is not a vocabulary: it looks like {found}")
-    lines = lines_of(path.read_bytes(), repr(str(path)))
+    lines = lines_of(read_limited(path, MAX_TOKENIZER_BYTES, b"\n"), repr(str(path)))
     tokens = [line.rstrip(ALL_SPACES) for line in lines]
     repeated = [token for token, count in Counter(tokens).items() if count > 1]
     if special := [t for t in repeated if t.startswith("[") and t.endswith("]")]:
@@ -215,7 +214,7 @@ def _infer_lower_case(folder: Path, vocab: Mapping[str, int]) -> bool:
     words = [t for t in vocab if t.isalpha()]  # no pieces, no marks such as [CLS] and <s>
     lowered = ["".join(map(lower, word)) for word in words]
     cased = [word for word, small in zip(words, lowered, strict=True) if word != small]
-    count = len(cased) + sum(word.upper() != word for word in words if word not in {*cased})
+    count = len(cased) + sum(word.upper() != word for word in {*words} - {*cased})
     is_lower = len(cased) < _FEW * count or not cased
     warn(
         f"the files in {str(folder)!r} do not say whether texts are lower-cased; {len(cased)} of "

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from types import NoneType
 from typing import Any, NamedTuple
 
+from minibert.checkpoint.limits import MAX_TEXT_CHARACTERS, MAX_WORD_CHARACTERS
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.encoding import Side, Template
@@ -72,6 +73,9 @@ class Settings:
             typed(vars(self), name, None, str, *(() if name == "unk_token" else (NoneType,)))
         typed(vars(self), "prefix", None, str)
         typed(vars(self), "max_input_chars_per_word", None, int)
+        if (longest := self.max_input_chars_per_word) > MAX_WORD_CHARACTERS:
+            found = f"max_input_chars_per_word is {longest:.3g}"
+            raise ValueError(f"{found}; allowed: up to {MAX_WORD_CHARACTERS}")
         length: Any = self.model_max_length
         length = NO_LIMIT if length is None else length
         if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
@@ -229,6 +233,9 @@ def _entry(place: str, given: Any, words: bool) -> tuple[Text, ...]:
             hint = "; pass is_split_into_words=True for lists of words" if _is_list(value) else hint
             needed = f"text (str), or a list of texts{hint}"
             raise TypeError(f"{name}{place} is {_short(value)}; needed: {needed}")
+        if (count := sum(map(len, value)) if words else len(value)) > MAX_TEXT_CHARACTERS:
+            hint = f"allowed: {MAX_TEXT_CHARACTERS}. Split it into several texts"
+            raise ValueError(f"{name}{place} has {count} characters; {hint}")
     return entry
 
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.checkpoint.archives import zip_members
 from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
+from minibert.checkpoint.limits import (
+    MAX_ARRAYS,
+    MAX_NPY_HEADER_BYTES,
+    MAX_NPZ_BYTES,
+    MAX_NPZ_EXPANSION,
+)
 from minibert.checkpoint.safetensors import read_metadata, read_safetensors
 from minibert.checkpoint.tensors import FLOATS, TYPES, StoredTensor
 from minibert.verification.names import INPUTS, Arrays
-
-MAX_ARRAYS = 10_000
-MAX_UNFOLDED = 2**30  # bytes; a file that is larger may unfold to MAX_EXPANSION times its own size
-MAX_EXPANSION = 64
 
 
 def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
@@ -35,11 +38,10 @@ def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
             "stages: write them with numpy.savez"
         )
     if kind == ZIP and is_npz(path):
-        stored = read_npz(path)
-        arrays: Arrays = {}
-        for name, array in stored.items():
-            arrays[name] = array.astype(np.float32) if array.dtype == np.float16 else array
-        dtypes = {name: str(array.dtype) for name, array in stored.items()}
+        arrays: Arrays = read_npz(path)
+        dtypes = {name: str(array.dtype) for name, array in arrays.items()}
+        for name in [name for name, dtype in dtypes.items() if dtype == "float16"]:
+            arrays[name] = arrays[name].astype(np.float32)
     else:
         if kind in (ZIP, PICKLE):
             tensors = _read_torch(path)
@@ -54,8 +56,7 @@ def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
 def is_npz(path: Path) -> bool:
     """Tell whether a zip archive holds NumPy's arrays; False if it is none, or a broken one."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
+        return any(member.filename.endswith(".npy") for member in zip_members(path))
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         return False
 
@@ -80,15 +81,22 @@ def read_npz(path: Path) -> Arrays:
 
 def _check_members(path: Path) -> None:
     """Bound what reading can take, before anything is unfolded."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    members = zip_members(path)
     size, unfolded = path.stat().st_size, sum(member.file_size for member in members)
     if len(members) > MAX_ARRAYS:
         raise ValueError(f"it has {len(members)} members; allowed: {MAX_ARRAYS}")
     if len({member.filename for member in members}) < len(members):
         raise ValueError("two of its members have one name")
-    if unfolded > max(MAX_UNFOLDED, MAX_EXPANSION * size):
+    if unfolded > max(MAX_NPZ_BYTES, MAX_NPZ_EXPANSION * size):
         raise ValueError(f"it has {size} bytes and unfolds to {unfolded}: absurdly compressed")
+    with zipfile.ZipFile(path) as archive:
+        for member in members:
+            with archive.open(member) as file:
+                head = file.read(12)  # NumPy's magic, version (1: two bytes follow), and length
+            length = int.from_bytes(head[8:12], "little")
+            if head[:6] == b"\x93NUMPY" and head[6] > 1 and length > MAX_NPY_HEADER_BYTES:
+                found = f"the header of {member.filename!r:.80} has {length} bytes"
+                raise ValueError(f"{found}; allowed: {MAX_NPY_HEADER_BYTES}")
 
 
 def _numbers(name: str, array: object) -> NDArray[Any]:

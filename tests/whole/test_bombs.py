@@ -39,7 +39,7 @@ TABLE = [
             *(bombs.torch_of_names, bombs.deflated_storage, bombs.deflated_pickle),
             *(bombs.stride_of_0, bombs.halves_of_stride_0, bombs.long_byteorder),
             *(bombs.large_pickle, bombs.pickle_of_dicts, bombs.large_legacy_pickles),
-            bombs.five_legacy_pickles,
+            bombs.legacy_pickles_of_a_fifth,
         )
     ),
     *(
@@ -108,5 +108,9 @@ def test_a_bomb_is_read_or_refused_within_bounds(tmp_path, place, read, make):
 
 def test_every_bomb_is_in_the_table():
     used = {make.__name__ for *_, make in TABLE}
-    makers = {n for n, f in inspect.getmembers(bombs, inspect.isfunction) if [*inspect.signature(f).parameters] == ["path"]}
+    makers = {
+        n
+        for n, f in inspect.getmembers(bombs, inspect.isfunction)
+        if [*inspect.signature(f).parameters] == ["path"]
+    }
     assert makers <= used
