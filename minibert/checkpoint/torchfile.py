@@ -202,10 +202,22 @@ def _member_bytes(content: Bytes, member: zipfile.ZipInfo) -> Bytes:
 # The legacy form: five pickles, then each storage: its size in 8 bytes, and its numbers
 
 
+def _read_first(
+    start: Bytes, position: int, size: int, storages: dict[str, Storage]
+) -> tuple[Any, int]:
+    try:
+        return read_pickle(start[position:].tobytes(), storages)
+    except ValueError as error:
+        if size == len(start) or str(error).startswith("refused"):
+            raise
+        raise ValueError(f"{error} (its pickles may have {len(start)} bytes in all)") from None
+
+
 def _open_legacy(content: Bytes) -> Opened:
     position, values, storages = 0, list[Any](), dict[str, Storage]()
     for _ in range(5):
-        value, length = read_pickle(content[position:MAX_PICKLE_BYTES].tobytes(), storages)
+        first = content[:MAX_PICKLE_BYTES]
+        value, length = _read_first(first, position, len(content), storages)
         values.append(value)
         position += length
         if values[0] != LEGACY_MAGIC:

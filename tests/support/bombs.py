@@ -84,10 +84,6 @@ def long_metadata(path):
     safetensors(path, {"__metadata__": {"a": "x" * LARGE}, "a": entry})
 
 
-def long_metadata_of_a_recording(path):
-    long_metadata(path)
-
-
 # PyTorch
 
 
@@ -206,6 +202,11 @@ def vocab(path, tokens):
     (path / "vocab.txt").write_text("\n".join([*SPECIAL, *tokens]))
 
 
+def largest_real_vocab(path):
+    """As many tokens as LaBSE has, the model with the most of them."""
+    vocab(path, map(str, range(501_148)))
+
+
 def long_vocab(path):
     vocab(path, map(str, range(8 * MANY)))
 
@@ -241,7 +242,7 @@ def tokenizer_of_empty_lists(path):
 
 
 def added_tokens_with_a_common_beginning(path):
-    tokenizer(path, added=["xy" + "a" * i for i in range(3000)])
+    tokenizer(path, added=["xy" + "a" * i for i in range(250)])
 
 
 def long_added_token(path):
@@ -255,7 +256,10 @@ def many_extra_tokens(path):
 
 
 def words_of_any_length(path):
+    """By a class of transformers for which the setting in tokenizer.json counts."""
     tokenizer(path, ["a", "##a", "b" * 5000], max_input_chars_per_word=10**9)
+    config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (path / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def plain_tokenizer(path):
