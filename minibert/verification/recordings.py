@@ -94,7 +94,7 @@ def _check_members(path: Path) -> None:
             with archive.open(member) as file:
                 head = file.read(12)  # NumPy's magic, version (1: two bytes follow), and length
             length = int.from_bytes(head[8:12], "little")
-            if head[:6] == b"\x93NUMPY" and head[6] > 1 and length > MAX_NPY_HEADER_BYTES:
+            if head[:6] == b"\x93NUMPY" and head[6] in (2, 3) and length > MAX_NPY_HEADER_BYTES:
                 found = f"the header of {member.filename!r:.80} has {length} bytes"
                 raise ValueError(f"{found}; allowed: {MAX_NPY_HEADER_BYTES}")
 

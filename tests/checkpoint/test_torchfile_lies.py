@@ -136,8 +136,8 @@ def test_a_member_that_is_there_twice(tmp_path, make):
 
 def test_a_pickle_larger_than_any_of_weights(tmp_path):
     path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(zip_of([("a/data.pkl", bytes(2**22 + 1))]))
-    with pytest.raises(ValueError, match="pickle is larger than 4194304 bytes"):
+    path.write_bytes(zip_of([("a/data.pkl", bytes(2**20 + 1))]))
+    with pytest.raises(ValueError, match="pickle is larger than 1048576 bytes"):
         read_torch(path)
 
 

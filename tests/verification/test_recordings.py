@@ -183,7 +183,7 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
 
 
 def test_a_bomb_is_not_unfolded(tmp_path, monkeypatch):
-    monkeypatch.setattr("minibert.verification.recordings.MAX_UNFOLDED", 2**20)
+    monkeypatch.setattr("minibert.verification.recordings.MAX_NPZ_BYTES", 2**20)
     np.savez_compressed(tmp_path / "f.npz", a=np.zeros(2**18))
     with pytest.raises(ValueError, match="absurdly compressed"):
         read_npz(tmp_path / "f.npz")
