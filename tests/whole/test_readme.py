@@ -6,9 +6,10 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 from faults import FAULTS
 
-from minibert import BertTokenizer
+from minibert import EMBEDDED_CHECKPOINT, BertModel, BertTokenizer, record_model, swap, verify
 from minibert.cli import main
 from minibert.tokenizers.batch_encoding import BatchEncoding
 from minibert.tokenizers.options import CallOptions
@@ -60,6 +61,19 @@ def test_what_is_there_is_named():
         assert word in text
     for word in ("Dense", "prompts", "`truncate_dim`", "entities=True", "`HF_HOME`", "is trusted"):
         assert word in text
+
+
+def test_the_picture_shows_what_verify_prints():
+    """Stages and statuses, where an activation is another one."""
+    ids = {"input_ids": [[2, 414, 159, 18, 3]]}
+    model = BertModel.from_pretrained(EMBEDDED_CHECKPOINT)
+    with swap(gelu=lambda x: np.maximum(x, 0)):
+        recording = record_model(model, ids)
+    found = {row.stage: row.status for row in verify(model, recording).rows}
+    picture = (README.parent / ".github" / "overview.svg").read_text()
+    rows = re.findall(r'<text class="m.*?>([^<]*)</text><text class="m.*?>([^<]*)<', picture)
+    assert len(rows) == 4
+    assert rows == [(stage, found[stage]) for stage, _ in rows]
 
 
 def test_the_commands_run(capsys, minilm_folder, tmp_path):
