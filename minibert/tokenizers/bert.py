@@ -102,6 +102,7 @@ class BertTokenizer(Vocabulary, Spelled):
         slots = self.template.pair if pair else self.template.single
         return sum(len(slot.ids) for slot in slots)
 
+    @spelled
     def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Return the ids of a text, a pair, a list of texts, or a list of pairs.
 
