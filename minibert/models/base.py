@@ -20,7 +20,7 @@ from minibert.models.outputs import ModelOutput
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import Spelled, a_kind, refuse_unknown, spelled
 from minibert.runtime.swap import is_swapping
-from minibert.runtime.threads import turn
+from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -162,8 +162,7 @@ class PreTrainedModel(Spelled):
         wanted = None if trace is not None else {*states, *attentions}
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
-        with turn():
-            fields = self.forward(batch, recording if is_watched else silent)
+        fields = in_turn(self.forward, batch, recording if is_watched else silent)
         self._record_no_scores(batch, recording)
         if not {*attentions} <= {*recording}:
             what = "output_attentions is on, and attention is swapped for a function that shows no"
