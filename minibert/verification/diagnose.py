@@ -16,7 +16,7 @@ from minibert.models.bert import BertModel
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.threads import turn
-from minibert.trace import Recording, layer_of
+from minibert.trace import Recording
 from minibert.verification.align import aligned
 from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import ATOL, RTOL, Difference, Tolerance, per_token, real_places
@@ -186,17 +186,17 @@ class Comparison:
         cause, after = likely_cause(side, name), side.after(name)
         if cause is None and (noise := self._noise(side)):
             cause = f"{side.who} differs by as much as {noise.phrase} do, at every stage"
-            if noise.precision and side.excess(name) <= FACTOR:
-                self.coarsest = max(self.coarsest, noise.precision, key=lambda form: form.scale)
-                return row
+            if side.precisions[name] is noise.precision:
+                return self._judged(replace(row, added=None), side)
         return replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
 
     def _noise(self, side: Isolation) -> Noise | None:
-        """Return the arithmetic that a side shows; stages of several layers are judged by it."""
+        """Return the arithmetic that a side shows; a stage of such numbers proves it for all."""
         if side.who not in self.noises:
             self.noises[side.who] = noise = noise_of(side)
             faulty = [x for x in side.measures if side.excess(x) > FACTOR]
-            if noise and noise.precision and len({*map(layer_of, faulty)}) > 1:
+            grids = {precision.name for precision in side.precisions.values()}
+            if noise and noise.precision and grids & {*noise.phrase.split()}:
                 side.precisions.update(dict.fromkeys(faulty, noise.precision))
         return self.noises[side.who]
 

@@ -61,14 +61,15 @@ NOISES = (
 
 
 def noise_of(side: Isolation) -> Noise | None:
-    """Return the arithmetic whose errors a recording has at all of its faulty stages."""
+    """Return the arithmetic whose errors a recording has at faulty stages of several layers."""
     if any(replacement_for(name) for name in NOISES[0].swaps):
         return None
     faulty = [x for x in side.measures if layer_of(x) >= 0 and side.excess(x) > VISIBLE]
+    if len({*map(layer_of, faulty)}) < 2:
+        return None  # a single size may be anything's
     with np.errstate(all="ignore"):
         exact = _run(side, {})
-        fits = (noise for noise in NOISES if faulty and _fits(side, noise, exact, faulty))
-        return next(fits, None)
+        return next((noise for noise in NOISES if _fits(side, noise, exact, faulty)), None)
 
 
 def _run(side: Isolation, swaps: dict[str, Callable[..., Any]]) -> Replacing:

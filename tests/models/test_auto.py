@@ -135,8 +135,10 @@ def test_an_auto_class_is_not_made_itself(name, arguments):
 @pytest.mark.parametrize("name", [None, 7, BertConfig(), ["a", "b"]])
 @pytest.mark.parametrize("kind", ["AutoModel", "AutoConfig", "AutoTokenizer"])
 def test_what_is_no_name_is_told(kind, name):
-    found = type(name).__name__
-    with pytest.raises(TypeError, match=f"name of a model is a {found}; needed: a folder or a Hub"):
+    found = {"NoneType": "None", "int": "an int"}.get(
+        kind_of := type(name).__name__, f"a {kind_of}"
+    )
+    with pytest.raises(TypeError, match=f"name of a model is {found}; needed: a folder or a Hub"):
         getattr(auto, kind).from_pretrained(name)
 
 

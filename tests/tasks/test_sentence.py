@@ -122,7 +122,7 @@ def test_what_the_call_says_stands_above_the_files(folder):
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
     asked = embed("the cat .", prompt="where is ", normalize=True, model=folder)
     np.testing.assert_allclose(asked, embed("the cat .", normalize=True, model=folder))
-    with pytest.raises(TypeError, match="prompt is a int; needed: a text, or None"):
+    with pytest.raises(TypeError, match="prompt is an int; needed: a text, or None"):
         embed(TEXTS, prompt=3, model=folder)
 
 
