@@ -186,7 +186,7 @@ class Comparison:
         cause, after = likely_cause(side, name), side.after(name)
         if cause is None and (noise := self._noise(side)):
             cause = f"{side.who} differs by as much as {noise.phrase} do, at every stage"
-            if side.precisions[name] is noise.precision:
+            if side.precisions[name] is noise.precision and side.excess(name) <= FACTOR:
                 return self._judged(replace(row, added=None), side)
         return replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
 
