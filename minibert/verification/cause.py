@@ -69,13 +69,15 @@ class _Search:
     def __init__(self, side: Isolation, stage: str, enough: float) -> None:
         self.side, self.stage, self.enough = side, stage, enough
         self.few: list[int] | None = None
-        sequences = side.batch.sequences
+        # a sequence may have no place in a stage, as one padded on the left has none in the pooler
+        places, sequences = side.places(stage), side.batch.sequences
+        sequences = tuple(s for s in sequences if places[s.index].any())
         if len(sequences) > 1:
             computed = side.computed(stage)
             added = {s.index: side.error(stage, computed, [s.index]).rms for s in sequences}
             far = [s for s in sequences if added[s.index] >= max(added.values()) / 2]
-            shortest = min(far, key=lambda s: len(s.columns))
-            self.few, self.added = [shortest.index], added[shortest.index]
+            for shortest in sorted(far, key=lambda s: len(s.columns))[:1]:  # none, if all are NaN
+                self.few, self.added = [shortest.index], added[shortest.index]
 
     def fits(self, trial: Trial) -> bool:
         """Tell whether the fault is gone with a trial."""

@@ -1,7 +1,7 @@
 """Which trials a fault may be explained by, the likeliest first.
 
 Inputs and whole-model changes come first, then one thing done in all layers of the gap, then one
-thing in one of its layers alone. A level is a tuple of trials; a later one is looked at only if
+thing in one of its layers alone. A level is a list of trials; a later one is looked at only if
 nothing in those before explains the fault.
 """
 
@@ -73,14 +73,13 @@ def _within(trial: Trial) -> Trial:
 
 def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
     """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
-    first = next((x for x in places if layer_of(x) >= 0), None)
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
     if looks and inputs.allowed is None:
         at = (looks[0],)
         for phrase, change in LOOKING:
             yield Trial(at, phrase, inputs=change)
         yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
-    if any(name.startswith("embeddings") for name in places) or (first and places[0] == first):
+    if any(name.startswith("embeddings") for name in places):
         size, lengths = len(inputs.mask), inputs.mask.sum(axis=1)
         seen = [inputs]
         for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):

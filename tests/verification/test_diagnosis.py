@@ -215,3 +215,14 @@ def test_the_command(exact, inputs, tmp_path, capsys):
     data = json.loads(capsys.readouterr().out)
     assert data["stages"][-1]["status"] == "INHERITED"
     assert "a causal mask" in data["verdict"]
+
+
+def test_a_sequence_without_a_place_in_the_stage(exact):
+    """One that is padded on the left has no pooler to compare: the others tell the cause."""
+    ids = np.array([[2, 5, 6, 7], [0, 2, 5, 6], [2, 8, 3, 0]])
+    inputs = {"input_ids": ids, "attention_mask": (ids != 0) * 1}
+    made = record([(next(f for f in FAULTS if "no tanh" in (f.words or "")), 0)], exact, inputs)
+    report = verify(exact, only(made, "pooler"))
+    assert not report.ok
+    report = verify(exact, only(made, "layer.1", "pooler"))
+    assert not report.ok
