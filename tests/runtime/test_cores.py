@@ -1,23 +1,9 @@
 import os
-import subprocess
-import sys
 
 import pytest
+from processes import in_a_new_process
 
 from minibert.runtime import cores
-
-
-def in_a_new_process(program, **environment):
-    found = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert found.returncode == 0, found.stderr
-    return found.stdout.strip()
-
 
 PRINT_COUNT = "from minibert.runtime.threads import get_num_threads; print(get_num_threads())"
 

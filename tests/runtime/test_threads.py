@@ -1,14 +1,13 @@
 import os
 import platform
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 import threadpoolctl
+from processes import in_a_new_process
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, functions, swap
 from minibert.runtime import threads
@@ -29,18 +28,6 @@ def three_threads():
     set_num_threads(3)
     yield
     threads._workers.count = before
-
-
-def in_a_new_process(program, **environment):
-    found = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert found.returncode == 0, found.stderr
-    return found.stdout.strip()
 
 
 @pytest.mark.parametrize(
