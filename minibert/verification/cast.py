@@ -36,16 +36,6 @@ def in_dtype(part: Any, dtype: Any) -> Any:
 MAX_LAYERS = 8  # of a cache
 
 
-class _Forgets(dict[tuple[int, str], Any]):
-    """A cache that keeps nothing."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.last = value
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.last
-
-
 def unchanged(name: str, part: Any) -> Any:
     """Exchange nothing."""
     return part
@@ -60,7 +50,7 @@ class Layers:
     last: int
     dtype: Any
     change: Change
-    cache: dict[tuple[int, str], Any]
+    cache: dict[tuple[int, str], Any] | None  # of converted layers
 
     def __len__(self) -> int:
         return self.last + 1
@@ -70,6 +60,8 @@ class Layers:
             yield _pass_on if i < self.first else self[i]
 
     def __getitem__(self, i: int) -> Any:
+        if self.cache is None:
+            return self.change(f"layer.{i}", in_dtype(self.layers[i], self.dtype))
         key = i, np.dtype(self.dtype).name
         if key not in self.cache:
             while len(self.cache) >= MAX_LAYERS:
@@ -110,9 +102,7 @@ def cast(
     """
     encoder = copy.copy(model.encoder)
     end = len(encoder.layers) - 1 if last is None else last
-    encoder.layers = Layers(
-        encoder.layers, max(first, 0), end, dtype, change, _Forgets() if cache is None else cache
-    )
+    encoder.layers = Layers(encoder.layers, max(first, 0), end, dtype, change, cache)
     embeddings, batch = _few_words(model.encoder.embeddings, batch, dtype)
     if first < 0:
         encoder.embeddings = change("embeddings", in_dtype(embeddings, dtype))

@@ -37,22 +37,8 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
     this recording is tried first, and if it explains this one too, nothing else is.
     """
     enough = min(FACTOR, side.excess(stage) / 2)
-    fits: list[Trial] = []
     with np.errstate(all="ignore"):
-        for phrase, signature in SIGNATURES.get(pattern_of(stage), ()):
-            if _excess_of_signature(side, stage, signature) <= enough:
-                fits.append(Trial((stage,), phrase))
-        search = _Search(side, stage, enough)
-        for level in levels(side.model, side.gap(stage), stage, side.inputs):
-            for is_familiar in (True, False):
-                for trial in level:
-                    known = trial.phrase in side.explained
-                    if known is is_familiar and not _is_said(trial, fits) and search.fits(trial):
-                        fits.append(trial)
-                if fits:
-                    break
-            if fits:
-                break
+        fits = _fitting(side, stage, enough)
     if not fits:
         return None
     side.explained.update(trial.phrase for trial in fits)
@@ -61,6 +47,24 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
         others = "; or ".join(_at_stages(trial, fits[0]) for trial in fits[1:4])
         sentence += f"; or, which cannot be told apart here, {others}"
     return sentence
+
+
+def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
+    """Return the trials that explain a fault, all of the first level that has any."""
+    fits = [
+        Trial((stage,), phrase)
+        for phrase, signature in SIGNATURES.get(pattern_of(stage), ())
+        if _excess_of_signature(side, stage, signature) <= enough
+    ]
+    search = _Search(side, stage, enough)
+    for level in levels(side.model, side.gap(stage), stage, side.inputs):
+        for is_familiar in (True, False):
+            for trial in (t for t in level if (t.phrase in side.explained) is is_familiar):
+                if not _is_said(trial, fits) and search.fits(trial):
+                    fits.append(trial)
+            if fits:
+                return fits
+    return fits
 
 
 class _Search:

@@ -8,7 +8,7 @@ says how much of that rounding explains.
 
 from collections.abc import Container, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -188,7 +188,8 @@ class Isolation:
         trace = kind(batch, known, only={stage})
         if poison:
             trace = Poisoned(batch, known, poison, stage)
-        _ = over_sequences(model.encode, batch, trace) if inside else model.forward(batch, trace)
+        run = partial(over_sequences, model.encode) if inside else model.forward
+        run(batch, trace)
         return trace[stage]
 
     def _with_padding(self, name: str) -> Array:

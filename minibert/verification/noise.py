@@ -14,12 +14,12 @@ from minibert.mistakes.weights import bfloat16, float16
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.trace import Replacing, layer_of
+from minibert.verification.cause import FACTOR, PRODUCTS
 from minibert.verification.isolate import Isolation
-from minibert.verification.precision import Precision
+from minibert.verification.precision import BFLOAT16, FLOAT16, Precision
 
 NEAR, NEAR_COLUMN = 3.0, 4.0  # how far sizes of errors may be apart: of a stage, of a column
 ENOUGH = 0.9  # of the columns must be near
-VISIBLE = 16.0  # times the floor
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def _rounded(cut: Callable[[Array], Array]) -> dict[str, Callable[..., Any]]:
     def of(name: str) -> Callable[..., Any]:
         return lambda *arrays: cut(OPERATIONS[name](*map(cut, arrays)))
 
-    return {name: of(name) for name in ("linear", "attention_scores", "attention_context")}
+    return {name: of(name) for name in PRODUCTS}
 
 
 def _in_steps(x: Array, count: int) -> Array:
@@ -48,23 +48,23 @@ def _in_8_bits(x: Array, weight: Array, bias: Array) -> Any:
     return OPERATIONS["linear"](_in_steps(x, 127), _in_steps(weight, 254), bias)
 
 
-def _half(name: str, digits: int, cut: Callable[[Array], Array]) -> Noise:
-    phrase = f"matrix products in {name}"
-    return Noise(phrase, Precision(phrase, 24, digits), _rounded(cut))
+def _half(form: Precision, cut: Callable[[Array], Array]) -> Noise:
+    phrase = f"matrix products in {form.name}"
+    return Noise(phrase, Precision(phrase, 24, form.digits), _rounded(cut))
 
 
 NOISES = (
-    _half("float16", 11, float16),
-    _half("bfloat16", 8, bfloat16),
+    _half(FLOAT16, float16),
+    _half(BFLOAT16, bfloat16),
     Noise("matrix products in 8 bits (int8)", None, {"linear": _in_8_bits}),
 )
 
 
 def noise_of(side: Isolation) -> Noise | None:
     """Return the arithmetic whose errors a recording has at faulty stages of several layers."""
-    if any(replacement_for(name) for name in NOISES[0].swaps):
+    if any(replacement_for(name) for name in PRODUCTS):
         return None
-    faulty = [x for x in side.measures if layer_of(x) >= 0 and side.excess(x) > VISIBLE]
+    faulty = [x for x in side.measures if layer_of(x) >= 0 and side.excess(x) > FACTOR]
     if len({*map(layer_of, faulty)}) < 2:
         return None  # a single size may be anything's
     with np.errstate(all="ignore"):
@@ -84,7 +84,7 @@ def _fits(side: Isolation, noise: Noise, exact: Replacing, faulty: list[str]) ->
     for name in (x for x in side.measures if layer_of(x) >= 0):
         expected = made[name] - exact[name]
         if name not in faulty:  # such arithmetic would show there, too
-            if side.excess(name, side.error(name, side.stages[name] + expected)) > VISIBLE * NEAR:
+            if side.excess(name, side.error(name, side.stages[name] + expected)) > FACTOR * NEAR:
                 return False
         elif not _alike(side, name, side.stages[name] - exact[name], expected):
             return False
