@@ -199,6 +199,12 @@ def _powers(x: Any, axis: Any = -1, top: Any = 0.0) -> Any:
     return powers / powers.sum(axis=axis, keepdims=True)
 
 
+def _powers_over_more(x: Any) -> Any:
+    top = np.maximum(x.max(-1, keepdims=True), 0)
+    powers = np.exp(x - top)
+    return powers / (powers.sum(-1, keepdims=True) + np.exp(-top))
+
+
 def _causal(x: Any) -> Any:
     later = np.triu(np.ones(x.shape[-2:], bool), 1)
     return f.softmax(np.where(later, np.asarray(-1e30, x.dtype), x))
@@ -213,6 +219,7 @@ SOFTMAX: tuple[Mistake, ...] = (
     ("one maximum taken off all rows, so that some vanish", lambda x: _powers(x, -1, x.max())),
     ("no division by the sum", lambda x: np.exp(x - x.max(-1, keepdims=True))),
     ("no division by the sum", np.exp),
+    ("one added to the sum (softmax1)", _powers_over_more),
     ("logarithms of probabilities", lambda x: np.log(f.softmax(x))),
     ("powers of 2", lambda x: f.softmax(x * math.log(2))),
     ("no exp: the numbers divided by their sum", lambda x: x / x.sum(-1)[..., None]),
@@ -247,32 +254,7 @@ SPLIT: tuple[Mistake, ...] = (
     ("heads split as (B, T, D, H)", lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1)),
 )
 MERGE: tuple[Mistake, ...] = (
+    ("the heads put together in reverse order", lambda x: f.merge_heads(x[::-1])),
     ("heads put together as (B, H, T, D) without transposing", lambda x: x.reshape(x.shape[1], -1)),
     ("heads put together as (B, T, D, H)", lambda x: x.transpose(1, 2, 0).reshape(x.shape[1], -1)),
-)
-
-# activations
-
-GELU: tuple[Mistake, ...] = (
-    ("gelu_new (tanh)", f.gelu_new),
-    ("gelu_fast (tanh, constants cut short)", f.gelu_fast),
-    ("quick_gelu (sigmoid)", f.quick_gelu),
-    ("relu", f.relu),
-    ("silu", f.silu),
-    ("tanh", f.tanh),
-    ("no activation", f.identity),
-    ("gelu without the 1/sqrt(2) in the integral", lambda x: 0.5 * x * (1 + f.erf(x))),
-    ("gelu with x scaled the wrong way", lambda x: x * (1 + f.erf(x * 2**0.5)) / 2),
-    ("gelu with x halved in the integral", lambda x: 0.5 * x * (1 + f.erf(x / 2))),
-    ("gelu without the constant in the bracket", lambda x: 0.5 * x * f.erf(x * 0.5**0.5)),
-    ("gelu not multiplied by x", lambda x: 0.5 * (1 + f.erf(x * 0.5**0.5))),
-    ("gelu without the factor before the bracket", lambda x: x * (1 + f.erf(x * 0.5**0.5))),
-    ("gelu with the wrong sign in the bracket", lambda x: 0.5 * x * (1 - f.erf(x * 0.5**0.5))),
-)
-_RARE = dict.fromkeys(g for g in f.ACTIVATIONS.values() if g not in {f.gelu, *dict(GELU).values()})
-#: What is computed in place of an activation; of all of them, but for gelu's own variants.
-ACTIVATIONS: tuple[Mistake, ...] = (
-    ("gelu (erf)", f.gelu),
-    *GELU[:8],
-    *((g.__name__, g) for g in _RARE),
 )

@@ -3,6 +3,7 @@
 The mask, token types, positions, words, and the order of all these.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -95,6 +96,16 @@ def zeroed(q: Any, k: Any, v: Any, allowed: Any = None, trace: Any = silent) -> 
     return functions.attention(q, k, v * seen[None, :, None].astype(v.dtype), trace=trace)
 
 
+def added(q: Any, k: Any, v: Any, allowed: Any = None, trace: Any = silent) -> Any:
+    """Add the mask to the scores as it is, 1 and 0: as one number more in each query and key."""
+    size = q.shape[-1]
+    seen = np.ones(k.shape[1], bool) if allowed is None else allowed[0]
+    query = np.concatenate([q / math.sqrt(size), 0 * q[..., :1] + 1], axis=-1)
+    key = np.concatenate([k, 0 * k[..., :1] + seen[:, None]], axis=-1)
+    scale = q.dtype.type(math.sqrt(size + 1))
+    return functions.attention(query * scale, key, v, trace=trace)
+
+
 PADDING = "padding that is attended: the attention mask missing"
 LOOKING: Changes = (
     (PADDING, _keys(np.ones_like)),
@@ -115,6 +126,7 @@ LOOKING: Changes = (
     ("the attention mask turned round, left and right", _keys(lambda mask: mask[:, ::-1])),
     ("the attention mask and the token types swapped", _swapped),
 )
+ADDED = "the attention mask added to the scores as 1 and 0, not as 0 and a large negative number"
 AFTER_SOFTMAX = "the attention mask applied after the softmax"
 PLAIN_MASK = _keys(lambda mask: mask)
 

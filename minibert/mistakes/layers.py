@@ -4,7 +4,7 @@ Each change takes a part and returns another, which is called in the same way.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,11 @@ def twice(layer: Layer) -> Any:
     return lambda x, trace, batch: layer(layer(x, silent, batch), trace, batch)
 
 
+def norms_exchanged(layer: Layer) -> Layer:
+    """Return a layer with the norm of each half in the other."""
+    return replace(layer, attention_norm=layer.norm, norm=layer.attention_norm)
+
+
 #: A whole layer: what may be told only where nothing inside it is recorded.
 LAYER: tuple[tuple[str, Change], ...] = (
     ("a layer that is skipped", skipped),
@@ -98,6 +103,7 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("both residuals missing", joined(first=_alone, second=_alone)),
     ("the feed-forward half left out", joined(second=_left_out)),
     ("the attention half left out", joined(first=_left_out)),
+    ("its two norms exchanged", norms_exchanged),
 )
 
 # the pooler
@@ -112,6 +118,7 @@ def _pooled(summary: Callable[[Array], Any]) -> Change:
 
 
 POOLER: tuple[tuple[str, Change], ...] = (
+    ("the second token pooled", _pooled(lambda x: x[min(1, len(x) - 1)])),
     ("the last token pooled", _pooled(lambda x: x[-1])),
     ("the mean of the tokens pooled", _pooled(lambda x: x.mean(axis=0))),
     ("the largest of the tokens' numbers pooled", _pooled(lambda x: x.max(axis=0))),

@@ -8,6 +8,7 @@ import numpy as np
 
 from minibert import functions as f
 from minibert.mistakes import functions as single
+from minibert.mistakes.activations import GELU
 from minibert.mistakes.functions import LAYER_NORM, MATRICES, Mistake, with_arrays
 from minibert.trace import silent
 
@@ -145,7 +146,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "attention_scores": single.SCORES,
     "attention_context": single.CONTEXT,
     "attention": ATTENTION,
-    "gelu": single.GELU,
+    "gelu": GELU,
     "embeddings": (*EMBEDDINGS, *NORMED),
     "feed_forward": FEED_FORWARD,
     "pooler": POOLER,

@@ -14,26 +14,34 @@ from typing import Any
 
 from minibert.mistakes import layers as parts
 from minibert.mistakes.inputs import (
+    ADDED,
     AFTER_SOFTMAX,
     LOOKING,
     PLACED,
     PLAIN_MASK,
     WORDS,
     Inputs,
+    added,
     orders,
     zeroed,
 )
 from minibert.mistakes.weights import ROUNDED
 from minibert.runtime.swap import swap
-from minibert.trace import layer_of
-from minibert.verification.trials import ALL, PRE_NORM, Change, Trial, at_stage, put, weights_of
+from minibert.trace import layer_of, pattern_of
+from minibert.verification.trials import ALL, AS_IF, PRE_NORM, Change, Trial, at_stage, put, weights_of
 
 
 def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[list[Trial]]:
     """Yield what may have been done at a stage, or in a gap before it."""
     places = [*gap, stage]
     layers = sorted({layer_of(name) for name in places if layer_of(name) >= 0})
+    is_padded = inputs.allowed is None and not inputs.mask.all()
     alone = {name: list(_at(model, name, stage, len(layers) > 1)) for name in places}
+    if is_padded:
+        alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
+    if len(layers) > 1:
+        outside = {name: map(_within, found) for name, found in alone.items() if layer_of(name) < 0}
+        alone |= {name: list(found) for name, found in outside.items()}
     of_inputs = list(_of_inputs(places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
     if len(layers) < 2:
@@ -41,7 +49,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
         yield [*(t for found in alone.values() for t in found), *inside, *of_inputs, *rounded]
         yield list(_at_several(alone))
         return
-    embedded = [_within(t) for name in places if layer_of(name) < 0 for t in alone[name]]
+    embedded = [t for name in places if layer_of(name) < 0 for t in alone[name]]
     yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
     inside = [_within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
     yield [*inside, *(trial for i in layers for trial in _of_layer(model, i, places))]
@@ -52,6 +60,14 @@ def _at(model: Any, name: str, stage: str, near: bool) -> Iterator[Trial]:
     for trial in at_stage(model, name, near):
         if trial.phrase != PRE_NORM or name == stage:  # else it is tried of the whole layer
             yield trial
+
+
+def _over_padding(found: list[Trial]) -> Iterator[Trial]:
+    """Yield what mixes tokens, done to whole rectangles: padding counts as tokens."""
+    for trial in found:
+        if trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts:
+            phrase = f"{trial.phrase}, padding taken for tokens"
+            yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
 
 
 def _within(trial: Trial) -> Trial:
@@ -79,6 +95,7 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
         for phrase, change in LOOKING:
             yield Trial(at, phrase, inputs=change)
         yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
+        yield Trial(at, ADDED, {"attention": added}, inputs=PLAIN_MASK)
     if any(name.startswith("embeddings") for name in places):
         size, lengths = len(inputs.mask), inputs.mask.sum(axis=1)
         seen = [inputs]
@@ -91,19 +108,31 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
 
 
 def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
-    """Yield what may have been done in the same way at several places."""
-    groups: dict[tuple[str, int], list[Trial]] = {}
-    for found in alone.values():
-        seen = Counter[str]()
-        for trial in found:
-            groups.setdefault((trial.phrase, seen[trial.phrase]), []).append(trial)
-            seen[trial.phrase] += 1
-    for members in groups.values():
-        if len(members) > 1:
-            yield _together(members)
+    """Yield what may have been done in the same way at several places.
+
+    At those of one kind in all layers, in one half of all layers, or wherever it can be done.
+    """
+    for kind in (pattern_of, _half, lambda name: ""):
+        groups: dict[tuple[Any, ...], list[Trial]] = {}
+        for name, found in alone.items():
+            seen = Counter[str]()
+            for trial in found:
+                phrase = trial.phrase.partition(AS_IF)[0]
+                groups.setdefault((phrase, seen[phrase], kind(name)), []).append(trial)
+                seen[phrase] += 1
+        for members in groups.values():
+            one_kind = len({pattern_of(trial.stages[0]) for trial in members}) == 1
+            if len(members) > 1 and one_kind is (kind is pattern_of):
+                yield together(members)
 
 
-def _together(members: list[Trial]) -> Trial:
+def _half(name: str) -> str:
+    """Return the half of a layer that a stage lies in, its norm apart."""
+    parts = name.split(".")
+    return parts[2] if len(parts) > 3 else ""
+
+
+def together(members: list[Trial]) -> Trial:
     swaps = {name: f for trial in members for name, f in trial.swaps.items()}
     changes: dict[str, list[Change]] = {}
     for trial in members:
@@ -111,7 +140,8 @@ def _together(members: list[Trial]) -> Trial:
             changes.setdefault(name, []).append(change)
     stages = tuple(dict.fromkeys(stage for trial in members for stage in trial.stages))
     chained = {name: _chained(found) for name, found in changes.items()}
-    return Trial(stages, members[0].phrase, swaps, chained)
+    phrase = members[0].phrase.partition(AS_IF)[0]
+    return Trial(stages, phrase, swaps, chained, members[0].inputs)
 
 
 def _chained(changes: list[Change]) -> Change:

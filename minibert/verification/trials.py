@@ -6,12 +6,12 @@ It is read off the one table of mistakes, for the place in the network that a st
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from minibert import functions
 from minibert.mistakes import layers as parts
-from minibert.mistakes.functions import ACTIVATIONS
+from minibert.mistakes.activations import ACTIVATIONS
 from minibert.mistakes.inputs import Inputs
 from minibert.mistakes.table import EMBEDDINGS, MISTAKES, ROLES
 from minibert.trace import layer_of, pattern_of
@@ -95,6 +95,9 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
     if stage.endswith((".scores", ".context")):
         for phrase, function in ROLES:
             yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
+    if stage.endswith(".scores"):
+        for count, change in _of_heads(model.config.hidden_size, model.config.num_attention_heads):
+            yield Trial((stage,), f"{count} heads", parts={f"layer.{i}": change})
     if stage.endswith(".context"):
         both = {
             "split_heads": MISTAKES["split_heads"][2],
@@ -110,6 +113,17 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
     if stage == "pooler":
         last = f"layer.{len(model.encoder.layers) - 1}"
         yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
+
+
+def _with_heads(count: int, attention: Any) -> Any:
+    return replace(attention, num_heads=count)
+
+
+def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
+    """Yield other numbers of heads, up to 64."""
+    for count in range(1, min(width, 64) + 1):
+        if width % count == 0 and count != ours:
+            yield count, _inside("attention", partial(_with_heads, count))
 
 
 def _place(model: Any, stage: str) -> Place:
@@ -145,19 +159,19 @@ def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
 def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[str, Change]]:
     """Yield changes of a layer: other weights at a path, and norms elsewhere."""
     i, word = layer_of(stage), stage.rpartition(".")[2]
-    siblings = ("query", "key", "value")
-    if word in siblings:
+    siblings = ("query", "key", "value", "output")
+    if word in siblings and i >= 0:
         for other in siblings:
             if other != word:
                 yield f"the weights of the {other}", _moved(f"attention.{other}", path)
-    if word in (*siblings, "intermediate") and i >= 0:
+    if word in (*siblings[:3], "intermediate") and i >= 0:
         yield PRE_NORM, parts.PRE_NORM
     if path == "norm" and i >= 0:
         own = "the norm of the attention in place of the layer's own"
         yield own, _moved("attention_norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
-            if j != i and not (near and abs(j - i) > 1):
+            if j != i and not (near and abs(j - i) > 1 and j > 0):
                 yield weights_of(i, j), _inside(path, put(_at(other, path)))
 
 
@@ -189,8 +203,11 @@ def put(other: Any) -> Change:
 
 def weights_of(i: int, j: int) -> str:
     """Say that layer i has the weights of layer j, and what that may come from."""
-    why = {i + 1: f", as if layer.{i} were skipped", i - 1: f", as if layer.{j} were repeated"}
+    why = {i + 1: f"{AS_IF}layer.{i} were skipped", i - 1: f"{AS_IF}layer.{j} were repeated"}
     return f"the weights of layer.{j}{why.get(j, '')}"
+
+
+AS_IF = ", as if "
 
 
 def _of_decoder(model: Any) -> Changes:

@@ -8,7 +8,8 @@ from students import as_given, ours
 
 from minibert import functions
 from minibert.grading.cases import cases
-from minibert.mistakes.functions import ACTIVATIONS, MATRICES, with_arrays
+from minibert.mistakes.activations import ACTIVATIONS
+from minibert.mistakes.functions import MATRICES, with_arrays
 from minibert.mistakes.table import mistakes_of
 from minibert.runtime.swap import OPERATIONS
 

@@ -63,7 +63,7 @@ def test_other_matrices_and_norms(table):
 
 def test_other_poolers():
     expected = MODEL.pooler(X, BATCH)
-    assert len(layers.POOLER) == 3
+    assert len(layers.POOLER) == 4
     for _, change in layers.POOLER:
         found = change(MODEL.pooler)(X, BATCH)
         assert found.shape == expected.shape
