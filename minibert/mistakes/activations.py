@@ -1,4 +1,4 @@
-"""What is computed in place of an activation: a phrase that says it, and a function that does it."""
+"""What is computed in place of an activation: a phrase that says it, and a function."""
 
 import math
 from collections.abc import Callable

@@ -125,7 +125,21 @@ LOOKING: Changes = (
     ),
     ("the attention mask turned round, left and right", _keys(lambda mask: mask[:, ::-1])),
     ("the attention mask and the token types swapped", _swapped),
+    (
+        "a causal mask: no token looks at later ones",
+        _looking(lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], dtype=bool)),
+    ),
 )
+
+
+def lookings(inputs: Inputs) -> Iterator[tuple[str, Change]]:
+    """Yield other masks: each wrong in itself, or that of another sequence of the batch."""
+    yield from LOOKING
+    for order in _orders(len(inputs.mask), inputs.mask.sum(axis=1)):
+        phrase = f"the attention mask of other sequences, in the order {[*order]}"
+        yield phrase, _keys(lambda mask, order=order: mask[list(order)])  # type: ignore[misc]
+
+
 ADDED = "the attention mask added to the scores as 1 and 0, not as 0 and a large negative number"
 AFTER_SOFTMAX = "the attention mask applied after the softmax"
 PLAIN_MASK = _keys(lambda mask: mask)
@@ -188,7 +202,7 @@ PLACED: Changes = (
 
 def _moved(by: int) -> Change:
     def change(inputs: Inputs) -> Inputs:
-        if inputs.words.ndim > 2 or inputs.words.min() + by < 0:
+        if inputs.words.ndim > 2:
             raise IndexError
         return replace(inputs, words=inputs.words + by)
 
@@ -229,14 +243,19 @@ WORDS: Changes = (
 
 
 def orders(size: int, lengths: NDArray[Any]) -> Iterator[tuple[str, Change]]:
-    """Yield the sequences of the batch in other orders: all of a few, the likely ones of many."""
+    """Yield the sequences of the batch in other orders."""
+    for order in _orders(size, lengths):
+        yield f"the sequences in another order, {[*order]}", _in_order([*order])
+
+
+def _orders(size: int, lengths: NDArray[Any]) -> Iterator[tuple[int, ...]]:
+    """Yield orders of sequences: all of a few, the likely ones of many."""
     ups = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
     likely = [range(size)[::-1], np.roll(range(size), 1), np.roll(range(size), -1), *ups]
     found = {tuple(int(i) for i in order) for order in likely}
     if size <= 4:
         found |= set(permutations(range(size)))
-    for order in sorted(found - {tuple(range(size))}):
-        yield f"the sequences in another order, {list(order)}", _in_order(list(order))
+    yield from sorted(found - {tuple(range(size))})
 
 
 def _in_order(order: list[int]) -> Change:

@@ -13,6 +13,7 @@ from minibert.batch import Batch
 from minibert.functions import tanh
 from minibert.layers import Layer, LayerNorm, Linear
 from minibert.mistakes.functions import LAYER_NORM, MATRICES
+from minibert.mistakes.rounded import coarse
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace, silent
 
@@ -31,7 +32,9 @@ def _norm(function: Callable[..., Array]) -> Change:
 
 
 LINEAR: tuple[tuple[str, Change], ...] = tuple((phrase, _matrix(f)) for phrase, f in MATRICES)
-NORM: tuple[tuple[str, Change], ...] = tuple((phrase, _norm(f)) for phrase, f in LAYER_NORM)
+NORM: tuple[tuple[str, Change], ...] = tuple(
+    (phrase, _norm(f)) for phrase, f in (*LAYER_NORM, *coarse("layer_norm"))
+)
 
 # a layer
 

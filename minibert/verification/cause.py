@@ -3,22 +3,25 @@
 A hypothesis is a run of the engine from the last known stages, with one thing exchanged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
-from minibert.trace import pattern_of
 from minibert.verification.compare import real_places
+from minibert.verification.dials import dials, solved
+from minibert.verification.fits import fits
 from minibert.verification.isolate import Isolation
 from minibert.verification.measure import Measure, Size
 from minibert.verification.precision import SHORT, TF32, Precision
 from minibert.verification.search import levels
-from minibert.verification.signatures import SIGNATURES
+from minibert.verification.signatures import signatures
 from minibert.verification.trials import Trial, ours_at
+from minibert.verification.words import other_words
 
 #: A stage is a fault if its added error is more than this many times its floor. Measured beside
 #: PyTorch on the checkpoints of the tests: at most 6.3 without a fault, because BLAS libraries sum
@@ -50,21 +53,33 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
 
 
 def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
-    """Return the trials that explain a fault, all of the first level that has any."""
-    fits = [
-        Trial((stage,), phrase)
-        for phrase, signature in SIGNATURES.get(pattern_of(stage), ())
-        if _excess_of_signature(side, stage, signature) <= enough
-    ]
+    """Return what explains a fault: all trials of the first level that has any.
+
+    What the numbers themselves show, without being computed again, comes after all trials.
+    """
     search = _Search(side, stage, enough)
-    for level in levels(side.model, side.gap(stage), stage, side.inputs):
+    for level in _levels(side, stage):
+        explaining: list[Trial] = []
         for is_familiar in (True, False):
             for trial in (t for t in level if (t.phrase in side.explained) is is_familiar):
-                if not _is_said(trial, fits) and search.fits(trial):
-                    fits.append(trial)
-            if fits:
-                return fits
-    return fits
+                if not _is_said(trial, explaining) and search.fits(trial):
+                    explaining.append(trial)
+            if explaining:
+                return explaining
+    for dial in dials(side.model, side.gap(stage), stage):
+        found = solved(dial, search.numbers, search.theirs)
+        if found and search.fits(found):
+            return [found]
+    for phrase, made in chain(signatures(side, stage), fits(side, stage)):
+        if side.excess(stage, side.error(stage, made)) <= enough:
+            return [Trial((stage,), phrase)]
+    return []
+
+
+def _levels(side: Isolation, stage: str) -> Iterator[list[Trial]]:
+    yield from levels(side.model, side.gap(stage), stage, side.inputs)
+    words = other_words(side, stage)
+    yield [words] if words else []
 
 
 class _Search:
@@ -92,6 +107,21 @@ class _Search:
             if not self.side.error(self.stage, made, self.few).rms < self.added / 1.5:
                 return False
         return excess_with(self.side, self.stage, trial, self.enough) <= self.enough
+
+    @property
+    def theirs(self) -> Array:
+        """What is recorded, of the sequence that is tried first."""
+        return self._of_few(self.side.stages[self.stage])
+
+    def numbers(self, trial: Trial) -> Array | None:
+        """Return the same numbers as a trial makes them."""
+        made = _tried(self.side, self.stage, trial, np.float64, self.few)
+        whole = self.side.stages[self.stage].shape
+        return None if made is None or made.shape != whole else self._of_few(made)
+
+    def _of_few(self, whole: Array) -> Array:
+        few = slice(None) if self.few is None else self.few
+        return whole[few][self.side.places(self.stage)[few]].astype(np.float64)
 
 
 def _sentence(side: Isolation, trial: Trial) -> str:
@@ -156,23 +186,11 @@ def _tried(
     return np.where(there, made, side.stages[stage]) if there.any() else None
 
 
-def _excess_of_signature(side: Isolation, stage: str, signature: Any) -> float:
-    prefix = stage.rpartition(".")[0]
-
-    def known(word: str) -> Array:
-        name = f"{prefix}.{word}"
-        return side.known[name] if name in side.known else side.computed(name)
-
-    theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
-    made = signature(side.computed(stage), theirs, side.batch, known)
-    return side.excess(stage, side.error(stage, made))
-
-
 # matrix products that keep few digits of what they multiply: TF32
 
 
 def short_products(side: Isolation, stage: str) -> Precision | None:
-    """Return the precision of a float32 stage whose matrix products leave out digits.
+    """Return the precision of a stage whose matrix products leave out digits.
 
     It is believed only if leaving the same digits out brings the same numbers: a fault does not.
     """
@@ -181,23 +199,31 @@ def short_products(side: Isolation, stage: str) -> Precision | None:
     for precision in (TF32, SHORT):
         if side.measures[stage].excess(precision) > FACTOR:
             continue
-        for cut in (np.rint, np.trunc):  # hardware rounds, or only cuts off
-            short = partial(shortened, digits=precision.arithmetic or precision.digits, cut=cut)
-            computed = _tried(side, stage, Trial((stage,), "", _products(short)), np.float64)
+        digits = precision.arithmetic or precision.digits
+        rounded, cut_off = (partial(shortened, digits=digits, cut=f) for f in (np.rint, np.trunc))
+        for short, result in ((rounded, _whole), (cut_off, _whole), (rounded, rounded)):
+            trial = Trial((stage,), "", _products(short, result))
+            computed = _tried(side, stage, trial, np.float64)
             error = None if computed is None else side.error(stage, computed)
             if error and error.rms * EXPLAINED <= side.measures[stage].added.rms:
                 return precision
     return None
 
 
-def _products(short: Callable[[Array], Array]) -> dict[str, Callable[..., Array]]:
+def _whole(x: Array) -> Array:
+    return x
+
+
+def _products(
+    short: Callable[[Array], Array], result: Callable[[Array], Array]
+) -> dict[str, Callable[..., Array]]:
     """Return the operations that are matrix products, with digits of their inputs left out."""
     linear = OPERATIONS["linear"]
     two = {
-        name: lambda x, y, f=OPERATIONS[name]: f(short(x), short(y))
+        name: lambda x, y, f=OPERATIONS[name]: result(f(short(x), short(y)))
         for name in ("attention_scores", "attention_context")
     }
-    return {**two, "linear": lambda x, w, b: linear(short(x), short(w), b)}
+    return {**two, "linear": lambda x, w, b: result(linear(short(x), short(w), b))}
 
 
 def shortened(x: Array, digits: int, cut: Any = np.rint) -> Array:

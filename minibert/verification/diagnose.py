@@ -201,10 +201,11 @@ class Comparison:
         return self.noises[side.who]
 
     def _recognise(self, name: str, side: Isolation) -> None:
-        """See whether a float32 stage is beyond its floor for short matrix products only."""
-        if side.precisions[name] is FLOAT32 and side.excess(name) > FACTOR:
+        """See whether a stage is beyond its floor for short matrix products only."""
+        own = side.precisions[name]
+        if own in (FLOAT32, FLOAT64) and side.excess(name) > FACTOR:
             with np.errstate(all="ignore"):
-                side.precisions[name] = short_products(side, name) or FLOAT32
+                side.precisions[name] = short_products(side, name) or own
 
     def _accumulated(self, row: StageResult) -> StageResult:
         """See whether both sides follow their operations, and differ by more than rounding."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.mistakes.weights import bfloat16, float16
+from minibert.mistakes.rounded import bfloat16, float16
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.trace import Replacing, layer_of

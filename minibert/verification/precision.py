@@ -79,7 +79,8 @@ def _formats(values: Array) -> Iterator[Precision]:
 
 
 def _is_float32(values: Array) -> bool:
-    return values.dtype == np.float32 or bool((values.astype(np.float32) == values).all())
+    with np.errstate(over="ignore"):
+        return values.dtype == np.float32 or bool((values.astype(np.float32) == values).all())
 
 
 def _is_float16(values: Array) -> bool:

@@ -16,19 +16,28 @@ from minibert.mistakes import layers as parts
 from minibert.mistakes.inputs import (
     ADDED,
     AFTER_SOFTMAX,
-    LOOKING,
     PLACED,
     PLAIN_MASK,
     WORDS,
     Inputs,
     added,
+    lookings,
     orders,
     zeroed,
 )
-from minibert.mistakes.weights import ROUNDED
+from minibert.mistakes.rounded import ROUNDED
 from minibert.runtime.swap import swap
 from minibert.trace import layer_of, pattern_of
-from minibert.verification.trials import ALL, AS_IF, PRE_NORM, Change, Trial, at_stage, put, weights_of
+from minibert.verification.trials import (
+    ALL,
+    AS_IF,
+    PRE_NORM,
+    Change,
+    Trial,
+    at_stage,
+    put,
+    weights_of,
+)
 
 
 def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[list[Trial]]:
@@ -40,7 +49,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     if is_padded:
         alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
     if len(layers) > 1:
-        outside = {name: map(_within, found) for name, found in alone.items() if layer_of(name) < 0}
+        outside = {name: map(within, found) for name, found in alone.items() if layer_of(name) < 0}
         alone |= {name: list(found) for name, found in outside.items()}
     of_inputs = list(_of_inputs(places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
@@ -51,7 +60,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
         return
     embedded = [t for name in places if layer_of(name) < 0 for t in alone[name]]
     yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
-    inside = [_within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
+    inside = [within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
     yield [*inside, *(trial for i in layers for trial in _of_layer(model, i, places))]
     yield list(_exchanged(model, layers))
 
@@ -70,7 +79,7 @@ def _over_padding(found: list[Trial]) -> Iterator[Trial]:
             yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
 
 
-def _within(trial: Trial) -> Trial:
+def within(trial: Trial) -> Trial:
     """Return the trial with its operations swapped in its own part alone."""
     if not trial.swaps:
         return trial
@@ -92,7 +101,7 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
     if looks and inputs.allowed is None:
         at = (looks[0],)
-        for phrase, change in LOOKING:
+        for phrase, change in lookings(inputs):
             yield Trial(at, phrase, inputs=change)
         yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
         yield Trial(at, ADDED, {"attention": added}, inputs=PLAIN_MASK)
@@ -133,6 +142,7 @@ def _half(name: str) -> str:
 
 
 def together(members: list[Trial]) -> Trial:
+    """Return one trial of the same mistake at several places."""
     swaps = {name: f for trial in members for name, f in trial.swaps.items()}
     changes: dict[str, list[Change]] = {}
     for trial in members:

@@ -1,4 +1,4 @@
-"""Faults recognised from the recorded numbers themselves: dropout, attended padding.
+"""Faults recognised from the recorded numbers themselves: dropout, attended padding, a mask.
 
 What was drawn or attended to is not in the inputs, but the recorded stage shows it. A signature
 takes this model's stage, the recorded one, the batch, and what gives other stages; it returns the
@@ -6,15 +6,17 @@ stage as it would be with the fault, which is there only if that is what was rec
 whole arrays, zeros at padding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from minibert.batch import Batch
 from minibert.functions import merge_heads, split_heads
-from minibert.mistakes.inputs import PADDING
+from minibert.mistakes.inputs import ADDED, PADDING, lookings
 from minibert.runtime.arrays import Array
+from minibert.trace import pattern_of
+from minibert.verification.isolate import Isolation
 
 Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
 Signature = Callable[[Array, Array, Batch, Known], Array]
@@ -72,7 +74,7 @@ DROPOUT = "dropout left on (a model in training mode)"
 _ROWS = ((DROPOUT, dropped),)
 _A, _F = "layer.{i}.attention", "layer.{i}.feed_forward"
 
-SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
+_SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
     "embeddings": _ROWS,
     f"{_A}.probabilities": (
         *_ROWS,
@@ -85,3 +87,37 @@ SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
     _F: _ROWS,
     "pooler": _ROWS,
 }
+HIDDEN = -1e3  # what a mask adds is below: -1e4, or the lowest number of a dtype
+
+
+def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
+    """Yield phrases, and the stage with each fault."""
+    prefix = stage.rpartition(".")[0]
+
+    def known(word: str) -> Array:
+        name = f"{prefix}.{word}"
+        return side.known[name] if name in side.known else side.computed(name)
+
+    own = side.computed(stage)
+    theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
+    if pattern_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
+        yield from _masked(side, own, theirs)
+    for phrase, signature in _SIGNATURES.get(pattern_of(stage), ()):
+        yield phrase, signature(own, theirs, side.batch, known)
+
+
+def _masked(side: Isolation, own: Array, theirs: Array) -> Iterator[tuple[str, Array]]:
+    """Tell which mask has hidden real keys in scores that were recorded after it was added."""
+    real = side.real[:, None, :, None] & side.real[:, None, None, :]
+    added = theirs - own
+    if np.allclose(added[np.broadcast_to(real, added.shape)], 1, atol=1e-3):
+        yield ADDED, own + 1
+    hidden = real & (added < HIDDEN)
+    if hidden.any() and (hidden == hidden.any(axis=1, keepdims=True)).all():
+        for phrase, change in lookings(side.inputs):
+            allowed = change(side.inputs).allowed
+            if allowed is not None and np.array_equal(hidden[:, 0], real[:, 0] & ~allowed):
+                yield phrase, np.where(hidden, theirs, own)
+        count, place = int(hidden[:, 0].sum()), np.argwhere(hidden[:, 0])[0].tolist()
+        phrase = f"a mask that hides {count} real keys, the first at {place}, (batch, query, key)"
+        yield phrase, np.where(hidden, theirs, own)

@@ -13,6 +13,7 @@ from minibert import functions
 from minibert.mistakes import layers as parts
 from minibert.mistakes.activations import ACTIVATIONS
 from minibert.mistakes.inputs import Inputs
+from minibert.mistakes.rounded import coarse
 from minibert.mistakes.table import EMBEDDINGS, MISTAKES, ROLES
 from minibert.trace import layer_of, pattern_of
 from minibert.verification.cast import in_dtype
@@ -88,10 +89,11 @@ ALL = "every part"
 def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
     """Yield what may have been done at one stage; ``near``: no weights of layers further off."""
     i = layer_of(stage)
-    place = _place(model, stage)
+    place = place_of(model, stage)
     for operation in place.operations:
-        for phrase, function in TABLE[operation]:
-            yield Trial((stage,), phrase, {_named(model, operation, i): function})
+        name = _named(model, operation, i)
+        for phrase, function in (*TABLE[operation], *coarse(name)):
+            yield Trial((stage,), phrase, {name: function})
     if stage.endswith((".scores", ".context")):
         for phrase, function in ROLES:
             yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
@@ -107,7 +109,7 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
         yield Trial((stage,), phrase, {name: function for name, (_, function) in both.items()})
     for phrase, change in (*_of_joins(stage), *place.changes):
         path = "" if phrase in JOINED else place.path
-        yield Trial((stage,), phrase, parts={place.part.format(i=i): _inside(path, change)})
+        yield Trial((stage,), phrase, parts={place.part.format(i=i): inside(path, change)})
     for phrase, change in _of_layers(model, stage, place.path, near):
         yield Trial((stage,), phrase, parts={f"layer.{i}": change})
     if stage == "pooler":
@@ -123,10 +125,22 @@ def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
     """Yield other numbers of heads, up to 64."""
     for count in range(1, min(width, 64) + 1):
         if width % count == 0 and count != ours:
-            yield count, _inside("attention", partial(_with_heads, count))
+            yield count, inside("attention", partial(_with_heads, count))
 
 
-def _place(model: Any, stage: str) -> Place:
+def weights_at(model: Any, stage: str) -> Any:
+    """Return the matrix or the norm whose result a stage is, if it is that of one alone."""
+    place, i = place_of(model, stage), layer_of(stage)
+    if stage == "embeddings":
+        return model.encoder.embeddings.norm
+    if not (place.path or place.changes):
+        return None
+    owner = model.encoder.layers[i] if i >= 0 else getattr(model, place.part, model.encoder.pooler)
+    return _at(owner, place.path) if place.path else owner
+
+
+def place_of(model: Any, stage: str) -> Place:
+    """Return where in a model a stage is computed."""
     if pattern_of(stage) in PLACES:
         return PLACES[pattern_of(stage)]
     name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
@@ -172,15 +186,15 @@ def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
             if j != i and not (near and abs(j - i) > 1 and j > 0):
-                yield weights_of(i, j), _inside(path, put(_at(other, path)))
+                yield weights_of(i, j), inside(path, put(_at(other, path)))
 
 
-def _inside(path: str, change: Change) -> Change:
+def inside(path: str, change: Change) -> Change:
     """Return the change of a part that changes what lies inside it at a path."""
     if not path:
         return change
     name, _, rest = path.partition(".")
-    return lambda part: replace(part, **{name: _inside(rest, change)(getattr(part, name))})
+    return lambda part: replace(part, **{name: inside(rest, change)(getattr(part, name))})
 
 
 def _at(part: Any, path: str) -> Any:
@@ -188,7 +202,7 @@ def _at(part: Any, path: str) -> Any:
 
 
 def _moved(source: str, path: str) -> Change:
-    return lambda layer: _inside(path, lambda _: _at(layer, source))(layer)
+    return lambda layer: inside(path, lambda _: _at(layer, source))(layer)
 
 
 def put(other: Any) -> Change:
@@ -226,7 +240,7 @@ def ours_at(model: Any, stage: str) -> str:
     activation = ""
     if stage.endswith("activation"):
         activation = _named(model, "{activation}", layer_of(stage))
-    ours = _place(model, stage).ours
+    ours = place_of(model, stage).ours
     return ours.format(
         eps=model.config.layer_norm_eps, activation=names.get(activation, activation)
     )

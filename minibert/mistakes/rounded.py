@@ -1,12 +1,14 @@
-"""What goes wrong with all weights at once: a phrase, and a change of any part of a model."""
+"""What is rounded to few digits: all weights at once, or what one operation takes and returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from minibert.functions import ACTIVATIONS
 from minibert.runtime.arrays import Array
+from minibert.runtime.swap import OPERATIONS
 
 Change = Callable[[Any], Any]
 
@@ -60,3 +62,16 @@ ROUNDED: tuple[tuple[str, Change], ...] = (
     ("matrices rounded to 8 bits, a scale for each (int8)", of_all(_in_8_bits(None))),
     ("matrices rounded to 8 bits, a scale for each row (int8)", of_all(_in_8_bits(1))),
 )
+
+COARSE = ("softmax", "layer_norm")  # and activations: what mixed precision may compute so
+
+
+def coarse(name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield an operation computed in half precision, in the midst of others that are not."""
+    if name in OPERATIONS and (name in COARSE or OPERATIONS[name] in ACTIVATIONS.values()):
+        for form, cut in (("bfloat16", bfloat16), ("float16", float16)):
+            yield f"{name} computed in {form}", _coarse(OPERATIONS[name], cut)
+
+
+def _coarse(function: Callable[..., Any], cut: Callable[[Array], Array]) -> Callable[..., Any]:
+    return lambda x, *args: cut(function(cut(x), *args))

@@ -1,0 +1,117 @@
+"""Mistakes with one number that is not known: it is found by the recorded numbers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minibert import functions
+from minibert.mistakes import layers as parts
+from minibert.runtime.arrays import Array
+from minibert.trace import layer_of, pattern_of
+from minibert.verification.search import together, within
+from minibert.verification.trials import Trial, inside, place_of
+
+STEPS = 8  # of Newton's method
+FIRST = 1e-4  # how far the number is changed to see what that does
+NEARER = 1.5  # times smaller at least is the error after the first step
+
+
+@dataclass(frozen=True)
+class Dial:
+    """What may be done with a number of any size, and the number with which it is right."""
+
+    place: str
+    right: float
+    set: Callable[[float], Trial]
+
+
+def dials(model: Any, gap: list[str], stage: str) -> Iterator[Dial]:
+    """Yield the dials of a stage and the gap before it: of one kind in all layers, then alone."""
+    groups: dict[tuple[str, str], list[Dial]] = {}
+    for name in (*gap, stage):
+        for kind, dial in _at(model, name):
+            groups.setdefault((kind, pattern_of(name)), []).append(dial)
+    for members in groups.values():
+        if len(members) > 1:
+            yield Dial(members[0].place, members[0].right, _all_of(members))
+    for members in groups.values():
+        yield from members
+
+
+def _all_of(members: list[Dial]) -> Callable[[float], Trial]:
+    return lambda x: together([dial.set(x) for dial in members])
+
+
+def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
+    place, i = place_of(model, stage), layer_of(stage)
+    part = place.part.format(i=i)
+
+    def of_part(phrase: str, change: Callable[[Any, float], Any], path: str = "") -> Any:
+        def setting(x: float) -> Trial:
+            there = inside(path, lambda part: change(part, x))
+            return Trial((stage,), phrase.format(x), parts={part: there})
+
+        return setting
+
+    if place.path and (place.changes is parts.LINEAR or place.changes is parts.NORM):
+        of = "norm" if place.changes is parts.NORM else "matrix"
+        scaled = of_part(f"the weight of the {of} multiplied by {{:.5g}}", _scaled, place.path)
+        yield "scaled", Dial(stage, 1.0, scaled)
+    if stage.endswith(".scores"):
+        yield "scores", Dial(stage, 1.0, lambda x: _of_scores(stage, x))
+    if stage in (f"layer.{i}.attention", f"layer.{i}"):
+        which = "first" if stage.endswith("attention") else "second"
+        residual = of_part("the residual multiplied by {:.5g}", _residual(which))
+        yield "residual", Dial(stage, 1.0, residual)
+    if stage == "embeddings.sum":
+        for table in ("word", "position", "token_type"):
+            phrase = f"the table of {table.replace('_', ' ')}s multiplied by {{:.5g}}"
+            change = of_part(phrase, _table(table))
+            yield table, Dial(stage, 1.0, change)
+
+
+def _scaled(part: Any, x: float) -> Any:
+    return replace(part, weight=part.weight * part.weight.dtype.type(x))
+
+
+def _residual(which: str) -> Callable[[Any, float], Any]:
+    def change(layer: Any, x: float) -> Any:
+        return parts.joined(**{which: lambda norm, y, added, _: norm(x * y + added)})(layer)
+
+    return change
+
+
+def _table(table: str) -> Callable[[Any, float], Any]:
+    return lambda part, x: replace(part, **{table: getattr(part, table) * x})
+
+
+def _of_scores(stage: str, x: float) -> Trial:
+    def scores(q: Array, k: Array) -> Array:
+        found: Array = functions.attention_scores(q, k) * x
+        return found
+
+    return within(Trial((stage,), f"scores multiplied by {x:.5g}", {"attention_scores": scores}))
+
+
+def solved(dial: Dial, computed: Callable[[Trial], Array | None], theirs: Array) -> Trial | None:
+    """Return the trial with the number that brings a stage nearest; None if none brings it near.
+
+    computed: the numbers of the stage that a trial makes. Gauss and Newton's method.
+    """
+    x, before = dial.right, np.inf
+    for step in range(STEPS):
+        here, beside = computed(dial.set(x)), computed(dial.set(x + FIRST))
+        if here is None or beside is None or here.shape != theirs.shape:
+            return None
+        slope, error = (beside - here) / FIRST, theirs - here
+        size = float(np.vdot(error, error)) ** 0.5
+        length = float(np.vdot(slope, slope))
+        if not 0 < length < np.inf or (step == 1 and not size * NEARER < before):
+            return None
+        if size > before * 0.999:
+            break
+        before, x = size, x + float(np.vdot(slope, error)) / length
+    nice = float(f"{x:.5g}")
+    return dial.set(nice if abs(nice - x) <= 1e-7 * abs(x) else x)

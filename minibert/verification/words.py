@@ -1,0 +1,75 @@
+"""Which words a recording was made of, read off its embeddings."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minibert.mistakes.inputs import Inputs
+from minibert.runtime.arrays import Array
+from minibert.verification.isolate import Isolation
+from minibert.verification.trials import Trial
+
+MOST = 512  # tokens that are looked up
+CHUNK = 2048  # rows of the table at a time
+SHOWN = 5  # words that are named
+
+
+def other_words(side: Isolation, stage: str) -> Trial | None:
+    """Return the trial of the words that come nearest to what is recorded, where that is off."""
+    if stage not in ("embeddings", "embeddings.sum") or side.inputs.words.ndim > 2:
+        return None
+    error = np.abs(side.stages[stage] - side.computed(stage)).max(axis=-1)
+    off = side.real & (error > 1e-3 * error[side.real].max())
+    if not 0 < off.sum() <= MOST:
+        return None
+    ids = _nearest(side, stage, off)
+    if (ids == side.inputs.words[off]).any():
+        return None
+
+    def change(inputs: Inputs) -> Inputs:
+        words = inputs.words.copy()
+        words[off] = ids
+        return replace(inputs, words=words)
+
+    places = ", ".join(f"[{b}, {t}]" for b, t in np.argwhere(off)[:SHOWN])
+    more = f", and {len(ids) - SHOWN} others elsewhere" if len(ids) > SHOWN else ""
+    phrase = f"other words: at {places} those of ids {', '.join(map(str, ids[:SHOWN]))}{more}"
+    return Trial(("embeddings.sum",), phrase, inputs=change)
+
+
+def _nearest(side: Isolation, stage: str, off: Any) -> Any:
+    """Return for each token the word whose vector comes nearest to what is recorded."""
+    parts, inputs = side.model.encoder.embeddings, side.inputs
+    rest = parts.token_type[inputs.types[off]] + parts.position[inputs.positions[off]]
+    theirs = side.stages[stage][off].astype(np.float64)
+    best, found = np.full(len(rest), np.inf), np.zeros(len(rest), int)
+    for start in range(0, len(parts.word), CHUNK):
+        words = parts.word[start : start + CHUNK].astype(np.float64)
+        distances = _distances(words, rest.astype(np.float64), theirs, stage, parts.norm)
+        nearest = distances.argmin(axis=0)
+        distance = distances[nearest, np.arange(len(rest))]
+        found = np.where(distance < best, start + nearest, found)
+        best = np.minimum(distance, best)
+    return found
+
+
+def _distances(words: Array, rest: Array, theirs: Array, stage: str, norm: Any) -> Array:
+    """Return how far each word (rows) leads from what is recorded at each token (columns).
+
+    After a norm that is 1 less the correlation of the vectors, which scale and shift leave alone.
+    """
+    distances: Array
+    if stage == "embeddings.sum":
+        target = theirs - rest
+        distances = np.square(words).sum(axis=1)[:, None] - 2 * words @ target.T
+        return distances
+    weight, bias = norm.weight.astype(np.float64), norm.bias.astype(np.float64)
+    known = weight != 0
+    target = np.where(known, (theirs - bias) / np.where(known, weight, 1), 0)
+    target -= target.mean(axis=1, keepdims=True)
+    words, rest = (x - x.mean(axis=1, keepdims=True) for x in (words, rest))
+    sizes = np.square(words).sum(axis=1)[:, None] + 2 * words @ rest.T + np.square(rest).sum(axis=1)
+    products: Array = words @ target.T + (rest * target).sum(axis=1)
+    distances = 1 - products / np.sqrt(np.maximum(sizes, 1e-300))
+    return distances
