@@ -1,4 +1,4 @@
-"""The names in a recording: minibert's, those of transformers' outputs, and near misses.
+"""The names in a recording: minibert's, those of transformers and of others, and near misses.
 
 A name that begins with ``input.`` is an input, one that begins with ``stage.`` a stage. Of other
 names, those of the model's arguments are inputs and the rest stages. Outputs of transformers may
@@ -7,20 +7,25 @@ keep their names:
     last_hidden_state               layer.{i} of the last layer
     hidden_states.0                 embeddings
     hidden_states.{i+1}             layer.{i}: hidden_states[i] is what goes into layer i
-    hidden_states, one array        the same, along its first axis
+    hidden_states, one array        the same, along its first axis; without the embeddings, if it
+                                    has as many parts as the model has layers
     attentions.{i}, or one array    layer.{i}.attention.probabilities
     pooler_output                   pooler
     prediction_logits               logits
     seq_relationship_logits         seq_relationship
+
+So may the modules that a hook was on (their output is meant), with or without prefixes such as
+``bert.``, and what other libraries call their inputs and outputs: FOREIGN and FOREIGN_INPUTS.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.checkpoint.files import first_of
 from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
 from minibert.trace import NUMBER, layer_of, pattern_of
@@ -34,12 +39,59 @@ LAST = "last_hidden_state"
 AXES: dict[str, tuple[str, ...]] = {}
 for _stage in (stage for model in MODELS for stage in model.stages()):
     AXES[_stage.name] = tuple(dict.fromkeys((*AXES.get(_stage.name, ()), _stage.axes)))
-_OTHERS = {
+OTHERS = {
     "pooler_output": "pooler",
     "prediction_logits": "logits",
     "seq_relationship_logits": "seq_relationship",
 }
-_LISTS = {"hidden_states": 4, "attentions": 5}  # their axes where all layers are one array
+#: Their axes where all layers are one array; "layer" is hidden_states without the embeddings.
+LISTS = {"hidden_states": 4, "attentions": 5, "layer": 4}
+
+# ruff: noqa: E501 - a table is read by its columns
+# fmt: off
+_L, _E = "layer.{i}", "encoder.layer.{i}"
+#: What others call a stage or one of the outputs above, "" where there is no such stage. Dots stand
+#: for slashes, {i} for a number behind a dot or an underscore; prefixes are left out.
+FOREIGN: dict[str, str] = {
+    # a module of transformers, by its output
+    **{s.module: s.name for model in MODELS for s in model.stages() if s.shown == "output"},
+    "embeddings.word_embeddings": "", "embeddings.position_embeddings": "",
+    "embeddings.token_type_embeddings": "", "pooler.dense": "",  # before the tanh
+    "embeddings.LayerNorm": "embeddings", "embeddings.dropout": "embeddings",
+    f"{_E}.attention.self": f"{_L}.attention.context", f"{_E}.attention.self.dropout": f"{_L}.attention.probabilities",
+    f"{_E}.attention": f"{_L}.attention", f"{_E}.attention.output.LayerNorm": f"{_L}.attention",
+    f"{_E}.attention.output.dropout": f"{_L}.attention.output",
+    f"{_E}.intermediate.intermediate_act_fn": f"{_L}.feed_forward.activation",
+    f"{_E}.output.dropout": f"{_L}.feed_forward", f"{_E}.output": _L, f"{_E}.output.LayerNorm": _L,
+    "encoder": LAST, "pooler.activation": "pooler", "cls.predictions": "logits",
+    "cls.predictions.transform.transform_act_fn": "predictions.activation",
+    "cls.predictions.transform.LayerNorm": "predictions",
+    # torch.nn.TransformerEncoder
+    "layers.{i}": _L, "layers.{i}.norm1": f"{_L}.attention", "layers.{i}.norm2": _L,
+    "layers.{i}.self_attn": f"{_L}.attention.output", "layers.{i}.self_attn.out_proj": f"{_L}.attention.output",
+    "layers.{i}.linear1": f"{_L}.feed_forward.intermediate", "layers.{i}.linear2": f"{_L}.feed_forward",
+    # TensorFlow, Keras Hub, sentence-transformers, exported models
+    "sequence_output": LAST, "token_embeddings": LAST, "last_hidden_states": LAST,
+    "sentence_embedding": "", "pooled_output": "pooler", "pooled_dense": "pooler",
+    "embeddings_layer_norm": "embeddings", "embeddings_dropout": "embeddings",
+    "transformer_layer.{i}": _L, "token_embedding": "", "position_embedding": "", "segment_embedding": "",
+    "encoder_outputs": "layer", "all_encoder_layers": "layer", "encoded_layers": "layer",
+    "all_hidden_states": "hidden_states", "all_layer_embeddings": "hidden_states", "all_attentions": "attentions",
+    "hidden_state.{i}": "hidden_states.{i}", "attention.{i}": "attentions.{i}",
+    **OTHERS,
+}
+# fmt: on
+FOREIGN_INPUTS = {
+    **dict.fromkeys(("token_ids", "input_word_ids", "ids"), "input_ids"),
+    **dict.fromkeys(("padding_mask", "input_mask", "mask"), "attention_mask"),
+    **dict.fromkeys(("segment_ids", "input_type_ids", "type_ids", "token_types"), "token_type_ids"),
+    "positions": "position_ids",
+    # of PyTorch: True where there is padding
+    **dict.fromkeys(("key_padding_mask", "src_key_padding_mask"), "attention_mask"),
+}
+_PREFIX = re.compile(
+    r"((module|_orig_mod|model|base_model|auto_model|(tf_)?bert(_\w+)?|0)\.)+(?=.)"
+)
 
 
 def axes_of(stage: str) -> tuple[str, ...]:
@@ -63,92 +115,82 @@ def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:
     inputs, stages = {}, {}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
-        if kind == "input" or name in INPUTS:
-            inputs[rest or name] = array
+        if kind == "input" or name in INPUTS or bare(name) in (*INPUTS, *FOREIGN_INPUTS):
+            inputs[rest if kind == "input" and rest else name] = array
         else:
             stages[rest if kind == "stage" and rest else name] = array
     return inputs, stages
 
 
-def standard_stages(
-    stages: Mapping[str, NDArray[Any]], num_hidden_layers: int | None = None
-) -> Arrays:
-    """Return the stages under minibert's names.
+def bare(name: str) -> str:
+    """Return a name with dots, without prefixes and what graphs add: layer_3 is layer.3."""
+    plain = re.sub(r"(\.__call__(\.0)?|:0)$", "", name.replace("/", ".").replace("_._", "."))
+    numbered = re.sub(r"[_.\[](\d+)\]?(?=[._]|$)", r".\1", plain)
+    return _PREFIX.sub("", numbered, count=1) if _PREFIX.match(numbered) else numbered
 
-    num_hidden_layers: of the model; ``last_hidden_state`` needs it, unless the same numbers are
-    there under a layer's name too. ValueError for an unknown name, and for two names of one stage
-    with different numbers.
+
+def recognised(names: Iterable[str]) -> dict[str, str]:
+    """Return what each name stands for: a stage or an output of transformers; "" for none.
+
+    ValueError with all the names that nobody knows.
     """
-    found: Arrays = {}
-    for name, array in sorted(_unstacked(stages), key=lambda item: item[0] == LAST):
-        stage = _last_layer(found, array, num_hidden_layers) if name == LAST else _standard(name)
-        if stage in found and not np.array_equal(found[stage], array, equal_nan=True):
-            raise ValueError(f"{name} is the stage {stage}, which is there too, with other numbers")
-        found[stage] = array
+    plain = {name: bare(name) for name in names}
+    prefix = "encoder." if _are_of_encoder(list(plain.values())) else ""
+    found, unknown = {}, []
+    for name, other in plain.items():
+        meant = [_meaning(form) for form in (prefix + other, name, other)]
+        if meant == [None] * 3:
+            unknown.append(name)
+        found[name] = next((meaning for meaning in meant if meaning is not None), "")
+    if unknown:
+        raise ValueError(_unknown(unknown))
     return found
 
 
-def _unstacked(stages: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield names and arrays, hidden_states and attentions layer by layer."""
-    for name, array in stages.items():
-        axes = _LISTS.get(name)
-        if axes not in (None, array.ndim):
-            raise ValueError(
-                f"{name} has the shape {array.shape}; needed: {axes} axes, the first for the "
-                f"layers. A single one is named {name}.0, {name}.1, ..."
-            )
-        if axes is None:
-            yield name, array
-        else:
-            yield from ((f"{name}.{i}", part) for i, part in enumerate(array))
+def _are_of_encoder(names: list[str]) -> bool:
+    """Tell whether names are of an encoder's own modules: layer.0.attention.output may be both."""
+    inside = [name for name in names if name.startswith("layer.")]
+    modules = [name for name in inside if pattern_of(f"encoder.{name}") in FOREIGN]
+    return modules == inside and not all(map(axes_of, modules))
 
 
-def _standard(name: str) -> str:
-    """Return minibert's name for a name in a recording; ValueError if there is none."""
+def _meaning(name: str) -> str | None:
+    """Return what a name stands for: a stage or an output of transformers; None if unknown."""
     kind, _, number = name.partition(".")
-    if kind in _LISTS and NUMBER.fullmatch(number):
-        i = int(number)
-        if kind == "attentions":
-            return f"layer.{i}.attention.probabilities"
-        return f"layer.{i - 1}" if i else "embeddings"
-    stage = _OTHERS.get(name, name)
-    if not axes_of(stage):
-        raise ValueError(_unknown(name))
-    return stage
+    if axes_of(name) or name in (LAST, *LISTS):
+        return name
+    if kind in ("hidden_states", "attentions") and NUMBER.fullmatch(number):
+        return name
+    pattern = pattern_of(name)
+    found = FOREIGN.get(pattern, FOREIGN.get(pattern.removeprefix("encoder.")))
+    return found and found.replace("{i}", str(layer_of(name)))
 
 
-def _unknown(name: str) -> str:
-    """Say that there is no such stage, and which may be meant."""
+def _unknown(names: list[str]) -> str:
+    """Say that there are no such stages, and which may be meant."""
+    near = {name: _nearest(name) for name in names}
+    such = "stages have names such as embeddings, layer.0.attention.scores, layer.0, pooler"
+    if len(names) == 1:
+        ((name, meant),) = near.items()
+        hint = f"did you mean {meant!r}? All " if meant else ""
+        return f"there is no stage {name[:80]!r}; {hint}{such}"
+    found = [f"{x[:60]!r}{f' (did you mean {y!r}?)' if y else ''}" for x, y in near.items()]
+    return f"there are no stages {', '.join(first_of(found, 5))}; {such}"
+
+
+def _nearest(name: str) -> str:
     from difflib import get_close_matches  # few need it, and all would wait for it
 
-    known = [*AXES, LAST, "hidden_states.{i}", "attentions.{i}", *_OTHERS]
-    dotted, plain = (re.sub(r"\d+", "{i}", form) for form in (name.replace("_", "."), name))
-    near = get_close_matches(dotted, known, 1, 0.7) or get_close_matches(plain, known, 1)
+    known = [*AXES, LAST, "hidden_states.{i}", "attentions.{i}", *OTHERS]
+    plain = re.sub(r"\d+", "{i}", bare(name))
+    near = get_close_matches(plain, known, 1, 0.7)
     number = re.search(r"\d+", name)
-    meant = near[0].replace("{i}", number[0] if number else "0") if near else ""
-    return (
-        f"there is no stage {name[:80]!r}; {f'did you mean {meant!r}? All ' if meant else ''}"
-        "stages have names such as embeddings, layer.0.attention.scores, layer.0, pooler"
-    )
-
-
-def _last_layer(found: Arrays, last: NDArray[Any], num_hidden_layers: int | None) -> str:
-    if num_hidden_layers is not None:
-        if not axes_of(stage := f"layer.{num_hidden_layers - 1}"):
-            raise ValueError(f"num_hidden_layers is {num_hidden_layers!r}; allowed: 1 and more")
-        return stage
-    highest = f"layer.{max((layer_of(name) for name in found), default=0)}"
-    if highest in found and np.array_equal(found[highest], last, equal_nan=True):
-        return highest
-    raise ValueError(
-        f"{LAST} is the stage of the last layer, and nothing here says how many layers there are: "
-        "say num_hidden_layers=12, for instance, or name the stage layer.11"
-    )
+    return near[0].replace("{i}", str(int(number[0])) if number else "0") if near else ""
 
 
 def returned_stages(fields: Mapping[str, Any], last: str) -> dict[str, Array]:
     """Return the fields of a model's output as stages; ``last`` is that of the last layer."""
-    found = {LAST: last, "logits": "logits", **_OTHERS}
+    found = {LAST: last, "logits": "logits", **OTHERS}
     stages = {found[name]: x for name, x in fields.items() if name in found and x is not None}
     if "start_logits" in fields:
         stages["logits"] = np.stack([fields["start_logits"], fields["end_logits"]], axis=-1)

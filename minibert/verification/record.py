@@ -28,6 +28,7 @@ from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import places
 from minibert.verification.reference import Reference, check_inputs, own_array, words_of
+from minibert.verification.standard import standard_inputs
 
 SOURCES = ("minibert", "transformers")
 
@@ -77,6 +78,7 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     inputs: as in ``Reference.from_arrays``. checkpoint: its name, for the provenance.
     """
     given = {name: own_array(name, value) for name, value in inputs.items()}
+    given, _ = standard_inputs(given)
     check_inputs(given)
     given.setdefault("attention_mask", np.ones(words_of(given).shape[:2], np.int64))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs

@@ -29,11 +29,13 @@ from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import a_kind, spelled
-from minibert.verification.names import INPUTS, Arrays, axes_of, split_names, standard_stages
+from minibert.verification.names import INPUTS, Arrays, axes_of, split_names
 from minibert.verification.recordings import read_recording
+from minibert.verification.standard import Standard, shifted, standard_inputs, standard_stages
 
 FORMAT, VERSION = "minibert-reference", "1"
 Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
+FILLED = ("attention_mask", "token_type_ids")  # inputs that a call may do without
 _AXES = {"B": "sequences", "T": "tokens", "C": "hidden size", "H": "heads", "L": "labels"}
 _AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 
@@ -45,6 +47,7 @@ class Reference:
     inputs: Arrays
     stages: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
+    listed: int = 0  # hidden_states that came together, the first taken for the embeddings
 
     def __post_init__(self) -> None:
         check_inputs(self.inputs)
@@ -97,12 +100,27 @@ class Reference:
     def _checked(
         cls, inputs: Arrays, stages: Arrays, provenance: Mapping[str, str], layers: int | None
     ) -> "Reference":
+        inputs, read_as = standard_inputs(inputs)
         check_inputs(inputs)
         standard = standard_stages(stages, layers)
-        check_stages(standard, inputs)
-        dtypes = {str(array.dtype) for array in standard.values()}
+        check_stages(standard.stages, inputs)
+        dtypes = {str(array.dtype) for array in standard.stages.values()}
         found = {"dtype": dtypes.pop()} if len(dtypes) == 1 else {}
-        return cls(inputs, standard, {**found, **provenance})
+        said = {"read_as": "; ".join(filter(None, (read_as, standard.read_as)))}
+        said["lacking"] = ", ".join(name for name in FILLED if name not in inputs)
+        known = {name: text for name, text in said.items() if text}
+        return cls(inputs, standard.stages, {**found, **known, **provenance}, standard.listed)
+
+    def of_layers(self, count: int | None) -> "Reference":
+        """Return the recording as that of a model with so many layers; None: as it is.
+
+        As many hidden_states lack the embeddings, and are the layers. ValueError for fewer.
+        """
+        read_as = self.provenance.get("read_as", "")
+        made = shifted(Standard(self.stages, read_as, self.listed), count)
+        if made.stages is self.stages:
+            return self
+        return Reference(self.inputs, made.stages, {**self.provenance, "read_as": made.read_as})
 
     @classmethod
     @spelled
@@ -121,7 +139,9 @@ class Reference:
             if (version := metadata.pop("version", None)) != VERSION:
                 raise ValueError(f"it has version {version}; this minibert reads {VERSION}")
             _check_own_form(arrays)
-            return cls(*split_names(arrays), metadata)
+            listed = metadata.pop("listed", "")
+            count = int(listed) if listed.isdecimal() and len(listed) < 6 else 0
+            return cls(*split_names(arrays), metadata, count).of_layers(num_hidden_layers)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {error}") from None
 
@@ -134,6 +154,7 @@ class Reference:
         # the library would write an array that is not in C order as garbage
         whole = {name: in_order(array) for name, array in tensors.items()}
         metadata = {**self.provenance, "format": FORMAT, "version": VERSION}
+        metadata |= {"listed": str(self.listed)} if self.listed else {}
         write_whole(Path(path), save(whole, metadata=metadata))
 
 

@@ -55,7 +55,7 @@ def test_lists_arrays_and_tensors_are_taken(kind):
 def test_the_dtype_is_kept_and_told(dtype):
     found = Reference.from_arrays({"layer.0": X.astype(dtype)}, IDS)
     assert found.stages["layer.0"].dtype == dtype
-    assert found.provenance == {"dtype": dtype}
+    assert found.provenance == {"dtype": dtype, "lacking": "token_type_ids"}
 
 
 def test_a_recording_does_not_change_with_what_it_was_made_of():
@@ -118,19 +118,15 @@ def test_which_layer_is_the_last_is_never_guessed(stages):
     ("name", "meant"),
     [
         ("layer.7.atention.scores", "layer.7.attention.scores"),
-        ("layer_3", "layer.3"),
-        ("layers.11", "layer.11"),
-        ("encoder.layer.3.attention.self.query", "layer.3.attention.query"),
-        ("hidden_states_5", "hidden_states.5"),
-        ("pooled_output", "pooler_output"),
         ("embedding", "embeddings"),
-        ("layer.01", "layer.01"),
+        ("encoder.layer.3.attention.self.queri", "layer.3.attention.query"),
+        ("layer.01", "layer.1"),
     ],
 )
 def test_a_near_miss_is_told(name, meant):
     with pytest.raises(ValueError, match=re.escape(f"there is no stage {name!r}; ")) as caught:
         Reference.from_arrays({name: X}, IDS)
-    assert name == meant or f"did you mean {meant!r}?" in str(caught.value)
+    assert f"did you mean {meant!r}?" in str(caught.value)
 
 
 def test_a_name_that_is_like_none_is_given_no_guess():
@@ -205,7 +201,7 @@ def test_bfloat16_names_the_way_out():
         ({"layer.0": X.astype(int)}, IDS, {}, "stage layer.0 holds int64; needed: float64"),
         ({"layer.0": "words"}, IDS, {}, "stage layer.0 holds text"),
         ({"layer.0": object()}, IDS, {}, "stage layer.0 holds objects"),
-        ({"layer.0": X}, {"input_ids": X[0]}, {}, "input_ids holds float64; needed: whole"),
+        ({"layer.0": X}, {"input_ids": X[0] + 0.5}, {}, "input_ids holds float64; needed: whole"),
         ({"layer.0": X}, IDS, {"tools": 1}, "provenance['tools'] is an int; needed: a text"),
     ],
 )
