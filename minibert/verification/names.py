@@ -63,7 +63,7 @@ FOREIGN: dict[str, str] = {
     f"{_E}.attention.output.dropout": f"{_L}.attention.output",
     f"{_E}.intermediate.intermediate_act_fn": f"{_L}.feed_forward.activation",
     f"{_E}.output.dropout": f"{_L}.feed_forward", f"{_E}.output": _L, f"{_E}.output.LayerNorm": _L,
-    "encoder": LAST, "pooler.activation": "pooler", "cls.predictions": "logits",
+    "encoder": LAST, "bert": LAST, "dropout": "", "pooler.activation": "pooler", "cls.predictions": "logits", "cls": "logits",
     "cls.predictions.transform.transform_act_fn": "predictions.activation",
     "cls.predictions.transform.LayerNorm": "predictions",
     # torch.nn.TransformerEncoder
