@@ -39,7 +39,10 @@ def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
         )
     if kind == ZIP and is_npz(path):
         arrays: Arrays = read_npz(path)
-        dtypes = {name: str(array.dtype) for name, array in arrays.items()}
+        half = {name for name, array in arrays.items() if is_bfloat16(array)}
+        dtypes = {x: "bfloat16" if x in half else str(array.dtype) for x, array in arrays.items()}
+        for name in half:
+            arrays[name] = widened(arrays[name])
         for name in [name for name, dtype in dtypes.items() if dtype == "float16"]:
             arrays[name] = arrays[name].astype(np.float32)
     else:
@@ -62,7 +65,7 @@ def is_npz(path: Path) -> bool:
 
 
 def read_npz(path: Path) -> Arrays:
-    """Return the arrays of a file by name, all of them numbers.
+    """Return the arrays of a file by name, all of them numbers, or bfloat16 as NumPy reads it.
 
     OSError if no regular file is there; ValueError with a sentence if it is no such file, is cut
     short, holds pickled objects, or would unfold to an absurd size.
@@ -100,10 +103,25 @@ def _check_members(path: Path) -> None:
 
 
 def _numbers(name: str, array: object) -> NDArray[Any]:
+    if isinstance(array, np.ndarray) and is_bfloat16(array):
+        return array
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
         found = getattr(array, "dtype", "something else than an array")
-        raise ValueError(f"array {name!r:.80} holds {found}; allowed: numbers")
+        eight = " (8-bit floats, perhaps: which ones is not stored)" if found == "V1" else ""
+        raise ValueError(f"array {name!r:.80} holds {found}; allowed: numbers{eight}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def is_bfloat16(array: NDArray[Any]) -> bool:
+    """Tell whether an array is of ml_dtypes' bfloat16, or what NumPy reads of it: two bytes."""
+    kind = array.dtype
+    return kind.name == "bfloat16" or (kind.kind == "V" and kind.itemsize == 2 and not kind.fields)
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Return bfloat16 as float32, with the same numbers: it is the upper half of one."""
+    bits = np.ascontiguousarray(array).view(np.uint16).reshape(array.shape)
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _read_torch(path: Path) -> dict[str, StoredTensor]:

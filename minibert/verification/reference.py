@@ -17,7 +17,9 @@ torch.save wrote. names.py has the names that they may use.
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,13 @@ from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.verification.names import INPUTS, Arrays, axes_of, split_names
-from minibert.verification.recordings import read_recording
+from minibert.verification.recordings import is_bfloat16, read_recording, widened
 from minibert.verification.standard import Standard, shifted, standard_inputs, standard_stages
 
 FORMAT, VERSION = "minibert-reference", "1"
 Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
 FILLED = ("attention_mask", "token_type_ids")  # inputs that a call may do without
+TENSOR = ("__array__", "numpy", "detach", "data")  # one of them says that something is a tensor
 _AXES = {"B": "sequences", "T": "tokens", "C": "hidden size", "H": "heads", "L": "labels"}
 _AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 
@@ -94,7 +97,8 @@ class Reference:
             if name in ("format", "version"):
                 raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
         given = {name: own_array(name, value) for name, value in inputs.items()}
-        return cls._checked(given, bare, provenance or {}, num_hidden_layers)
+        half = {"dtype": "bfloat16"} if asked and all(map(_is_half, asked.values())) else {}
+        return cls._checked(given, bare, {**half, **(provenance or {})}, num_hidden_layers)
 
     @classmethod
     def _checked(
@@ -168,18 +172,49 @@ def _check_own_form(arrays: Arrays) -> None:
 
 
 def own_array(name: str, value: Any) -> NDArray[Any]:
-    """Return a copy of a list, a NumPy array, a torch tensor or whatever has ``__array__``.
+    """Return a copy of a list, an array, a tensor, or a list of these of all layers.
 
-    The dtype is kept. TypeError or ValueError in a sentence if it is none of these.
+    Whatever has ``__array__``, ``numpy()`` or an array as its ``data`` is a tensor. The dtype is
+    kept, but for bfloat16, which becomes float32. TypeError or ValueError if it is none of these.
     """
-    if isinstance(value, list | tuple) and any(hasattr(item, "detach") for item in value):
+    if isinstance(value, list | tuple) and any(map(_is_tensor, value)):
         value = [own_array(name, item) for item in value]  # of all layers, say
     for step in ("detach", "cpu"):  # what a torch tensor needs before NumPy may read it
         if callable(part := getattr(value, step, None)):
             value = part()
-    if "bfloat16" in str(getattr(value, "dtype", "")):
-        raise TypeError(f"{name} is bfloat16, which NumPy lacks; pass it as float32: x.float()")
+    if "bfloat16" in str(getattr(value, "dtype", "")) and not isinstance(value, np.ndarray):
+        value = _without_bfloat16(name, value)
+    if not hasattr(value, "__array__"):
+        if callable(part := getattr(value, "numpy", None)):
+            value = part()
+        elif isinstance(part := getattr(value, "data", None), np.ndarray):
+            value = part
+    if isinstance(value, np.ndarray) and is_bfloat16(value):
+        return widened(value)
     return np.array(number_array(name, value))
+
+
+def _is_tensor(value: object) -> bool:
+    kinds = (str, bytes, int, float, list, tuple, np.generic)
+    return not isinstance(value, kinds) and any(map(partial(hasattr, value), TENSOR))
+
+
+def _is_half(value: Any) -> bool:
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    is_array = isinstance(first, np.ndarray) and is_bfloat16(first)
+    return is_array or "bfloat16" in str(getattr(first, "dtype", ""))
+
+
+def _without_bfloat16(name: str, value: Any) -> Any:
+    """Return the array of a tensor of bfloat16; of torch, in float32."""
+    if callable(part := getattr(value, "float", None)):
+        return part()
+    with suppress(TypeError, ValueError, RuntimeError):
+        array = np.asarray(value)
+        if is_bfloat16(array):
+            return array
+    how = "x.float()" if "torch" in str(value.dtype) else "x.astype('float32'), for instance"
+    raise TypeError(f"{name} is bfloat16, which NumPy lacks; pass it as float32: {how}")
 
 
 def words_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

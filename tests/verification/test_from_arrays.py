@@ -187,12 +187,80 @@ def test_positions_may_do_for_all_sequences():
         Reference.from_arrays({"layer.0": X}, {**IDS, "position_ids": positions})
 
 
-def test_bfloat16_names_the_way_out():
+@pytest.mark.parametrize(
+    ("dtype", "how"), [("torch.bfloat16", "x.float()"), ("mlx.bfloat16", "x.astype('float32')")]
+)
+def test_bfloat16_that_numpy_cannot_read_names_the_way_out(dtype, how):
     tensor = Tensor(X)
     tensor.detach = tensor.cpu = lambda: tensor
-    tensor.dtype = "torch.bfloat16"
-    with pytest.raises(TypeError, match=re.escape("stage layer.0 is bfloat16, which NumPy lacks")):
+    tensor.dtype = dtype
+    says = f"stage layer.0 is bfloat16, which NumPy lacks; pass it as float32: {how}"
+    with pytest.raises(TypeError, match=re.escape(says)):
         Reference.from_arrays({"layer.0": tensor}, IDS)
+
+
+HALF = (np.arange(-15.0, 15.0).reshape(2, 3, 5) / 8).astype(np.float32)
+BITS = (HALF.view(np.uint32) >> 16).astype(np.uint16)  # of bfloat16
+
+
+class OfTorch:
+    """Like a tensor of bfloat16 of torch: NumPy may not read it."""
+
+    dtype = "torch.bfloat16"
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def float(self):
+        return Tensor(HALF, ("detach", "cpu"))
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
+class OfJax:
+    """Like an array of JAX or TensorFlow: NumPy gets what NumPy calls two bytes."""
+
+    dtype = "bfloat16"
+
+    def __array__(self, dtype=None, copy=None):
+        return BITS.view("V2")
+
+
+@pytest.mark.parametrize("given", [BITS.view("V2"), OfTorch(), OfJax(), (BITS.view("V2"),)])
+def test_bfloat16_is_widened_and_told(given):
+    name, numbers = ("layer", HALF) if isinstance(given, tuple) else ("layer.0", HALF)
+    found = Reference.from_arrays({name: given}, IDS)
+    np.testing.assert_array_equal(found.stages["layer.0"], numbers)
+    assert found.stages["layer.0"].dtype == np.float32
+    assert found.provenance["dtype"] == "bfloat16"
+
+
+class OfOpenVino:
+    """Like its tensors: an array lies in ``data``."""
+
+    data = X
+
+
+class OfTinygrad:
+    """Like its tensors: ``numpy()`` makes an array, and iterating over it is no way."""
+
+    dtype = "dtypes.float"
+
+    def numpy(self):
+        return X
+
+    def __iter__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("kind", [OfOpenVino, OfTinygrad])
+def test_tensors_without_the_protocol_of_arrays_are_taken(kind):
+    stages = {"hidden_states": (kind(), kind()), "layer.1": kind()}
+    found = Reference.from_arrays(stages, {"input_ids": IDS["input_ids"]})
+    assert list(found.stages) == ["embeddings", "layer.0", "layer.1"]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,24 @@ def test_half_precision_is_widened_and_told(tmp_path, reference, form):
     assert found.provenance == {"dtype": "float16"}
 
 
+def test_bfloat16_that_numpy_saved_is_read_as_such(tmp_path, reference):
+    """ml_dtypes' arrays are two bytes a number in an .npz, and nothing says what they mean."""
+    stage = reference.stages["layer.0"].astype(np.float32)
+    bits = (stage.view(np.uint32) >> 16).astype(np.uint16)
+    np.savez(tmp_path / "r.npz", **reference.inputs, **{"layer.0": bits.view("V2")})
+    found = Reference.load(tmp_path / "r.npz")
+    cut = (stage.view(np.uint32) >> 16 << 16).view(np.float32)
+    np.testing.assert_array_equal(found.stages["layer.0"], cut)
+    assert found.provenance == {"dtype": "bfloat16"}
+
+
+def test_floats_of_8_bits_are_not_guessed(tmp_path, reference):
+    odd = reference.stages["layer.0"].astype(np.uint8).view("V1")
+    np.savez(tmp_path / "r.npz", **reference.inputs, **{"layer.0": odd})
+    with pytest.raises(ValueError, match=r"holds \|V1; allowed: numbers \(8-bit floats, perhaps"):
+        Reference.load(tmp_path / "r.npz")
+
+
 def test_metadata_are_the_provenance(tmp_path, reference):
     metadata = {"format": "pt", "tools": "an engine 3.1"}
     arrays = {"input_ids": reference.inputs["input_ids"], "layer.0": reference.stages["layer.0"]}
