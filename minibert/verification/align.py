@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from minibert import arguments
 from minibert.runtime.arrays import Array
 from minibert.verification.names import INPUTS, axes_in
-from minibert.verification.reference import Reference, words_of
+from minibert.verification.reference import Reference
+from minibert.verification.shapes import words_of
 
 Row = tuple[int, NDArray[np.intp]]  # a sequence, and the columns of its real tokens
 

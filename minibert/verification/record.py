@@ -27,7 +27,8 @@ from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import places
-from minibert.verification.reference import Reference, check_inputs, own_array, words_of
+from minibert.verification.reference import Reference, own_array
+from minibert.verification.shapes import check_inputs, words_of
 from minibert.verification.standard import standard_inputs
 
 SOURCES = ("minibert", "transformers")

@@ -31,16 +31,14 @@ from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import a_kind, spelled
-from minibert.verification.names import INPUTS, Arrays, axes_of, split_names
+from minibert.verification.names import Arrays, split_names
 from minibert.verification.recordings import is_bfloat16, read_recording, widened
+from minibert.verification.shapes import check_inputs, check_stages, words_of
 from minibert.verification.standard import Standard, shifted, standard_inputs, standard_stages
 
 FORMAT, VERSION = "minibert-reference", "1"
-Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
 FILLED = ("attention_mask", "token_type_ids")  # inputs that a call may do without
 TENSOR = ("__array__", "numpy", "detach", "data")  # one of them says that something is a tensor
-_AXES = {"B": "sequences", "T": "tokens", "C": "hidden size", "H": "heads", "L": "labels"}
-_AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,66 +213,3 @@ def _without_bfloat16(name: str, value: Any) -> Any:
             return array
     how = "x.float()" if "torch" in str(value.dtype) else "x.astype('float32'), for instance"
     raise TypeError(f"{name} is bfloat16, which NumPy lacks; pass it as float32: {how}")
-
-
-def words_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """Return what the others of the inputs must fit: input_ids, or else inputs_embeds."""
-    return inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
-
-
-def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
-    """Raise ValueError or TypeError if these are no inputs of a model, or of different shapes."""
-    if not set(inputs) <= set(INPUTS) or not {"input_ids", "inputs_embeds"} & set(inputs):
-        raise ValueError(
-            f"the inputs of a recording are {sorted(inputs)}; allowed: {', '.join(INPUTS)}, "
-            "with input_ids or inputs_embeds among them"
-        )
-    words = words_of(inputs)
-    for name, array in inputs.items():
-        axes = 3 if name == "inputs_embeds" else 2
-        alike = array.ndim == axes and array.shape[:2] == words.shape[:2]
-        if name == "position_ids":  # may do for all sequences
-            alike = array.ndim in (1, 2) and array.shape[-1:] == words.shape[1:2]
-        if name == "attention_mask" and array.ndim > 2:  # of queries and keys
-            arguments.mask(array, words.shape[:2])
-            continue
-        if not alike or array.size == 0:
-            needed = "(sequences, tokens, hidden size)" if axes == 3 else "(sequences, tokens)"
-            others = f", as in the others: {words.shape[:2]}" if array is not words else ""
-            raise ValueError(f"{name} has the shape {array.shape}; needed: {needed}{others}")
-        if name.endswith("_ids") and array.dtype.kind not in "iu":
-            raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
-
-
-def check_stages(stages: Arrays, inputs: Arrays) -> None:
-    """Raise ValueError or TypeError if a stage does not fit the inputs, or another stage.
-
-    Sequences and tokens are known from the inputs; all other sizes must be the same in all stages.
-    """
-    shape = words_of(inputs).shape
-    sizes = {axis: (n, "the inputs") for axis, n in zip("BTC", shape, strict=False)}
-    for name, array in stages.items():
-        if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-            kinds = "float64, float32 or float16"
-            raise TypeError(f"stage {name} holds {array.dtype}; needed: {kinds}")
-        axes = next((axes for axes in axes_of(name) if _fits(axes, array, sizes)), None)
-        if axes is None:
-            raise ValueError(_misfit(name, array, sizes))
-        for axis, size in zip(axes, array.shape, strict=True):
-            sizes.setdefault(axis, (size, f"stage {name}"))
-
-
-def _fits(axes: str, array: NDArray[Any], sizes: Sizes) -> bool:
-    pairs = zip(axes, array.shape, strict=False)
-    return len(axes) == array.ndim and all(sizes.get(a, (n,))[0] == n for a, n in pairs)
-
-
-def _misfit(name: str, array: NDArray[Any], sizes: Sizes) -> str:
-    """Say what shape was needed, what its letters mean, and who says how much they are."""
-    allowed = axes_of(name)
-    axes = next((axes for axes in allowed if len(axes) == array.ndim), allowed[0])
-    known = {axis: f" ({size} in {who})" for axis, (size, who) in sizes.items()}
-    meaning = ", ".join(f"{a} {_AXES[a]}{known.get(a, '')}" for a in dict.fromkeys(axes))
-    heads = "; put the heads side by side again" if (array.ndim, axes) == (4, "BTC") else ""
-    shape = f"stage {name} has the shape {array.shape}"
-    return f"{shape}; needed: ({', '.join(axes)}): {meaning}{heads}"
