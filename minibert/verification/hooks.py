@@ -13,6 +13,7 @@ from typing import Any
 
 from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
+from minibert.runtime.progress import progress
 from minibert.trace import Stage, expand_stages
 
 Stages = dict[str, Array]
@@ -31,6 +32,7 @@ def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[st
                 "set it to 0"
             )
         seen[stage] = tensor.detach().cpu().numpy().copy()
+        progress(stage)
 
     for stage, module in _places_in(model):
         if stage.shown == "softmax":

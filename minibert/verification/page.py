@@ -221,8 +221,11 @@ def _row(row: StageResult) -> str:
 
 
 def _provenance(facts: Mapping[str, Any]) -> str:
-    ours = {name: value for name, value in facts.items() if name != "reference"}
-    sides = {"Model": ours, "Reference": facts.get("reference") or {}}
+    recorded = {"a": "Recording A", "b": "Recording B"}
+    if "a" not in facts:
+        recorded = {"reference": "Reference"}
+    ours = {name: value for name, value in facts.items() if name not in ("a", "b", "reference")}
+    sides = {"Model": ours, **{title: facts.get(name) or {} for name, title in recorded.items()}}
     return "\n".join(line for caption, side in sides.items() for line in _side(caption, side))
 
 
@@ -230,7 +233,7 @@ def _side(caption: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"<table>\n<caption>{caption}</caption>\n<tbody>"
     if not facts:
         yield "<tr><td>not known</td></tr>"
-    for name in sorted(facts):
+    for name in sorted(set(facts) - {"read_as", "lacking"}):  # said in sentences above
         yield f'<tr><th scope="row">{_name(name)}</th><td>{_text(_value(facts[name]))}</td></tr>'
     yield "</tbody>\n</table>"
 

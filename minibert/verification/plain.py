@@ -1,6 +1,7 @@
 """Two recordings without a model: where they part, and no more."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult
 
 Stages = Mapping[str, Array]
+#: Stages of which the second is not computed from the first, though it comes after it.
+BESIDE = {("query", "key"), ("query", "value"), ("key", "value")}
+BESIDE |= {("value", "scores"), ("value", "probabilities"), ("logits", "seq_relationship")}
 
 
 class Plain:
@@ -27,17 +31,47 @@ class Plain:
 
     def diagnosis(self, provenance: dict[str, Any]) -> Diagnosis:
         """Return the report."""
-        rows = tuple(self._rows())
-        shown = {n: b[places(n, b, self.real)] for n, b in self.b.items() if n in self.token_errors}
+        rows = list(self._rows())
+        shown = {"A": self._precision(self.a), "B": self._precision(self.b)}
+        self._sum_up(rows, shown)
+        precision = shown["B"]
+        if shown["A"] != shown["B"]:
+            precision = " and ".join(f"{words} ({side})" for side, words in shown.items())
+        return Diagnosis(
+            tuple(rows), precision, FACTOR, provenance, self.tolerance, self.token_errors
+        )
+
+    def _precision(self, stages: Stages) -> str:
+        """Return what the numbers of one side show."""
+        shown = {x: stages[x][places(x, stages[x], self.real)] for x in self.token_errors}
         names = sorted({precision.name for precision in grids(shown).values()})
-        precision = " and ".join(names) or "unknown"
-        return Diagnosis(rows, precision, FACTOR, provenance, self.tolerance, self.token_errors)
+        return " and ".join(names) or "unknown"
+
+    def _sum_up(self, rows: list[StageResult], shown: Mapping[str, str]) -> None:
+        """Have the first stage that differs say what does after it, and how both sides round."""
+        first = next((i for i, row in enumerate(rows) if row.status == "DIFF"), None)
+        if first is None:
+            return
+        later = sum(row.status == "INHERITED" for row in rows[first:])
+        found = rows[first].detail
+        if shown["A"] != shown["B"]:
+            found += "; " + ", ".join(f"recording {x} shows {y}" for x, y in shown.items())
+        if later:
+            many = f"{later} stages after it differ" if later > 1 else "one stage after it differs"
+            found += f"; {many} too, which may follow from it alone"
+        rows[first] = replace(rows[first], detail=found)
 
     def _rows(self) -> Iterator[StageResult]:
+        wrong: list[str] = []
         for name in sorted({**self.b, **self.a}, key=_rank):
             row = self._of_both(name) if name in self.a and name in self.b else self._of_one(name)
-            if row is not None:
-                yield row
+            if row is None:
+                continue
+            if row.status in ("DIFF", "NONFINITE") and any(_leads(x, name) for x in wrong):
+                row = replace(row, status="INHERITED")
+            elif not row.ok:
+                wrong.append(name)
+            yield row
 
     def _of_one(self, name: str) -> StageResult | None:
         """Return a row only for what is wrong by itself."""
@@ -62,6 +96,14 @@ class Plain:
             status = "DIFF"
             detail = f"{outside} of {int(real.sum())} numbers are beyond the tolerance"
         return StageResult(name, status, detail=detail, **found.fields())
+
+
+def _leads(first: str, name: str) -> bool:
+    """Tell whether a stage is computed from another one before it."""
+    if layer_of(first) != layer_of(name):
+        return True
+    pair = first.rpartition(".")[2], name.rpartition(".")[2]
+    return pair not in BESIDE and not (first == "pooler" and name.startswith("predictions"))
 
 
 def _not_finite(numbers: Array) -> str:

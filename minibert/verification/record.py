@@ -23,6 +23,7 @@ from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
+from minibert.runtime.progress import progress, work
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
@@ -57,14 +58,15 @@ def record_checkpoint(
     if others:
         raise TypeError(f"record_checkpoint records a checkpoint as it is, without {[*others]}")
     load = _load_ours if source == "minibert" else _load_theirs
-    made = _recorded(load, folder, inputs, float_dtype(dtype).name)
     provenance = {
         "checkpoint": checkpoint or (folder.resolve().name if Path(name).exists() else str(name)),
         "checkpoint_sha256": sha256(open_weights(folder).files),
     }
-    if made.provenance["dtype"] == "float64":
-        single = _recorded(load, folder, inputs, "float32")
-        provenance["float32_errors"] = json.dumps(_errors(made, single))
+    with work("record"):
+        made = _recorded(load, folder, inputs, float_dtype(dtype).name)
+        if made.provenance["dtype"] == "float64":
+            single = _recorded(load, folder, inputs, "float32")
+            provenance["float32_errors"] = json.dumps(_errors(made, single))
     return Reference(made.inputs, made.stages, {**made.provenance, **provenance})
 
 
@@ -98,7 +100,9 @@ def _recorded(
     dtype: str,
 ) -> Reference:
     """Record a checkpoint in one dtype, without a pooler that was drawn at random."""
+    progress(f"loading, in {dtype}")
     model, drawn = load(folder, dtype)
+    progress(f"running in {dtype}")
     made = record_model(model, inputs)
     if drawn:
         made.stages.pop("pooler")

@@ -1,11 +1,14 @@
 """What a verification found, as data. table.py, plot.py and page.py show it."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from minibert.runtime.arrays import Array
 from minibert.verification.compare import Tolerance
+
+#: What stands for inputs that nobody gave.
+TAKEN = {"attention_mask": "all ones", "token_type_ids": "all 0"}
 
 
 @dataclass(frozen=True)
@@ -13,8 +16,9 @@ class StageResult:
     """One stage. Errors are the largest over real tokens; None where there is nothing to measure.
 
     status: OK; FAULT, its operation adds more than rounding does; INHERITED, its operation is
-    fine and its inputs are not; SHAPE, another shape; MISSING, the model has no such stage;
-    NONFINITE, NaN or infinity; DIFF, no fault, but beyond the tolerance that was asked for.
+    fine and its inputs are not, or without a model, it may follow from a stage before; SHAPE,
+    another shape; MISSING, the model has no such stage; NONFINITE, NaN or infinity; DIFF, no fault,
+    but beyond the tolerance that was asked for.
     """
 
     stage: str
@@ -95,7 +99,33 @@ class Result:
             agree = f"all {count} stages agree" if count > 1 else "the one stage agrees"
             return f"OK: {agree}, to the rounding of {self.precision}"
         more = f" ({len(wrong)} {'faulty' if self.faults else 'such'} stages)" if wrong[1:] else ""
-        return f"{wrong[0].status}: {_explained(wrong[0])}{more}"
+        hint = f"; {self.lacking}" if self.lacking and self.is_unexplained else ""
+        return f"{wrong[0].status}: {_explained(wrong[0])}{more}{hint}"
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether the first faulty stage is known without its cause."""
+        first = self.first_failure
+        return first is not None and first.status == "FAULT" and first.cause is None
+
+    @property
+    def recordings(self) -> dict[str, dict[str, str]]:
+        """The provenance of what was recorded, by what it is called in sentences."""
+        pair = {f"recording {x.upper()}": self.provenance[x] for x in "ab" if x in self.provenance}
+        return pair or {"the recording": self.provenance.get("reference") or {}}
+
+    @property
+    def lacking(self) -> str:
+        """Which inputs the recordings lack, and what was taken for them, in words; or nothing."""
+        lists = {
+            who: facts.get("lacking", "").split(", ") for who, facts in self.recordings.items()
+        }
+        return "; ".join(
+            f"{who} holds no {name}: taken as {value}"
+            for who, names in lists.items()
+            for name, value in TAKEN.items()
+            if name in names
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data, for JSON; NaN and infinities are text.
@@ -129,6 +159,24 @@ def _explained(row: StageResult) -> str:
     if row.cause is None:
         return f"{place}: {row.finding}; no known variation explains it"
     return f"{row.stage}: {row.cause.removeprefix(f'{row.stage}: ')}"
+
+
+def of_both(first: StageResult, second: StageResult) -> StageResult:
+    """Return one row for a stage that is wrong on either side; the first side's figures stay.
+
+    What both agree with is said once.
+    """
+    who, other = first.side or "", second.side or ""
+    both = f"{who} and {other}"
+    causes = [row.cause for row in (first, second) if row.cause]
+    if first.cause and first.cause.replace(who, other) == second.cause:
+        causes = [first.cause.replace(f"{who} agrees", f"{both} agree").replace(who, both)]
+    elif len(causes) == 1:
+        left = who if second.cause else other
+        causes.append(f"{left} is wrong too, and no known variation explains it")
+    detail = f"{first.finding}; {second.finding}"
+    cause = "; ".join(causes) or None
+    return replace(first, side=both, cause=cause, detail=detail)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

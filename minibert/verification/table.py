@@ -37,11 +37,11 @@ def table(result: Result, colour: bool = False) -> str:
 def about(result: Result) -> Iterator[str]:
     """Tell in short sentences what was compared, and what the figures mean."""
     tokens = result.provenance.get("real_tokens", "All")
-    known = result.precision != "unknown"
-    precision = (
-        f"reference is in {result.precision}" if known else "reference's precision is unknown"
-    )
-    yield f"{tokens} real tokens were compared; the {precision}."
+    who, are = ("recordings", "are") if "a" in result.provenance else ("reference", "is")
+    precision = f"the {who} {are} in {result.precision}"
+    if result.precision == "unknown":
+        precision = f"the {who}'{'s' * (are == 'is')} precision is unknown"
+    yield f"{tokens} real tokens were compared; {precision}."
     yield (
         f"A stage is at fault if it adds more than {result.factor:g} times the floor, "
         "which is what rounding alone does there."
@@ -49,11 +49,16 @@ def about(result: Result) -> Iterator[str]:
     if result.tolerance is not None:
         yield f"Besides, {result.tolerance} is required."
     yield _same_files(result)
+    for who, facts in result.recordings.items():
+        if read_as := facts.get("read_as"):
+            yield f"In {who}, {visible(read_as, 400)}."
+    if result.lacking and not result.is_unexplained:  # else the verdict says it
+        yield f"{result.lacking[0].upper()}{result.lacking[1:]}."
 
 
 def _same_files(result: Result) -> str:
     theirs = (result.provenance.get("reference") or {}).get("checkpoint_sha256")
-    ours = result.provenance.get("checkpoint_sha256")
+    ours = (result.provenance.get("a") or result.provenance).get("checkpoint_sha256")
     if theirs is None or ours is None:
         return "Whether both sides have the same checkpoint is not known."
     same = "the same checkpoint" if ours == theirs else "DIFFERENT CHECKPOINTS"
@@ -109,13 +114,12 @@ def _sentence(text: str) -> str:
 
 
 def _head(result: Result) -> Iterator[str]:
-    theirs = result.provenance.get("reference") or {}
-    known = [theirs.get(name) for name in ("tools", "checkpoint", "dtype", "attention")]
-    sides = {
-        "model": str(result.provenance.get("model") or "not known"),
-        "reference": ", ".join(str(fact) for fact in known if fact) or "not known",
-        "compared": " ".join(about(result)),
-    }
+    sides = {"model": str(result.provenance.get("model") or "not known")}
+    for who, facts in result.recordings.items():
+        known = [facts.get(name) for name in ("tools", "checkpoint", "dtype", "attention")]
+        side = who.removeprefix("recording ").replace("the recording", "reference")
+        sides[side] = ", ".join(str(fact) for fact in known if fact) or "not known"
+    sides["compared"] = " ".join(about(result))
     for name, text in sides.items():
         yield from wrap(visible(text), WIDTH, initial_indent=f"{name:11}", subsequent_indent=INDENT)
 
