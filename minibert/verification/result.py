@@ -120,12 +120,13 @@ class Result:
         lists = {
             who: facts.get("lacking", "").split(", ") for who, facts in self.recordings.items()
         }
-        return "; ".join(
-            f"{who} holds no {name}: taken as {value}"
+        said = {
+            who: "; ".join(f"no {x}: taken as {y}" for x, y in TAKEN.items() if x in names)
             for who, names in lists.items()
-            for name, value in TAKEN.items()
-            if name in names
-        )
+        }
+        if len(said) > 1 and len({*said.values()}) == 1:
+            said = {"each recording": said["recording A"]}
+        return "; ".join(f"{who} holds {words}" for who, words in said.items() if words)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data, for JSON; NaN and infinities are text.

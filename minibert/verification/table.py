@@ -14,6 +14,7 @@ BAD, GOOD, END = "\x1b[1;31m", "\x1b[32m", "\x1b[0m"
 INDENT = " " * 11
 LAYER = re.compile(r"\blayer\.([0-9]+)")
 STAGE = re.compile(r"\.\.\.|pooler|logits|(embeddings|predictions|layer\.[0-9]+)(\.\w+)*")
+OURS = re.compile(r", this model uses .*?(?=; or, |$)")
 FIGURES = ("accumulated", "added", "floor")
 
 
@@ -42,18 +43,26 @@ def about(result: Result) -> Iterator[str]:
     if result.precision == "unknown":
         precision = f"the {who}'{'s' * (are == 'is')} precision is unknown"
     yield f"{tokens} real tokens were compared; {precision}."
-    yield (
-        f"A stage is at fault if it adds more than {result.factor:g} times the floor, "
-        "which is what rounding alone does there."
-    )
-    if result.tolerance is not None:
-        yield f"Besides, {result.tolerance} is required."
+    yield from _required(result)
     yield _same_files(result)
     for who, facts in result.recordings.items():
         if read_as := facts.get("read_as"):
             yield f"In {who}, {visible(read_as, 400)}."
     if result.lacking and not result.is_unexplained:  # else the verdict says it
         yield f"{result.lacking[0].upper()}{result.lacking[1:]}."
+
+
+def _required(result: Result) -> Iterator[str]:
+    if result.provenance.get("model") == "none":
+        sides = str(result.tolerance).replace("ours", "A").replace("theirs", "B")
+        yield f"Without a model, a stage differs unless {sides}."
+        return
+    yield (
+        f"A stage is at fault if it adds more than {result.factor:g} times the floor, "
+        "which is what rounding alone does there."
+    )
+    if result.tolerance is not None:
+        yield f"Besides, {result.tolerance} is required."
 
 
 def _same_files(result: Result) -> str:
@@ -78,10 +87,10 @@ def fault_groups(result: Result) -> list[list[StageResult]]:
 
 
 def _without_place(row: StageResult) -> str:
-    """Return the cause without the stages that it begins with: "a, b: the reference agrees ..."."""
-    place, colon, cause = (row.cause or "").partition(": ")
+    """Return the cause without what differs by stage: "a, b: the reference agrees with c, ..."."""
+    place, colon, cause = OURS.sub("", row.cause or "").partition(": ")
     stages = colon and all(STAGE.fullmatch(name) for name in place.split(", "))
-    return LAYER.sub("layer", cause if stages else row.cause or "")
+    return LAYER.sub("layer", cause if stages else OURS.sub("", row.cause or ""))
 
 
 def reasons(group: Sequence[StageResult]) -> Iterator[str]:
