@@ -171,7 +171,8 @@ def of_both(first: StageResult, second: StageResult) -> StageResult:
     both = f"{who} and {other}"
     causes = [row.cause for row in (first, second) if row.cause]
     if first.cause and first.cause.replace(who, other) == second.cause:
-        causes = [first.cause.replace(f"{who} agrees", f"{both} agree").replace(who, both)]
+        said = first.cause.replace(who, both)
+        causes = [said.replace(f"{both} agrees", f"{both} agree")]
     elif len(causes) == 1:
         left = who if second.cause else other
         causes.append(f"{left} is wrong too, and no known variation explains it")

@@ -10,8 +10,8 @@ MODEL = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
 IDS = np.array([[2, 5, 6, 7, 3], [2, 11, 3, 0, 0], [2, 9, 12, 3, 0]])
 
 
-def record(ids, positions=None, **functions):
-    inputs = {"input_ids": ids, "attention_mask": (ids != 0) * 1}
+def record(ids, positions=None, others=(), **functions):
+    inputs = {"input_ids": ids, "attention_mask": (ids != 0) * 1, **dict(others)}
     if positions is not None:
         inputs["position_ids"] = positions
     stages = {}
@@ -51,3 +51,39 @@ def test_other_texts_and_other_positions_are_refused():
         compare_recordings(ALL, record(IDS[:, ::-1].copy()))
     with pytest.raises(ValueError, match=r"sequence 1 of A is sequence 1 of B, with other pos"):
         compare_recordings(ALL, record(left(IDS)))
+
+
+TWICE = IDS[[1, 0, 1, 2]]
+TYPES = {"token_type_ids": 0 * IDS}
+ALONE = {"attention_mask": np.ones((1, 3), int)}
+
+
+@pytest.mark.parametrize("model", [None, MODEL], ids=["no model", "model"])
+@pytest.mark.parametrize(
+    ("other", "size"),
+    [
+        (record(TWICE), 3),  # a text that is there twice, and in another order
+        (record(IDS, others=TYPES), 3),  # token types that are all 0, and said
+        (record(np.pad(left(TWICE), [(0, 0), (3, 0)]), np.pad(np.maximum(np.cumsum(
+            left(TWICE) != 0, axis=1) - 1, 0), [(0, 0), (3, 0)])), 3),  # more padding on the left
+        (record(np.array([[2, 11, 3], [2, 77, 3]]), others={"attention_mask": np.ones((2, 3))}), 1),
+    ],
+)  # fmt: skip
+def test_what_both_batches_have_is_compared(other, size, model):
+    for pair in ((ALL, other), (other, ALL)):
+        report = compare_recordings(*pair, model=model)
+        assert report.ok, report.verdict
+        assert len(next(iter(report.token_errors.values()))) == size
+    inputs = {"input_ids": other.inputs["input_ids"], "positions": other.inputs.get("position_ids")}
+    wrong = record(*inputs.values(), others={}, gelu=lambda x: gelu(x) * 1.01)
+    assert not compare_recordings(ALL, wrong, model=model).ok
+
+
+def test_hidden_states_alone_are_lined_up_too():
+    one = Reference.from_arrays(
+        {"layer.1": ALL.stages["layer.1"][2:, :4]}, {"input_ids": IDS[2:, :4]}
+    )
+    assert compare_recordings(ALL, one).ok
+    assert not compare_recordings(
+        ALL, Reference(one.inputs, {"layer.1": 1.1 * one.stages["layer.1"]})
+    ).ok

@@ -1,11 +1,13 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from shown import report, row
 
 from minibert.verification.compare import Tolerance
-from minibert.verification.result import number, times
+from minibert.verification.page import page
+from minibert.verification.result import number, of_both, times
 
 
 def test_all_is_well():
@@ -131,3 +133,46 @@ def test_numbers(value, text):
 )
 def test_times_the_floor(excess, text):
     assert times(excess) == text
+
+
+LACKING = {"reference": {"lacking": "attention_mask, token_type_ids"}}
+
+
+def test_what_the_recording_lacks_is_said_where_nothing_else_explains_a_fault():
+    says = "the recording holds no attention_mask: taken as all ones; no token_type_ids: taken as"
+    found = report([row("layer.0", "FAULT")], provenance=LACKING)
+    assert found.verdict.endswith(f"; {says} all 0")
+    assert str(found).count("attention_mask") == 1
+    explained = report([row("layer.0", "FAULT", cause="known")], provenance=LACKING)
+    right = report([row("layer.0")], provenance=LACKING)
+    for other in (explained, right):
+        assert "attention_mask" not in other.verdict
+        assert " ".join(str(other).split()).count("The recording holds no attention_mask") == 1
+    strange = report([row("layer.0", "FAULT")], provenance={"reference": {"lacking": "x\x1b, y"}})
+    assert strange.lacking == ""
+
+
+def test_names_that_were_read_as_others_are_said_once():
+    facts = {"reference": {"read_as": "sequence_output as last_hidden_state\x1b"}}
+    found = report([row("layer.0")], provenance=facts)
+    said = "In the recording, sequence_output as last_hidden_state\\x1b."
+    assert " ".join(str(found).split()).count(said) == 1
+    assert page(found).count("sequence_output") == 1
+
+
+def test_both_sides_of_a_stage_are_named():
+    a = row("layer.0", "FAULT", side="recording A", cause="layer.0: recording A agrees with tanh")
+    b = replace(a, side="recording B", cause="layer.0: recording B agrees with tanh")
+    both = of_both(a, b)
+    assert both.side == "recording A and recording B"
+    assert both.cause == "layer.0: recording A and recording B agree with tanh"
+    assert "recording A adds 1.0e-07, 1.0 times the floor; recording B adds" in both.finding
+    other = of_both(a, replace(b, cause="layer.0: recording B agrees with relu"))
+    assert other.cause == f"{a.cause}; layer.0: recording B agrees with relu"
+    assert of_both(a, replace(b, cause=None)).cause.endswith(
+        "; recording B is wrong too, and no known variation explains it"
+    )
+    assert of_both(replace(a, cause=None), b).cause.endswith(
+        "; recording A is wrong too, and no known variation explains it"
+    )
+    assert of_both(replace(a, cause=None), replace(b, cause=None)).cause is None

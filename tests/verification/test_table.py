@@ -166,3 +166,16 @@ def test_colour_is_for_terminals(monkeypatch):
     assert wants_colour(Terminal())
     monkeypatch.setenv("TERM", "dumb")
     assert not wants_colour(Terminal())
+
+
+def test_one_cause_at_places_where_the_model_does_different_things_is_said_once():
+    told = {"layer.0": "the residual, then eps 1e-12", "embeddings": "eps 1e-12"}
+    rows = [
+        row(
+            name, "FAULT", cause=f"{name}: the reference agrees with eps 1e-05, this model uses {x}"
+        )
+        for name, x in told.items()
+    ]
+    shown = " ".join(table(report(rows)).split())
+    assert "The same at embeddings." in shown
+    assert "2. FAULT" not in shown
