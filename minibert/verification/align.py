@@ -20,8 +20,12 @@ Row = tuple[int, NDArray[np.intp]]  # a sequence, and the columns of its real to
 def aligned(a: Reference, b: Reference) -> tuple[Reference, Reference]:
     """Return both as they are if they have the same inputs; else the sequences that both have.
 
-    ValueError if none is in both, or if their tokens have other types or positions.
+    Of hidden_states that are one fewer than the other's, the first is a layer.
+    ValueError if no sequence is in both, or if their tokens have other types or positions.
     """
+    layers = max(a.listed, b.listed) - 1
+    if min(a.listed, b.listed) == layers > 0:
+        a, b = a.of_layers(layers), b.of_layers(layers)
     if _have_same_inputs(a, b):
         return a, b
     theirs = list(_rows(b))
@@ -89,7 +93,8 @@ def _chosen(reference: Reference, rows: list[Row]) -> Reference:
         values = [np.resize(_values(reference, name, row), length) for row in rows]
         inputs[name] = np.array(values)
     stages = {name: _stage(name, x, which, places) for name, x in reference.stages.items()}
-    return Reference({**inputs, "attention_mask": mask * 1}, stages, reference.provenance)
+    inputs["attention_mask"] = mask * 1
+    return Reference(inputs, stages, reference.provenance, reference.listed)
 
 
 def _stage(name: str, x: Array, which: NDArray[np.intp], places: NDArray[np.intp]) -> Array:

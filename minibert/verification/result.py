@@ -162,23 +162,22 @@ def _explained(row: StageResult) -> str:
     return f"{row.stage}: {row.cause.removeprefix(f'{row.stage}: ')}"
 
 
-def of_both(first: StageResult, second: StageResult) -> StageResult:
-    """Return one row for a stage that is wrong on either side; the first side's figures stay.
+def of_both(row: StageResult, other: StageResult) -> StageResult:
+    """Return one row for a stage that is wrong on either side, with the figures of the first.
 
     What both agree with is said once.
     """
-    who, other = first.side or "", second.side or ""
-    both = f"{who} and {other}"
-    causes = [row.cause for row in (first, second) if row.cause]
-    if first.cause and first.cause.replace(who, other) == second.cause:
-        said = first.cause.replace(who, both)
-        causes = [said.replace(f"{both} agrees", f"{both} agree")]
+    first, second = sorted((row, other), key=lambda side: side.side or "")
+    one, two = first.side or "", second.side or ""
+    both = f"{one} and {two}"
+    causes = [side.cause for side in (first, second) if side.cause]
+    if first.cause and first.cause.replace(one, two) == second.cause:
+        causes = [first.cause.replace(one, both).replace(f"{both} agrees", f"{both} agree")]
     elif len(causes) == 1:
-        left = who if second.cause else other
+        left = two if first.cause else one
         causes.append(f"{left} is wrong too, and no known variation explains it")
     detail = f"{first.finding}; {second.finding}"
-    cause = "; ".join(causes) or None
-    return replace(first, side=both, cause=cause, detail=detail)
+    return replace(row, side=both, cause="; ".join(causes) or None, detail=detail)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

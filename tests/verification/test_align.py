@@ -87,3 +87,22 @@ def test_hidden_states_alone_are_lined_up_too():
     assert not compare_recordings(
         ALL, Reference(one.inputs, {"layer.1": 1.1 * one.stages["layer.1"]})
     ).ok
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 2)])
+def test_hidden_states_without_the_embeddings_are_the_layers_of_the_other(rows):
+    given = {"input_ids": IDS[rows], "attention_mask": (IDS[rows] != 0) * 1}
+    states = np.stack(MODEL(**given, output_hidden_states=True).hidden_states)
+    whole, short = (
+        Reference.from_arrays({"hidden_states": x}, given) for x in (states, states[1:])
+    )
+    for pair in ((whole, short), (short, whole)):
+        report = compare_recordings(*pair)
+        assert report.ok
+        assert [row.stage for row in report.rows] == [f"layer.{i}" for i in range(4)]
+    assert compare_recordings(whole, whole).rows[0].stage == "embeddings"
+    many = MODEL(IDS, (IDS != 0) * 1, output_hidden_states=True).hidden_states
+    batch = Reference.from_arrays(
+        {"hidden_states": np.stack(many)}, {"input_ids": IDS, "attention_mask": (IDS != 0) * 1}
+    )
+    assert compare_recordings(batch, short).ok

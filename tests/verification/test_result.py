@@ -165,6 +165,7 @@ def test_both_sides_of_a_stage_are_named():
     b = replace(a, side="recording B", cause="layer.0: recording B agrees with tanh")
     both = of_both(a, b)
     assert both.side == "recording A and recording B"
+    assert (of_both(b, a).cause, of_both(b, a).finding) == (both.cause, both.finding)
     assert both.cause == "layer.0: recording A and recording B agree with tanh"
     assert "recording A adds 1.0e-07, 1.0 times the floor; recording B adds" in both.finding
     other = of_both(a, replace(b, cause="layer.0: recording B agrees with relu"))
