@@ -71,6 +71,8 @@ def standard_stages(
             )
         found[stage] = array
     listed = lists.get("hidden_states", 0) or _numbered({name: x for _, name, x in parts})
+    if {"embeddings", "layer.{i}"} & set(map(pattern_of, names.values())):
+        listed = 0  # other names say which state is which
     made, layers = Standard(found, in_words(names), listed), num_hidden_layers
     return shifted(made, layers or lists.get("attentions"))
 
@@ -97,7 +99,12 @@ def shifted(made: Standard, layers: int | None) -> Standard:
         )
     names = {f"layer.{i - 1}" if i else "embeddings": f"layer.{i}" for i in range(count)}
     said = f"hidden_states ({count}, as many as layers) as layer.0 to layer.{count - 1}"
-    stages = {names.get(name, name): x for name, x in made.stages.items()}
+    stages: Arrays = {}
+    for name, x in made.stages.items():
+        if not np.array_equal(stages.setdefault(names.get(name, name), x), x, equal_nan=True):
+            raise ValueError(
+                f"{LAST} is not the last of {count} hidden_states, but {layers} layers"
+            )
     return Standard(stages, "; ".join(filter(None, (made.read_as, said))))
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from minibert import EMBEDDED_CHECKPOINT, BertModel, Reference, compare_recordings, swap
 from minibert.functions import gelu
+from minibert.verification.align import aligned
 
 MODEL = BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype="float64")
 IDS = np.array([[2, 5, 6, 7, 3], [2, 11, 3, 0, 0], [2, 9, 12, 3, 0]])
@@ -106,3 +107,4 @@ def test_hidden_states_without_the_embeddings_are_the_layers_of_the_other(rows):
         {"hidden_states": np.stack(many)}, {"input_ids": IDS, "attention_mask": (IDS != 0) * 1}
     )
     assert compare_recordings(batch, short).ok
+    assert [side.listed for side in aligned(batch, whole)] == [5, 5]

@@ -87,6 +87,18 @@ def test_another_number_of_hidden_states_is_refused(count):
         read({"hidden_states": states(count)}).of_layers(3)
 
 
+def test_a_last_state_that_is_not_the_last_of_all_is_refused():
+    with pytest.raises(ValueError, match="last_hidden_state is not the last of 3 hidden_states"):
+        read({"hidden_states": states(3), "last_hidden_state": X + 9}, layers=3)
+    found = read({"hidden_states": states(3), "last_hidden_state": X + 2}, layers=3)
+    assert list(found.stages) == ["layer.0", "layer.1", "layer.2"]
+
+
+def test_a_state_under_two_names_says_which_is_which():
+    found = read({"hidden_states": states(3), "layer.1": X + 2}, layers=3)
+    assert list(found.stages) == ["embeddings", "layer.0", "layer.1"]
+
+
 def test_some_hidden_states_by_name_are_what_they_are_called():
     found = read({"hidden_states.0": X, "hidden_states.1": X + 1}).of_layers(2)
     assert list(found.stages) == ["embeddings", "layer.0"]
