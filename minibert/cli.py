@@ -167,8 +167,9 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 
 def _compare(options: Namespace) -> int:
-    first, second = Reference.load(options.first), Reference.load(options.second)
     model = BertModel.from_pretrained(options.model) if options.model else None
+    layers = model.config.num_hidden_layers if model else None
+    first, second = (Reference.load(path, layers) for path in (options.first, options.second))
     report = compare_recordings(first, second, model, options.atol, options.rtol)
     return _report(report, options, options.model, first.inputs)
 

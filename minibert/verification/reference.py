@@ -73,11 +73,12 @@ class Reference:
         """Make a recording of what any program computed.
 
         stages: from names to arrays; any may be absent. Names as in models/bert.py,
-        ``layer.0.attention.scores``, or as transformers names its outputs (names.py). Arrays are
-        lists, NumPy's, torch tensors or whatever has ``__array__``; they are copied, the dtype
-        kept. B sequences of T tokens: (B, T, C), scores and probabilities (B, H, T, T), the pooler
-        (B, C).
-        inputs: the arguments of the model's call by name, input_ids (B, T) among them.
+        ``layer.0.attention.scores``, or as other libraries name their outputs and modules
+        (names.py). Arrays are lists, NumPy's, or the tensors of any library; they are copied, the
+        dtype kept, but bfloat16 widened. B sequences of T tokens: (B, T, C), scores and
+        probabilities (B, H, T, T), the pooler (B, C).
+        inputs: the arguments of the model's call by name, input_ids (B, T) among them; or as other
+        libraries name them.
         provenance: text by name, as in the file: tools="my engine 0.1", checkpoint=..., and so on.
         num_hidden_layers: for ``last_hidden_state``, if nothing else says which layer is the last.
 
@@ -86,16 +87,17 @@ class Reference:
         """
         # transformers has None or () in a field that it was not asked for
         asked = {k: v for k, v in stages.items() if not isinstance(v, tuple | None) or v}
-        misplaced, bare = split_names({k: own_array(f"stage {k}", v) for k, v in asked.items()})
-        if misplaced:
+        given = {name: own_array(name, value) for name, value in inputs.items()}
+        among, bare = split_names({k: own_array(f"stage {k}", v) for k, v in asked.items()})
+        if misplaced := [k for k, x in among.items() if not np.array_equal(x, given.get(k, ()))]:
             raise ValueError(f"{', '.join(misplaced)} among the stages: they belong to the inputs")
         for name, text in (provenance or {}).items():
             if not isinstance(text, str):
                 raise TypeError(f"provenance[{name!r}] is {a_kind(text)}; needed: a text")
-            if name in ("format", "version"):
+            if name in ("format", "version", "listed"):
                 raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
-        given = {name: own_array(name, value) for name, value in inputs.items()}
-        half = {"dtype": "bfloat16"} if asked and all(map(_is_half, asked.values())) else {}
+        recorded = [x for name, x in asked.items() if name not in among]
+        half = {"dtype": "bfloat16"} if recorded and all(map(_is_half, recorded)) else {}
         return cls._checked(given, bare, {**half, **(provenance or {})}, num_hidden_layers)
 
     @classmethod

@@ -82,11 +82,9 @@ def way_out(shape: tuple[int, ...], inputs: Arrays, name: str) -> str:
     """
     b, t = words_of(inputs).shape[:2]
     axes = next((axes for axes in axes_of(name) if len(axes) == len(shape)), axes_of(name)[0])
-    if (
-        len(shape) == len(axes) + 1
-        and shape[0] == 1
-        and shape[1 : len(axes)] == (b, t)[: len(axes) - 1]
-    ):
+    inner = shape[1:]
+    fits = len(inner) == len(axes) and inner[0] == b and (axes[1] != "T" or inner[1] == t)
+    if shape[:1] == (1,) and fits:
         return "; leave out the first axis: x[0]"
     if axes == "BHTT":
         return _of_scores(shape, b, t)

@@ -89,6 +89,13 @@ def test_modules_without_a_stage_are_left_out_and_told():
     assert said in found.provenance["read_as"]
 
 
+def test_all_that_sentence_transformers_returns_is_read():
+    features = {**IDS, "token_embeddings": X, "sentence_embedding": ROW}
+    assert list(read(features, layers=2).stages) == ["layer.1"]
+    with pytest.raises(ValueError, match="input_ids among the stages: they belong to the inputs"):
+        read({**features, "input_ids": [[5, 3, 9], [9, 1, 0]]}, layers=2)
+
+
 def test_all_layers_are_told_once():
     names = {f"bert.encoder.layer.{i}.attention.self.key": X for i in range(9)}
     said = read(names).provenance["read_as"]

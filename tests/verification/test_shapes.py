@@ -30,6 +30,8 @@ TURNED = {
     "scores of all heads": ("layer.0.attention.scores", SCORES, SCORES.reshape(6, 4, 4)),
     "scores, heads first": ("layer.0.attention.scores", SCORES, SCORES.swapaxes(0, 1)),
     "scores, tokens first": ("layer.0.attention.probabilities", SCORES, SCORES.swapaxes(1, 2)),
+    "scores with one more axis": ("layer.0.attention.scores", SCORES, SCORES[None]),
+    "pooler with one more axis": ("pooler", X[:, 0], X[None, :, 0]),
     "pooler": ("pooler", X[:, 0], X[:, :1]),
 }
 
@@ -50,7 +52,7 @@ def test_the_way_out_brings_the_stage(case):
     np.testing.assert_array_equal(turned, stage)
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 6), (3, 4, 6), (9, 6), (6,), (1, 2, 5, 6)])
+@pytest.mark.parametrize("shape", [(2, 5, 6), (3, 4, 6), (9, 6), (6,), (), (1, 2, 5, 6)])
 def test_what_is_no_layout_of_the_stage_gets_no_way_out(shape):
     with pytest.raises(ValueError, match=r"C hidden size$"):
         Reference.from_arrays({"layer.0": np.zeros(shape)}, IDS)
