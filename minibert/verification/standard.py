@@ -30,16 +30,38 @@ def standard_inputs(inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, str]:
     """
     found: Arrays = {}
     names = {name: FOREIGN_INPUTS.get(bare(name), bare(name)) for name in inputs}
+    turned = ""
     for given, array in inputs.items():
         name = names[given] = names[given] if names[given] in INPUTS else given
-        if "key_padding_mask" in given:
-            array = array == 0
-        if name.endswith("_ids") and array.dtype.kind == "f" and (array == np.rint(array)).all():
+        if "padding_mask" in given and _marks_padding(given, array):
+            array, turned = array == 0, " (turned round: it is True at padding)"
+        if name.endswith("_ids") and array.dtype.kind == "f" and _is_whole(array):
             array = array.astype(np.int64)
         if name in found and not np.array_equal(found[name], array):
             raise ValueError(f"{given} is the input {name}, which is there too, with other numbers")
         found[name] = array
-    return found, in_words(names)
+    return found, in_words(names) + turned
+
+
+def _is_whole(array: NDArray[Any]) -> bool:
+    return bool(((np.rint(array) == array) & (np.abs(array) < 2**53)).all())
+
+
+def _marks_padding(name: str, mask: NDArray[Any]) -> bool:
+    """Tell whether a mask is True at padding, as PyTorch's, or at tokens, as Keras Hub's.
+
+    Where padding is on the right, the first column tells. ValueError where it may be on the left.
+    """
+    first, last = (
+        (mask[..., [0, -1]] != 0).reshape(-1, 2).T if mask.ndim and mask.size else ([], [])
+    )
+    if "key_padding_mask" in name or not (np.any(first) or np.all(last)):
+        return True
+    if not np.all(first):
+        raise ValueError(
+            f"{name} may be 1 at tokens or at padding: pass attention_mask, 1 at tokens"
+        )
+    return False
 
 
 class Standard(NamedTuple):

@@ -32,6 +32,37 @@ def test_inputs_of_other_libraries_are_read(inputs, names):
     assert found.inputs["input_ids"].dtype.kind == "i"
 
 
+def test_a_mask_that_marks_padding_is_turned_round():
+    for name, mask in (
+        ("padding_mask", MASK),
+        ("padding_mask", MASK == 0),
+        ("key_padding_mask", MASK == 0),
+    ):
+        found = read({"layer.0": X}, {"input_ids": WORDS, name: mask})
+        np.testing.assert_array_equal(found.real_tokens(), MASK == 1)
+        assert ("turned round" in found.provenance["read_as"]) is (mask.dtype == bool)
+    none = read({"layer.0": X}, {"input_ids": WORDS, "padding_mask": 0 * MASK})  # no padding
+    assert none.real_tokens().all()
+
+
+@pytest.mark.parametrize("mask", [MASK[:, ::-1], [[0, 1, 1], [0, 0, 1]]])
+def test_a_mask_of_padding_on_the_left_is_not_guessed(mask):
+    with pytest.raises(ValueError, match="padding_mask may be 1 at tokens or at padding: pass att"):
+        read({"layer.0": X}, {"input_ids": WORDS, "padding_mask": mask})
+
+
+@pytest.mark.parametrize("odd", [np.inf, np.nan, 1e300, 0.5])
+def test_ids_that_are_not_whole_are_refused(odd):
+    with pytest.raises(TypeError, match="input_ids holds float64; needed: whole numbers"):
+        read({"layer.0": X}, {"input_ids": np.where(WORDS == 1, odd, WORDS)})
+
+
+@pytest.mark.parametrize("mask", [1.0, [], [[]]])
+def test_a_mask_of_nothing_is_refused(mask):
+    with pytest.raises(ValueError, match="attention_mask"):
+        read({"layer.0": X}, {"input_ids": WORDS, "padding_mask": mask})
+
+
 def test_inputs_of_other_libraries_are_read_from_a_file(tmp_path):
     np.savez(tmp_path / "r.npz", token_ids=WORDS, padding_mask=MASK, **{"layer.0": X})
     found = Reference.load(tmp_path / "r.npz")
