@@ -211,9 +211,35 @@ def test_what_transformers_returns_is_a_recording(reference):
     assert verify(BertModel.from_pretrained(WIDE), found).ok
 
 
-def test_a_bfloat16_tensor_names_the_way_out(reference):
-    with pytest.raises(TypeError, match=r"stage layer\.0 is bfloat16, which NumPy lacks"):
-        Reference.from_arrays({"layer.0": torch.zeros(1, 2, 3).bfloat16()}, {"input_ids": [[1, 2]]})
+def test_a_bfloat16_tensor_is_widened(reference):
+    half = torch.arange(6.0).reshape(1, 2, 3).bfloat16() / 8
+    found = Reference.from_arrays({"layer": (half, half)}, {"input_ids": [[1, 2]]})
+    np.testing.assert_array_equal(found.stages["layer.1"], half.float().numpy())
+    assert found.provenance["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_hooks_on_every_module_are_a_recording(reference, inside):
+    inputs = {name: torch.tensor(array) for name, array in reference.inputs.items()}
+    model, seen = theirs(), {}
+
+    def hook(name):
+        def keep(module, arguments, output):
+            whole = output if isinstance(output, torch.Tensor) else output[0]
+            seen.setdefault(name, whole)
+
+        return keep
+
+    for name, module in (model.encoder if inside else model).named_modules():
+        if name:
+            module.register_forward_hook(hook(name))
+    model(**inputs)
+    found = Reference.from_arrays(seen, inputs, num_hidden_layers=2)
+    assert len(found.stages) == 2 * 10 + (
+        0 if inside else 2
+    )  # scores and probabilities are no first output
+    report = verify(BertModel.from_pretrained(WIDE), found)
+    assert report.ok, report.verdict
 
 
 @pytest.mark.parametrize("legacy", [False, True])
