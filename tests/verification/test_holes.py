@@ -9,7 +9,7 @@ from faults import Joined, parts
 
 from minibert import BertConfig, BertModel, Reference, compare_recordings, functions, swap, verify
 from minibert.batch import Batch
-from minibert.verification import diagnose
+from minibert.verification import comparison
 
 SIZES = {
     "vocab_size": 41,
@@ -79,7 +79,7 @@ CASES = [(form, name) for form, name in itertools.product(FORMS, WRONG) if chang
 
 @pytest.mark.parametrize(("form", "name"), CASES)
 def test_a_wrong_operation_is_a_fault_in_every_direction(model, form, name, monkeypatch):
-    monkeypatch.setattr(diagnose, "likely_cause", lambda *_: None)  # slow, and not looked at
+    monkeypatch.setattr(comparison, "likely_cause", lambda *_: None)  # slow, and not looked at
     right = recorded(model)
     with swap(**{name: WRONG[name]}):
         ours = verify(model, only(right, form))  # our run against a right recording
