@@ -38,6 +38,9 @@ ACTIVATIONS: tuple[Mistake, ...] = (
     ("gelu (erf)", f.gelu),
     *GELU[:8],
     *((g.__name__, g) for g in _RARE),
-    *((f"gelu that is 0 below -{n}", _cut(-n, math.inf)) for n in (1, 2, 3, 4)),
-    *((f"gelu that is 0 below -{n} and x above {n}", _cut(-n, n)) for n in (1, 2, 3, 4)),
+    *((f"gelu with its tail cut off: 0 below -{n}", _cut(-n, math.inf)) for n in (1, 2, 3, 4)),
+    *(
+        (f"gelu with its tails cut off: 0 below -{n}, x above {n}", _cut(-n, n))
+        for n in (1, 2, 3, 4)
+    ),
 )

@@ -138,7 +138,7 @@ def _norm(
     bias: Any,
     eps: float,
     *,
-    axis: int | None = -1,
+    axis: Any = -1,
     ddof: int = 0,
     mean: bool = True,
     root: Callable[[Any, float], Any] = lambda variance, eps: np.sqrt(variance + eps),
@@ -146,7 +146,7 @@ def _norm(
     """Normalise with one thing or another done in a different way."""
     middle = x.mean(axis=axis, keepdims=True)
     variance = np.square(x - middle).sum(axis=axis, keepdims=True)
-    variance = variance / max(1, (x.size if axis is None else x.shape[axis]) - ddof)
+    variance = variance / max(1, x.size // variance.size - ddof)
     return (x - middle * mean) / root(variance, eps) * weight + bias
 
 
@@ -156,6 +156,15 @@ def _rms(x: Any, weight: Any, bias: Any, eps: float) -> Any:
 
 def _eps(value: float, norm: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, weight, bias, _: norm(x, weight, bias, value)
+
+
+def norm_over(length: int, axis: Any) -> Callable[..., Any]:
+    """Return a norm that takes together sequences of one length, (B, T, C), along other axes."""
+
+    def norm(x: Any, *others: Any) -> Any:
+        return _norm(x.reshape(-1, length, x.shape[-1]), *others, axis=axis).reshape(x.shape)
+
+    return norm
 
 
 _outside = partial(_norm, root=lambda variance, eps: np.sqrt(variance) + eps)
@@ -210,9 +219,10 @@ def _causal(x: Any) -> Any:
     return f.softmax(np.where(later, np.asarray(-1e30, x.dtype), x))
 
 
+OVER_QUERIES = "softmax over the queries"
 SOFTMAX: tuple[Mistake, ...] = (
     ("a sum over all numbers at once", lambda x: _powers(x, None, x.max())),
-    ("softmax over the queries", lambda x: f.softmax(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
+    (OVER_QUERIES, lambda x: f.softmax(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
     ("softmax over the heads, the first axis", lambda x: _powers(x, 0, x.max())),
     ("a causal mask: no token looks at later ones", _causal),
     ("exp that overflows: numbers go into it as large as they come", _powers),
@@ -249,6 +259,7 @@ CONTEXT: tuple[Mistake, ...] = (
     ("the same weight for all tokens", lambda p, v: np.broadcast_to(v.mean(-2)[:, None], v.shape)),
 )
 SPLIT: tuple[Mistake, ...] = (
+    ("the heads split in reverse order", lambda x, n: f.split_heads(x, n)[::-1]),
     ("heads split as (B, H, T, D) without transposing", lambda x, n: x.reshape(n, len(x), -1)),
     ("heads and tokens not exchanged", lambda x, n: x.reshape(len(x), n, -1)),
     ("heads split as (B, T, D, H)", lambda x, n: x.reshape(len(x), -1, n).transpose(2, 0, 1)),

@@ -27,13 +27,14 @@ def _matrix(change: Callable[[Any, Any], Any]) -> Change:
     return lambda linear: Linear(*change(linear.weight, linear.bias))
 
 
-def _norm(function: Callable[..., Array]) -> Change:
+def norm_by(function: Callable[..., Array]) -> Change:
+    """Return the change of a norm that is computed by another function."""
     return lambda norm: lambda x: function(x, norm.weight, norm.bias, norm.eps)
 
 
 LINEAR: tuple[tuple[str, Change], ...] = tuple((phrase, _matrix(f)) for phrase, f in MATRICES)
 NORM: tuple[tuple[str, Change], ...] = tuple(
-    (phrase, _norm(f)) for phrase, f in (*LAYER_NORM, *coarse("layer_norm"))
+    (phrase, norm_by(f)) for phrase, f in (*LAYER_NORM, *coarse("layer_norm"))
 )
 
 # a layer
@@ -49,11 +50,15 @@ def _no_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class OtherLayer(Layer):
-    """A layer that joins what its parts compute otherwise; ``pre_norm``: they get a norm of x."""
+    """A layer that joins what its parts compute otherwise.
+
+    pre_norm: they get a norm of x. parallel: both get the layer's input.
+    """
 
     first: Join = _post_norm
     second: Join = _post_norm
     pre_norm: bool = False
+    parallel: bool = False
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
         """(N, C) -> (N, C)."""
@@ -61,7 +66,7 @@ class OtherLayer(Layer):
         given = self.attention_norm(x) if self.pre_norm else x
         attended = inner("output", self.attention(given, inner, batch))
         y = trace("attention", self.first(self.attention_norm, x, attended, x))
-        given = self.norm(y) if self.pre_norm else y
+        given = self.norm(y) if self.pre_norm else x if self.parallel else y
         fed = trace("feed_forward", self.feed_forward(given, trace.within("feed_forward")))
         return self.second(self.norm, y, fed, x)
 
@@ -76,11 +81,13 @@ JOINS: tuple[tuple[str, Join], ...] = (
     ("the residual missing", lambda norm, x, change, _: norm(change)),
     ("the residual doubled", lambda norm, x, change, _: norm(2 * x + change)),
     ("the norm before the residual is added", lambda norm, x, change, _: norm(change) + x),
-    ("nothing but the residual", lambda norm, x, change, _: x),
+    ("nothing but the residual", lambda norm, x, change, _: norm(x)),
+    ("nothing but the residual, and no norm", lambda norm, x, change, _: x),
     ("the residual taken from the layer's input", lambda norm, x, change, z: norm(z + change)),
 )
-_alone, _left_out = JOINS[0][1], JOINS[3][1]
+_alone, _left_out = JOINS[0][1], JOINS[4][1]
 PRE_NORM = joined(first=_no_norm, second=_no_norm, pre_norm=True)
+PARALLEL = joined(first=_no_norm, parallel=True)
 
 
 def skipped(layer: Layer) -> Any:
@@ -103,6 +110,7 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("a layer that is skipped", skipped),
     ("a layer that runs twice", twice),
     ("norms before each half instead of after (pre-norm)", PRE_NORM),
+    ("both halves in parallel, given the layer's input, and one norm", PARALLEL),
     ("both residuals missing", joined(first=_alone, second=_alone)),
     ("the feed-forward half left out", joined(second=_left_out)),
     ("the attention half left out", joined(first=_left_out)),

@@ -94,6 +94,8 @@ class Isolation:
         self.run(single, np.float32)
         for name, shape in single.misfits.items():
             detail = f"{self.who} has {self.stages[name].shape}, the model {shape}"
+            if self.axes[name] == "BHTT" and self.stages[name].shape[2:] == shape[2:]:
+                detail += ": another number of heads"
             self.problems[name] = "SHAPE", detail
             del self.known[name], single.pieces[name]
         exact = Measuring(self.batch, self.known, single)

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any
 
 from minibert.mistakes import layers as parts
+from minibert.mistakes.functions import OVER_QUERIES, norm_over
 from minibert.mistakes.inputs import (
     ADDED,
     AFTER_SOFTMAX,
@@ -31,10 +32,12 @@ from minibert.trace import layer_of, pattern_of
 from minibert.verification.trials import (
     ALL,
     AS_IF,
-    PRE_NORM,
+    WHOLE,
     Change,
     Trial,
     at_stage,
+    inside,
+    place_of,
     put,
     weights_of,
 )
@@ -48,6 +51,8 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     alone = {name: list(_at(model, name, stage, len(layers) > 1)) for name in places}
     if is_padded:
         alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
+    if inputs.allowed is None:
+        alone = {name: [*found, *_of_norms(model, name, inputs)] for name, found in alone.items()}
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if layer_of(name) < 0}
         alone |= {name: list(found) for name, found in outside.items()}
@@ -67,16 +72,35 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
 
 def _at(model: Any, name: str, stage: str, near: bool) -> Iterator[Trial]:
     for trial in at_stage(model, name, near):
-        if trial.phrase != PRE_NORM or name == stage:  # else it is tried of the whole layer
+        if trial.phrase not in WHOLE or name == stage:
             yield trial
 
 
 def _over_padding(found: list[Trial]) -> Iterator[Trial]:
     """Yield what mixes tokens, done to whole rectangles: padding counts as tokens."""
     for trial in found:
-        if trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts:
+        mixes = trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts
+        if mixes or trial.phrase == OVER_QUERIES:
             phrase = f"{trial.phrase}, padding taken for tokens"
             yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
+
+
+def _of_norms(model: Any, name: str, inputs: Inputs) -> Iterator[Trial]:
+    """Yield norms over other axes than columns, of whole sequences."""
+    place, padded = place_of(model, name), None if inputs.mask.all() else PLAIN_MASK
+    for phrase, axis in SEQUENCES:
+        norm = norm_over(inputs.mask.shape[1], axis)
+        if name == "embeddings":
+            yield Trial((name,), phrase, {"layer_norm": norm}, inputs=padded)
+        elif place.path.endswith("norm") and layer_of(name) >= 0:
+            change = inside(place.path, parts.norm_by(norm))
+            yield Trial((name,), phrase, parts={f"layer.{layer_of(name)}": change}, inputs=padded)
+
+
+SEQUENCES = (
+    ("a norm over the tokens of each sequence, not over columns", 1),
+    ("a norm of whole sequences: one mean and one variance for each", (1, 2)),
+)
 
 
 def within(trial: Trial) -> Trial:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Any
 
+import numpy as np
+
 from minibert import functions
 from minibert.mistakes import layers as parts
 from minibert.mistakes.activations import ACTIVATIONS
@@ -65,6 +67,9 @@ PLACES = {
 }
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs")  # a matrix each
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
+PARALLEL = "the layer's input, both halves in parallel"
+TWICE = "a layer that runs twice"
+WHOLE = {PRE_NORM, PARALLEL, TWICE}  # of layers: tried of a stage only if that is recorded
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,9 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
         for count, change in _of_heads(model.config.hidden_size, model.config.num_attention_heads):
             yield Trial((stage,), f"{count} heads", parts={f"layer.{i}": change})
     if stage.endswith(".context"):
+        for head in range(model.config.num_attention_heads):
+            pruned = {"merge_heads": partial(_without, head)}
+            yield Trial((stage,), f"head {head} left out, as if pruned", pruned)
         both = {
             "split_heads": MISTAKES["split_heads"][2],
             "merge_heads": MISTAKES["merge_heads"][1],
@@ -115,6 +123,11 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
     if stage == "pooler":
         last = f"layer.{len(model.encoder.layers) - 1}"
         yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
+
+
+def _without(head: int, contexts: Any) -> Any:
+    kept = np.arange(len(contexts)) != head
+    return functions.merge_heads(contexts * kept[:, None, None].astype(contexts.dtype))
 
 
 def _with_heads(count: int, attention: Any) -> Any:
@@ -163,7 +176,7 @@ JOINED = {phrase for phrase, _ in parts.JOINS}
 def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
     """Yield other ways to join a part's input and output."""
     if pattern_of(stage) == A:
-        for phrase, join in parts.JOINS[:4]:
+        for phrase, join in parts.JOINS[:-1]:
             yield phrase, parts.joined(first=join)
     elif pattern_of(stage) == L:
         for phrase, join in parts.JOINS:
@@ -180,9 +193,15 @@ def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[
                 yield f"the weights of the {other}", _moved(f"attention.{other}", path)
     if word in (*siblings[:3], "intermediate") and i >= 0:
         yield PRE_NORM, parts.PRE_NORM
+    if word == "intermediate" and i >= 0:
+        yield PARALLEL, parts.PARALLEL
+    if stage in (f"layer.{i}.attention", *(f"layer.{i}.attention.{x}" for x in siblings[:3])):
+        yield TWICE, parts.twice
     if path == "norm" and i >= 0:
         own = "the norm of the attention in place of the layer's own"
         yield own, _moved("attention_norm", path)
+    if path == "attention_norm":
+        yield "the layer's last norm in place of the attention's", _moved("norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
             if j != i and not (near and abs(j - i) > 1 and j > 0):
