@@ -12,24 +12,15 @@ from typing import Any
 import numpy as np
 
 from minibert.batch import Batch
-from minibert.functions import merge_heads, split_heads
 from minibert.mistakes.inputs import ADDED, PADDING, lookings
 from minibert.runtime.arrays import Array
-from minibert.trace import pattern_of
+from minibert.trace import layer_of, pattern_of
+from minibert.verification.dropout import dropped, dropped_before_norm, dropped_keys
 from minibert.verification.isolate import Isolation
+from minibert.verification.trials import weights_at
 
 Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
 Signature = Callable[[Array, Array, Batch, Known], Array]
-
-
-def dropped(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
-    """Set to 0 what the recording has as 0, and divide the rest by what was kept of it."""
-    gone = (theirs == 0) & (own != 0)
-    kept = ~gone & (own != 0)
-    if not 0 < gone.sum() < 0.6 * np.count_nonzero(own) or not kept.any():
-        return own
-    share = float(np.median(theirs[kept] / own[kept]))
-    return np.where(gone, 0, own * share)
 
 
 def _is_padded(batch: Batch) -> Any:
@@ -51,27 +42,22 @@ def _mask_inverted(own: Array, theirs: Array, batch: Batch, known: Known) -> Arr
     return np.where(_is_padded(batch), 0, np.where(is_even, even, own))
 
 
-def _dropped_probabilities(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
-    """Solve for the probabilities that the context was made of; they must be ours, or 0."""
+def _rows_dropped(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
+    return dropped(own, theirs)
+
+
+def _contexts_dropped(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     probabilities, values = known("probabilities"), known("value")
-    num_heads = probabilities.shape[1]
-    kept, contexts = [], np.zeros_like(own)
+    made = np.zeros_like(own)
     for s in batch.sequences:
-        context, value = (split_heads(x[s.index, s.columns], num_heads) for x in (theirs, values))
-        if value.shape[1] > value.shape[2]:  # more keys than numbers in a head: no single answer
-            return own
         ours = probabilities[s.index][:, s.columns][:, :, s.columns]
-        solved = context @ np.linalg.pinv(value)
-        ratio = solved / ours
-        share = float(np.median(ratio[ratio > 0.5])) if (ratio > 0.5).any() else 1.0
-        kept.append(np.where(solved > ours * share / 2, ours * share, 0))
-        contexts[s.index, s.columns] = merge_heads(kept[-1] @ value)
-    gone = np.mean([(x == 0).mean() for x in kept])
-    return contexts if 0 < gone < 0.6 else own
+        at = s.index, s.columns
+        made[at] = dropped_keys(ours, values[at], theirs[at])
+    return made
 
 
 DROPOUT = "dropout left on (a model in training mode)"
-_ROWS = ((DROPOUT, dropped),)
+_ROWS = ((DROPOUT, _rows_dropped),)
 _A, _F = "layer.{i}.attention", "layer.{i}.feed_forward"
 
 _SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
@@ -81,7 +67,7 @@ _SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
         (PADDING, _padding_attended),
         ("the mask inverted", _mask_inverted),
     ),
-    f"{_A}.context": ((DROPOUT, _dropped_probabilities), *_ROWS),
+    f"{_A}.context": ((DROPOUT, _contexts_dropped), *_ROWS),
     f"{_A}.output": _ROWS,
     f"{_F}.activation": _ROWS,
     _F: _ROWS,
@@ -102,8 +88,28 @@ def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
     theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
     if pattern_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
         yield from _masked(side, own, theirs)
+    if pattern_of(stage) in (_A, "layer.{i}"):
+        yield DROPOUT, _residual_dropped(side, stage, theirs)
     for phrase, signature in _SIGNATURES.get(pattern_of(stage), ()):
         yield phrase, signature(own, theirs, side.batch, known)
+
+
+def _residual_dropped(side: Isolation, stage: str, theirs: Array) -> Array:
+    """Return a norm's result with dropout in what was added to the residual."""
+    i, real = layer_of(stage), side.real
+    before = f"layer.{i - 1}" if i else "embeddings"
+    names = {
+        _A: (before, f"{stage}.output"),
+        "layer.{i}": (f"{stage}.attention", f"{stage}.feed_forward"),
+    }
+    x, change = (
+        (side.known[name] if name in side.known else side.computed(name))[real].astype(np.float64)
+        for name in names[pattern_of(stage)]
+    )
+    made = np.zeros(theirs.shape)
+    norm = weights_at(side.model, stage)
+    made[real] = dropped_before_norm(x, change, theirs[real], norm)
+    return made
 
 
 def _masked(side: Isolation, own: Array, theirs: Array) -> Iterator[tuple[str, Array]]:
