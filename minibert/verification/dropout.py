@@ -37,7 +37,8 @@ def dropped_before_norm(x: Array, change: Array, theirs: Array, norm: LayerNorm)
     weight, bias = norm.weight.astype(np.float64), norm.bias.astype(np.float64)
     known = weight != 0
     normed = np.where(known, (theirs - bias) / np.where(known, weight, 1), 0)
-    best, least = x + change, np.inf
+    best: Array = x + change
+    least = np.inf
     for share in SHARES:
         added = change / (1 - share)
         kept = _kept(normed, x, added)
@@ -55,7 +56,8 @@ def _fitted(normed: Array, target: Array, weights: Array) -> Array:
     a, b = ((weights * z).sum(axis=1, keepdims=True) / total for z in (normed, target))
     x, y = normed - a, target - b
     scale = (weights * x * y).sum(axis=1, keepdims=True)
-    return x * scale / np.maximum((weights * x * x).sum(axis=1, keepdims=True), 1e-300) + b
+    found: Array = x * scale / np.maximum((weights * x * x).sum(axis=1, keepdims=True), 1e-300) + b
+    return found
 
 
 def _kept(normed: Array, x: Array, added: Array) -> Array:
