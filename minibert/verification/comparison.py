@@ -113,12 +113,11 @@ class Comparison:
         return of_both(row, wrong_row) if row.status == "FAULT" else wrong_row
 
     def _noise(self, side: Isolation) -> Noise | None:
-        """Return the arithmetic that a side shows; a stage of such numbers proves it for all."""
+        """Return the arithmetic whose errors a side has; its stages are judged by that."""
         if side.who not in self.noises:
             self.noises[side.who] = noise = noise_of(side)
             faulty = [x for x in side.measures if side.excess(x) > FACTOR]
-            grids = {precision.name for precision in side.precisions.values()}
-            if noise and noise.precision and grids & {*noise.phrase.split()}:
+            if noise and noise.precision:
                 side.precisions.update(dict.fromkeys(faulty, noise.precision))
         return self.noises[side.who]
 

@@ -31,7 +31,7 @@ class Precision:
 BFLOAT16, FLOAT16 = Precision("bfloat16", 8), Precision("float16", 11)
 FLOAT32, FLOAT64 = Precision("float32", 24), Precision("float64", 53)
 #: float32 whose matrix products keep fewer digits of what they multiply, as GPUs may do.
-TF32 = Precision("TF32 (float32 with short matrix products)", 24, 11)
+TF32 = Precision("float32 with matrix products of 11 digits (TF32 or float16)", 24, 11)
 SHORT = Precision("float32 with matrix products in bfloat16", 24, 8)
 ENOUGH = 32  # different numbers that are on a grid are not there by chance
 
