@@ -1,0 +1,243 @@
+"""What plants a fault in plain_bert's BERT, records it, and judges what ``verify`` says of it."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from plain_bert import Bert
+
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, Reference, verify
+
+LAYERS = 4  # of both models
+OTHER_HEADS = {3: 7, 4: 8}  # heads of the models, and another number that divides their width
+ROUNDING = 16  # times what float32 does to a stage: a fault that does less there is none
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault at one place.
+
+    stage: pattern of the stages that may be found first, where all are recorded. words: a pattern
+    that the cause must contain; of ``partly``, if given, where not all stages are recorded, as
+    what is said need not be known there (why: beside the entry). precise: no fault, but a coarser
+    precision, which must be said.
+    """
+
+    kind: str
+    name: str
+    stage: str
+    words: str
+    plant: Callable[[Bert], Any]
+    partly: str | None = None
+    left: bool = False  # needs a batch that is padded on the left
+    precise: bool = False
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(kind, name, stage, words, plant, **others):
+    FAULTS.append(Fault(kind, name, stage, words, plant, **others))
+
+
+def wide_model(folder, dtype="float64"):
+    """Return a model of wide weights, biases and norms, all of its sizes odd and different."""
+    from safetensors.numpy import load_file, save_file
+
+    config = BertConfig(
+        vocab_size=41,
+        hidden_size=21,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=3,
+        intermediate_size=37,
+        max_position_embeddings=17,
+        type_vocab_size=5,
+        initializer_range=0.4,
+    )
+    BertModel(config, seed=3).save_pretrained(folder)
+    file, random = folder / "model.safetensors", np.random.default_rng(4)
+    tensors = {
+        name: x if x.ndim > 1 else (x + 0.3 * random.standard_normal(x.shape)).astype(x.dtype)
+        for name, x in load_file(file).items()
+    }
+    save_file(tensors, file, {"format": "pt"})
+    return BertModel.from_pretrained(folder, dtype=dtype)
+
+
+def embedded_model(_, dtype="float64"):
+    return BertModel.from_pretrained(EMBEDDED_CHECKPOINT, dtype=dtype)
+
+
+def pairs(vocab_size, left=False, seed=5):
+    """Draw pairs of texts, [CLS] A [SEP] B [SEP], two of them padded."""
+    random, shape = np.random.default_rng(seed), (3, 11)
+    ids, mask, types = (np.zeros(shape, int) for _ in range(3))
+    for row, (n, first) in enumerate(((11, 6), (6, 3), (9, 4))):
+        start = shape[1] - n if left else 0
+        real = slice(start, start + n)
+        ids[row, real] = [2, *random.integers(5, vocab_size - 1, n - 1)]
+        ids[row, [start + first - 1, start + n - 1]] = 3
+        mask[row, real], types[row, start + first : start + n] = 1, 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+def as_plain(inputs):
+    """Return what plain_bert's BERT takes."""
+    mask = inputs["attention_mask"] != 0
+    return {
+        "ids": inputs["input_ids"],
+        "types": inputs["token_type_ids"],
+        "positions": np.broadcast_to(np.arange(mask.shape[1]), mask.shape),
+        "mask": mask,
+        "allowed": mask[:, None],
+    }
+
+
+def is_hidden(stage):
+    return stage in ("embeddings", "pooler") or re.fullmatch(r"layer\.\d+", stage)
+
+
+LAST = f"layer.{LAYERS - 1}"
+WAYS = {
+    "all": lambda stage: True,
+    "hidden": is_hidden,
+    "last": lambda stage: stage in (LAST, "pooler"),
+    "ends": lambda stage: stage in ("embeddings", LAST),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was said of a fault in one way of recording.
+
+    state: "named", "among" (with others), "wrong" (another cause alone), "silent" (no cause),
+    "missed" (no fault, or at another stage), "nothing" (it changes nothing beyond rounding).
+    """
+
+    fault: Fault
+    way: str
+    state: str
+    verdict: str
+    seconds: float
+
+
+class Planting:
+    """A model whose faults are recorded; what it is without any is computed once."""
+
+    def __init__(self, model, dtype="float64"):
+        self.model, self.dtype, self.clean = model, dtype, {}
+        self.inputs = {left: pairs(model.config.vocab_size, left) for left in (False, True)}
+
+    def run(self, plant=lambda bert: None, left=False, dtype=None):
+        kind = np.dtype(dtype or self.dtype).type
+        bert = Bert(self.model, as_plain(self.inputs[left]), kind)
+        plant(bert)
+        with np.errstate(over="ignore"):  # of float16
+            return bert()
+
+    @cached_property
+    def order(self):
+        return list(self.run())
+
+    def rounding(self, left):
+        """Return what the right program computes, and what float32 does to each stage of it."""
+        if left not in self.clean:
+            exact, single = (self.run(left=left, dtype=t) for t in ("float64", "float32"))
+            real = as_plain(self.inputs[left])["mask"]
+            off = {name: rms(single[name] - exact[name], real) for name in exact}
+            self.clean[left] = exact, off, real
+        return self.clean[left]
+
+    def changed(self, stages, left):
+        """Tell whether any stage differs by more than float32 rounds."""
+        exact, off, real = self.rounding(left)
+        return any(
+            x.shape != exact[name].shape or rms(x - exact[name], real) > ROUNDING * off[name]
+            for name, x in stages.items()
+        )
+
+    def outcome(self, fault, way):
+        stages = {k: x for k, x in self.run(fault.plant, fault.left).items() if WAYS[way](k)}
+        if not fault.precise and not self.changed(stages, fault.left):
+            return Outcome(fault, way, "nothing", "", 0.0)
+        start = time.perf_counter()
+        report = verify(self.model, Reference(self.inputs[fault.left], stages))
+        seconds = time.perf_counter() - start
+        return Outcome(fault, way, self.judged(fault, way, stages, report), report.verdict, seconds)
+
+    def judged(self, fault, way, stages, report):
+        first = report.first_failure
+        words = fault.words if way == "all" or fault.partly is None else fault.partly
+        if fault.precise:
+            says = re.search(words, report.verdict, re.IGNORECASE)
+            return "named" if says else "silent" if report.ok else "wrong"
+        if first is None or not self.is_at(first.stage, fault.stage, stages):
+            return "missed"
+        if first.cause is None:
+            return "silent"
+        said = first.cause.partition(", this model")[0]
+        if not re.search(words, said, re.IGNORECASE):
+            return "wrong"
+        return "among" if "told apart" in said else "named"
+
+    def is_at(self, found, expected, stages):
+        """Tell whether a fault is at its first stage, or the first recorded one after that."""
+        first = next(i for i, name in enumerate(self.order) if re.fullmatch(expected, name))
+        after = (name for name in self.order[first:] if name in stages)
+        return re.fullmatch(expected, found) or found == next(after, None)
+
+
+def rms(error, real):
+    """Return the root mean square over real tokens, queries and keys."""
+    error = np.clip(error, -1e100, 1e100).astype(np.float64)  # of what a mask adds
+    if error.ndim == 4:
+        places = np.broadcast_to(real[:, None, :, None] & real[:, None, None], error.shape)
+    else:
+        places = real if error.ndim == 3 else np.ones(len(error), bool)
+    return float(np.sqrt(np.mean(error[places] ** 2)))
+
+
+# what plants
+
+
+def given(change):
+    """Plant other inputs: change(ids, mask, types, positions) returns those that differ."""
+
+    def plant(bert):
+        inputs = {name: x for name, x in bert.inputs.items() if name != "allowed"}
+        bert.inputs |= change(**inputs)
+
+    return plant
+
+
+def weights(pattern, change):
+    """Plant other arrays in place of those whose whole name fits a pattern."""
+
+    def plant(bert):
+        for name, x in bert.weights.items():
+            if re.fullmatch(pattern, name):
+                bert.weights[name] = change(x.copy()).astype(x.dtype)
+
+    return plant
+
+
+def step(name, new, where=".*"):
+    """Plant another step at the places that fit a pattern: new(bert, old, place, ...)."""
+
+    def plant(bert):
+        old = getattr(bert, name)
+        bert.put(name, lambda *args: new(bert, old, *args), lambda at: re.fullmatch(where, at))
+
+    return plant
+
+
+def both(*plants):
+    def plant(bert):
+        for one in plants:
+            one(bert)
+
+    return plant

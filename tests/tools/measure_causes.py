@@ -1,0 +1,120 @@
+"""Hold every planted fault against ``verify``: is it found, is it named, how long does it take?
+
+    python tests/tools/measure_causes.py [--model wide|embedded] [--way all|hidden|last|ends]
+        [--dtype float64|float32] [--only REGEX] [--clean RUNS] [--quiet]
+
+Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
+without a fault instead, of each precision, which must all be OK.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+SUPPORT = Path(__file__).parents[1] / "support"
+sys.path[:0] = [str(SUPPORT)]
+
+import numpy as np  # noqa: E402
+import planted  # noqa: E402
+from plain_bert import Bert  # noqa: E402
+from planting import FAULTS, WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
+
+from minibert import Reference, verify  # noqa: E402
+
+MODELS = {"wide": wide_model, "embedded": embedded_model}
+NAMED = ("named", "among")
+CLEAN = {
+    "float64": None,
+    "float32": None,
+    "bfloat16": planted.throughout(planted.bfloat16),
+    "float16": planted.throughout(planted.float16),
+    "TF32": planted.short(planted.tf32),
+}
+
+
+def measured(planting, way, only, quiet):
+    """Print what is not named, and return all outcomes."""
+    found = []
+    for fault in FAULTS:
+        if re.search(only, f"{fault.kind}: {fault.name}"):
+            one = planting.outcome(fault, way)
+            found.append(one)
+            if not (quiet or one.state in ("named", "nothing")):
+                print(f"{one.state:7} {one.seconds:5.1f} s  {way}: {fault.kind}: {fault.name}")
+                if one.state != "named":
+                    print(
+                        f"          needed {fault.words!r}, said: {one.verdict[:250]}", flush=True
+                    )
+    return found
+
+
+def totals(outcomes):
+    """Say how many faults are found and named, and of which kinds not."""
+    seen = [one for one in outcomes if one.state != "nothing"]
+    states = Counter(one.state for one in seen)
+    found, named = len(seen) - states["missed"], sum(states[state] for state in NAMED)
+    share = 100 * named / max(len(seen), 1)
+    line = f"{len(outcomes)} faults, {len(outcomes) - len(seen)} change nothing; of {len(seen)} "
+    line += f"found {found}, named {named} ({share:.1f} %): {dict(states)}"
+    seconds = [one.seconds for one in seen]
+    line += f"; {sum(seconds):.0f} s, longest {max(seconds, default=0):.1f} s"
+    kinds = Counter(one.fault.kind for one in seen)
+    right = Counter(one.fault.kind for one in seen if one.state in NAMED)
+    return f"{line}\n    " + ", ".join(f"{kind} {right[kind]}/{n}" for kind, n in kinds.items())
+
+
+def alarms(model, name, runs):
+    """Print the false alarms among runs without a fault, and return how many there are."""
+    wrong, random = Counter(), np.random.default_rng(8)
+    for run in range(runs):
+        inputs = pairs(model.config.vocab_size, left=bool(run % 2), seed=run)
+        precision = list(CLEAN)[run % len(CLEAN)]
+        bert = Bert(model, as_plain(inputs), np.float64 if precision == "float64" else np.float32)
+        if plant := CLEAN[precision]:
+            plant(bert)
+        with np.errstate(over="ignore"):
+            stages = bert()
+        for way, chosen in WAYS.items():
+            kept = {k: x for k, x in stages.items() if chosen(k)}
+            if random.random() < 0.3:  # as programs that write nothing at padding
+                real = inputs["attention_mask"][..., None]
+                kept = {k: x * real if x.ndim == 3 else x for k, x in kept.items()}
+            report = verify(model, Reference(inputs, kept))
+            if not report.ok:
+                wrong[f"{precision}, {way}"] += 1
+                print(
+                    f"ALARM {name} {precision} {way} seed {run}: {report.verdict[:250]}", flush=True
+                )
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--way", choices=WAYS, action="append")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--only", default="", help="a pattern of kind: name")
+    parser.add_argument("--clean", type=int, default=0, metavar="RUNS")
+    parser.add_argument("--quiet", action="store_true", help="the totals alone")
+    asked = parser.parse_args()
+    lines, begun = [], time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in asked.model or MODELS:
+            model = MODELS[name](Path(folder), asked.dtype)
+            if asked.clean:
+                wrong = alarms(model, name, asked.clean)
+                lines.append(f"{name}, clean: {asked.clean} runs, alarms {dict(wrong)}")
+                continue
+            planting = Planting(model, asked.dtype)
+            for way in asked.way or WAYS:
+                found = measured(planting, way, asked.only, asked.quiet)
+                lines.append(f"{name}, {way}, {asked.dtype}: {totals(found)}")
+    print(*lines, f"{time.perf_counter() - begun:.0f} s in all", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
