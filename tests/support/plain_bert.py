@@ -147,7 +147,7 @@ class Bert:
     def attention(self, name, x):
         context = self.tell(f"{name}.context", self.attend(name, *self.roles(name, x)))
         at = f"{name}.output"
-        return self.tell(at, self.drop(at, self.linear(at, context)))
+        return self.drop(at, self.tell(at, self.linear(at, context)))
 
     # the rest of a layer
 
@@ -158,7 +158,7 @@ class Bert:
         at = f"{name}.intermediate"
         wide = self.tell(at, self.linear(at, x))
         wide = self.tell(f"{name}.activation", self.activation(f"{name}.activation", wide))
-        return self.tell(name, self.drop(name, self.linear(name, wide)))
+        return self.drop(name, self.tell(name, self.linear(name, wide)))
 
     def join(self, name, x, change):
         """Add what a part makes of x; then the norm of that name."""

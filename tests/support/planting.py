@@ -22,9 +22,9 @@ class Fault:
     """One kind of fault at one place.
 
     stage: pattern of the stages that may be found first, where all are recorded. words: a pattern
-    that the cause must contain; of ``partly``, if given, where not all stages are recorded, as
-    what is said need not be known there (why: beside the entry). precise: no fault, but a coarser
-    precision, which must be said.
+    that the cause must contain; ``partly`` in its place where not all stages are recorded, for
+    what need not be known there (why: beside the entry). precise: no fault, but a coarser
+    precision, which the verdict must say.
     """
 
     kind: str
@@ -97,14 +97,11 @@ def as_plain(inputs):
     }
 
 
-def is_hidden(stage):
-    return stage in ("embeddings", "pooler") or re.fullmatch(r"layer\.\d+", stage)
-
-
+HIDDEN = r"layer\.\d"
 LAST = f"layer.{LAYERS - 1}"
 WAYS = {
     "all": lambda stage: True,
-    "hidden": is_hidden,
+    "hidden": lambda stage: re.fullmatch(rf"embeddings|{HIDDEN}|pooler", stage),
     "last": lambda stage: stage in (LAST, "pooler"),
     "ends": lambda stage: stage in ("embeddings", LAST),
 }
@@ -161,7 +158,10 @@ class Planting:
         )
 
     def outcome(self, fault, way):
-        stages = {k: x for k, x in self.run(fault.plant, fault.left).items() if WAYS[way](k)}
+        stages = self.run(fault.plant, fault.left)
+        if way in ("last", "ends"):  # whatever number the last layer has
+            stages[LAST] = [x for name, x in stages.items() if re.fullmatch(HIDDEN, name)][-1]
+        stages = {name: x for name, x in stages.items() if WAYS[way](name)}
         if not fault.precise and not self.changed(stages, fault.left):
             return Outcome(fault, way, "nothing", "", 0.0)
         start = time.perf_counter()
@@ -172,15 +172,14 @@ class Planting:
     def judged(self, fault, way, stages, report):
         first = report.first_failure
         words = fault.words if way == "all" or fault.partly is None else fault.partly
-        if fault.precise:
-            says = re.search(words, report.verdict, re.IGNORECASE)
-            return "named" if says else "silent" if report.ok else "wrong"
-        if first is None or not self.is_at(first.stage, fault.stage, stages):
+        if fault.precise and re.search(words, report.verdict, re.IGNORECASE):
+            return "named"
+        if first is None or not (fault.precise or self.is_at(first.stage, fault.stage, stages)):
             return "missed"
         if first.cause is None:
             return "silent"
-        said = first.cause.partition(", this model")[0]
-        if not re.search(words, said, re.IGNORECASE):
+        said = re.sub(r", this model .*?(?=; or, |$)", "", first.cause)
+        if fault.precise or not re.search(words, said, re.IGNORECASE):
             return "wrong"
         return "among" if "told apart" in said else "named"
 

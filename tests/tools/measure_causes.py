@@ -19,9 +19,10 @@ SUPPORT = Path(__file__).parents[1] / "support"
 sys.path[:0] = [str(SUPPORT)]
 
 import numpy as np  # noqa: E402
-import planted  # noqa: E402
+import planted_weights as precise  # noqa: E402
 from plain_bert import Bert  # noqa: E402
-from planting import FAULTS, WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
+from planted import FAULTS  # noqa: E402
+from planting import WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
 
 from minibert import Reference, verify  # noqa: E402
 
@@ -30,9 +31,9 @@ NAMED = ("named", "among")
 CLEAN = {
     "float64": None,
     "float32": None,
-    "bfloat16": planted.throughout(planted.bfloat16),
-    "float16": planted.throughout(planted.float16),
-    "TF32": planted.short(planted.tf32),
+    "bfloat16": precise.throughout(precise.bfloat16),
+    "float16": precise.throughout(precise.float16),
+    "TF32": precise.short(precise.tf32),
 }
 
 
@@ -58,13 +59,15 @@ def totals(outcomes):
     states = Counter(one.state for one in seen)
     found, named = len(seen) - states["missed"], sum(states[state] for state in NAMED)
     share = 100 * named / max(len(seen), 1)
-    line = f"{len(outcomes)} faults, {len(outcomes) - len(seen)} change nothing; of {len(seen)} "
+    nothing = [one.fault.name for one in outcomes if one.state == "nothing"]
+    line = f"{len(outcomes)} faults, {len(nothing)} change nothing; of {len(seen)} "
     line += f"found {found}, named {named} ({share:.1f} %): {dict(states)}"
     seconds = [one.seconds for one in seen]
     line += f"; {sum(seconds):.0f} s, longest {max(seconds, default=0):.1f} s"
     kinds = Counter(one.fault.kind for one in seen)
     right = Counter(one.fault.kind for one in seen if one.state in NAMED)
-    return f"{line}\n    " + ", ".join(f"{kind} {right[kind]}/{n}" for kind, n in kinds.items())
+    line += "\n    " + ", ".join(f"{kind} {right[kind]}/{n}" for kind, n in kinds.items())
+    return f"{line}\n    nothing beyond the rounding of float32: {'; '.join(nothing)}"
 
 
 def alarms(model, name, runs):
