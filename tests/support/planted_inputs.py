@@ -45,6 +45,7 @@ def causal(mask, **_):
     return {"allowed": mask[:, None] & np.tri(length, dtype=bool)}
 
 
+ADDED = r"mask.*(add|1 and 0|0 and 1|-1|small|weak)"  # which two numbers, softmax does not show
 MISSING = r"padding.*attended|mask.*(missing|not passed|ignored)"
 for name, words, plant in (
     ("missing", MISSING, keys(np.ones_like)),
@@ -60,8 +61,8 @@ for name, words, plant in (
     ("of the other sequences", r"mask.*(sequence|order|row)", keys(lambda m: m[[1, 2, 0]])),
     ("on the query axis", r"mask.*quer", given(over_queries)),
     ("after the softmax", r"mask.*after the softmax", both(step("mask", unmasked), step("softmax", after_softmax))),
-    ("added as 1 and 0", r"mask.*(add|1 and 0|0 and 1)", added(1, 0)),
-    ("added as 0 and -1", r"mask.*(add|-1|small|weak)", added(0, -1)),
+    ("added as 1 and 0", ADDED, added(1, 0)),
+    ("added as 0 and -1", ADDED, added(0, -1)),
     ("causal", r"causal|(later|next|following) (tokens|keys)|tokens? before", given(causal)),
     (
         "swapped with the token types",

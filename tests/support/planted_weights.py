@@ -75,7 +75,8 @@ Q1, V2, O3 = "layer.1.attention.query", "layer.2.attention.value", "layer.3.atte
 I2, F0, F3 = "layer.2.feed_forward.intermediate", "layer.0.feed_forward", "layer.3.feed_forward"
 N1, N3, P, Q0 = "layer.1.attention_norm", "layer.3.norm", "pooler.dense", "layer.0.attention.query"
 OTHER = r"(another|other|different|fine-?tuned)\b.*(checkpoint|weights|model)|weights.*(differ|other|another|chang|not those)"
-MATRIX = r"weights?|matrix|row|column|bias"  # that it is in there is all that a state can show
+MATRIX = rf"\brows?\b|\bcolumns?\b|{OTHER}|(matrix|bias)\b.*(differ|other|chang|not those)|(other|different|chang\w+)\b.*(matrix|bias)"
+KEYS = r"weights of the key|keys in place of the values"  # the same, unless the values are recorded
 STAGES = {N1: "layer.1.attention", N3: "layer.3", P: "pooler"}  # that show a norm
 
 for kind, name, stage, words, plant, *partly in (
@@ -95,9 +96,9 @@ for kind, name, stage, words, plant, *partly in (
     *(("bias", f"one number of the bias of {m}", STAGES.get(m, m), r"bias.*\b5\b|\b5\b.*bias", weights(rf"{m}\.bias", at(5, lambda x: x + 1)), MATRIX) for m in (Q1, O3, I2, F3, N1, N3, P)),
     *(("bias", f"no bias of {m}", STAGES.get(m, m), r"(no|without).* bias|bias.*(missing|left out)", weights(rf"{m}\.bias", np.zeros_like)) for m in (Q1, V2, O3, I2, F3, N1, N3, P)),
     *(("bias", f"no bias of any {m}", rf"layer\.0.*{m}", r"(no|without).* bias|bias.*(missing|left out)", weights(rf"layer\.\d\..*\b{m}\.bias", np.zeros_like)) for m in ("query", "key", "value", "output", "intermediate", "feed_forward")),
-    *(("factor", f"{m} times {k}", m, rf"{k}\b.*times|times.*{k}|factor.*{k}|multipl.*{k}", weights(rf"{m}\.weight", lambda x, k=k: k * x), r"times|factor|multipl|matrix|weight") for m, k in ((Q1, 2), (O3, 2), (F3, 1.1), (V2, 0.5))),
+    *(("factor", f"{m} times {k}", m, rf"{k}\b.*times|times.*{k}|factor.*{k}|multipl.*{k}", weights(rf"{m}\.weight", lambda x, k=k: k * x), rf"times|factor|multipl|{MATRIX}") for m, k in ((Q1, 2), (O3, 2), (F3, 1.1), (V2, 0.5))),
     *(("permuted", f"rows of {m} permuted", m, r"permut|rows?.*(order|exchanged|revers|shuffl)", weights(rf"{m}\.weight", shuffle), MATRIX) for m, shuffle in ((Q1, lambda x: x[::-1]), (V2, lambda x: np.roll(x, 1, 0)), (I2, lambda x: x[np.random.default_rng(1).permutation(len(x))]))),
-    ("neighbour", "the key's for the value", "layer.1.attention.value", r"weights of the key", moved("layer.1.attention.value", "layer.1.attention.key")),
+    ("neighbour", "the key's for the value", "layer.1.attention.value", r"weights of the key", moved("layer.1.attention.value", "layer.1.attention.key"), KEYS),
     ("neighbour", "the value's for the output", "layer.1.attention.output", r"weights of the value|attention\.value", moved("layer.1.attention.output", "layer.1.attention.value")),
     ("neighbour", "the next layer's query", Q1, r"weights of layer\.2", moved(Q1, Q1.replace("1", "2"))),
     ("neighbour", "the first layer's feed-forward", F3, r"weights of layer\.0", moved(F3, F0)),
@@ -158,12 +159,13 @@ def single(name, grid, where=".*"):
     return step(name, lambda bert, old, at, x: grid(old(at, grid(x))), where)
 
 
+ELEVEN = r"products? in float16|products?.*11 (binary )?digits"  # float16 and TF32 keep as many digits
 for grid in (bfloat16, float16):
     own = rf"\b{grid.__name__}"
     products = rf"(autocast|product|rounding|arithmetic).*{own}|{own}.*(autocast|arithmetic|product)"  # not: rounded weights
     fault("precision", f"{own[2:]} throughout", SUM, own, throughout(grid), precise=True)
     fault("precision", f"autocast {own[2:]}", Q0, products, autocast(grid), precise=True)
-    fault("precision", f"products in {own[2:]}", Q0, products, short(grid), precise=True)
+    fault("precision", f"products in {own[2:]}", Q0, products + ("|TF32" if grid is float16 else ""), short(grid), precise=True)
     for operation, stage, words in (
         ("softmax", r"layer\.0\.attention\.probabilities", "softmax|probabilities"),
         ("norm", "embeddings", r"\bnorm|embeddings|layer\.2(\.attention)?(?!\.)"),
@@ -173,6 +175,6 @@ for grid in (bfloat16, float16):
         # which operation of a layer is coarse, its state does not show
         fault("precision", f"{operation} in {own[2:]}", stage, said, single(operation, grid), partly=own, precise=True)
         fault("precision", f"{operation} in {own[2:]}, layer.2 alone", {"norm": r"layer\.2\.attention"}.get(operation, stage.replace("0", "2")), said, single(operation, grid, r"layer\.2.*"), partly=own, precise=True)
-fault("precision", "TF32", Q0, r"TF32|TensorFloat", short(tf32), precise=True)
+fault("precision", "TF32", Q0, rf"TF32|TensorFloat|{ELEVEN}", short(tf32), precise=True)
 fault("precision", "int8 dynamic", Q0, r"8[ -]bit|int8", step("linear", linear_int8, r"layer.*"))
 fault("precision", "int8 dynamic in layer.2", r"layer\.2\.attention\.query", r"8[ -]bit|int8", step("linear", linear_int8, r"layer\.2.*"))
