@@ -1,7 +1,7 @@
 """Hold every planted fault against ``verify``: is it found, is it named, how long does it take?
 
     python tests/tools/measure_causes.py [--model wide|embedded] [--way all|hidden|last|ends]
-        [--dtype float64|float32] [--only REGEX] [--clean RUNS] [--quiet]
+        [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
 without a fault instead, of each precision, which must all be OK.
@@ -37,19 +37,16 @@ CLEAN = {
 }
 
 
-def measured(planting, way, only, quiet):
+def measured(planting, way, faults, quiet):
     """Print what is not named, and return all outcomes."""
     found = []
-    for fault in FAULTS:
-        if re.search(only, f"{fault.kind}: {fault.name}"):
-            one = planting.outcome(fault, way)
-            found.append(one)
-            if not (quiet or one.state in ("named", "nothing")):
-                print(f"{one.state:7} {one.seconds:5.1f} s  {way}: {fault.kind}: {fault.name}")
-                if one.state != "named":
-                    print(
-                        f"          needed {fault.words!r}, said: {one.verdict[:250]}", flush=True
-                    )
+    for fault in faults:
+        one = planting.outcome(fault, way)
+        found.append(one)
+        if not (quiet or one.state in ("named", "nothing")):
+            print(f"{one.state:7} {one.seconds:5.1f} s  {way}: {fault.kind}: {fault.name}")
+            if one.state != "named":
+                print(f"          needed {fault.words!r}, said: {one.verdict[:250]}", flush=True)
     return found
 
 
@@ -101,9 +98,11 @@ def main():
     parser.add_argument("--way", choices=WAYS, action="append")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     parser.add_argument("--only", default="", help="a pattern of kind: name")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th alone")
     parser.add_argument("--clean", type=int, default=0, metavar="RUNS")
     parser.add_argument("--quiet", action="store_true", help="the totals alone")
     asked = parser.parse_args()
+    faults = [f for f in FAULTS if re.search(asked.only, f"{f.kind}: {f.name}")][:: asked.every]
     lines, begun = [], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.model or MODELS:
@@ -114,7 +113,7 @@ def main():
                 continue
             planting = Planting(model, asked.dtype)
             for way in asked.way or WAYS:
-                found = measured(planting, way, asked.only, asked.quiet)
+                found = measured(planting, way, faults, asked.quiet)
                 lines.append(f"{name}, {way}, {asked.dtype}: {totals(found)}")
     print(*lines, f"{time.perf_counter() - begun:.0f} s in all", sep="\n")
 
