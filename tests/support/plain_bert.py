@@ -66,9 +66,10 @@ class Bert:
 
     def tell(self, name, x):
         """Record a stage; what a layer is called may differ from the layer whose weights it has."""
-        if self.told is not None:
-            own = ".".join(name.split(".")[:2])
-            self.states[name.replace(own, self.told, 1) if name.startswith("layer.") else name] = x
+        assert x.dtype == self.dtype, f"{name} is {x.dtype}"
+        own = ".".join(name.split(".")[:2])
+        told = name.replace(own, self.told, 1) if name.startswith("layer.") else name
+        self.states[told] = x
         return x
 
     def put(self, step, new, where=lambda name: True):

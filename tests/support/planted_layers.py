@@ -139,7 +139,7 @@ def normed(axis=-1, eps=1e-12, ddof=0, mean=True, power=0.5, outside=0.0):
 
     def norm(bert, old, at, x):
         off = x - x.mean(axis, keepdims=True)
-        variance = (off * off).sum(axis, keepdims=True) / (np.prod(np.take(x.shape, axis)) - ddof)
+        variance = (off * off).sum(axis, keepdims=True) / bert.dtype(np.prod(np.take(x.shape, axis)) - ddof)
         if not mean:
             off, variance = x, (x * x).mean(axis, keepdims=True)
         made = off / ((variance + bert.dtype(eps)) ** bert.dtype(power) + bert.dtype(outside))
