@@ -107,7 +107,7 @@ WAYS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What was said of a fault in one way of recording.
 
@@ -120,6 +120,9 @@ class Outcome:
     state: str
     verdict: str
     seconds: float
+
+    def __repr__(self):
+        return f"\n{self.state}, {self.way}: {self.fault.kind}: {self.fault.name}: {self.verdict}"
 
 
 class Planting:
