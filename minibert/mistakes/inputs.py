@@ -107,6 +107,8 @@ def added(q: Any, k: Any, v: Any, allowed: Any = None, trace: Any = silent) -> A
 
 
 PADDING = "padding that is attended: the attention mask missing"
+SWAPPED = "the attention mask and the token types swapped"
+TYPES_AS_MASK = "token types that are all 1, as if the attention mask stood in their place"
 LOOKING: Changes = (
     (PADDING, _keys(np.ones_like)),
     ("the attention mask inverted, so that padding alone is attended", _keys(np.logical_not)),
@@ -124,7 +126,7 @@ LOOKING: Changes = (
         _keys(lambda mask: mask & ~_first(mask)),
     ),
     ("the attention mask turned round, left and right", _keys(lambda mask: mask[:, ::-1])),
-    ("the attention mask and the token types swapped", _swapped),
+    (SWAPPED, _swapped),
     (
         "a causal mask: no token looks at later ones",
         _looking(lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], dtype=bool)),
@@ -172,7 +174,7 @@ def _counted(inputs: Inputs) -> Any:
 
 PLACED: Changes = (
     (
-        "token types that are all 1, as if the attention mask stood in their place",
+        TYPES_AS_MASK,
         _types(lambda x: np.ones_like(x.types)),
     ),
     ("token types that are all 0", _types(lambda x: np.zeros_like(x.types))),

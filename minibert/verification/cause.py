@@ -44,7 +44,7 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
         fits = _fitting(side, stage, enough)
     if not fits:
         return None
-    side.explained.update(trial.phrase for trial in fits)
+    side.causes[stage] = fits
     sentence = _sentence(side, fits[0])
     if len(fits) > 1:
         others = "; or ".join(_at_stages(trial, fits[0]) for trial in fits[1:4])
@@ -58,10 +58,11 @@ def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
     What the numbers themselves show, without being computed again, comes after all trials.
     """
     search = _Search(side, stage, enough)
+    familiar = {trial.phrase for trials in side.causes.values() for trial in trials}
     for level in _levels(side, stage):
         explaining: list[Trial] = []
         for is_familiar in (True, False):
-            for trial in (t for t in level if (t.phrase in side.explained) is is_familiar):
+            for trial in (t for t in level if (t.phrase in familiar) is is_familiar):
                 if not _is_said(trial, explaining) and search.fits(trial):
                     explaining.append(trial)
             if explaining:

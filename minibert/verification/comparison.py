@@ -15,6 +15,7 @@ from minibert.verification.noise import Noise, noise_of
 from minibert.verification.precision import FLOAT32, FLOAT64, in_words
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult, of_both
+from minibert.verification.whole import seen_together
 
 
 class Comparison:
@@ -37,6 +38,8 @@ class Comparison:
     def diagnosis(self, provenance: dict[str, Any]) -> Diagnosis:
         """Return the report."""
         rows = tuple(self._rows())
+        for side in self.sides:
+            rows = seen_together(rows, side)
         shown = [item for side in self.sides for item in side.precisions.items()]
         precision = in_words(shown)
         return Diagnosis(rows, precision, FACTOR, provenance, self.tolerance, self.token_errors)

@@ -68,7 +68,7 @@ class Isolation:
         self.inputs = Inputs.of(model.config, recording.inputs)
         self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
         self.layers: dict[tuple[int, str], Any] = {}  # in other dtypes, for trials
-        self.explained: set[str] = set()  # phrases of the mistakes that explain its faults
+        self.causes: dict[str, list[Any]] = {}  # stage -> the trials that explain its fault
         self.problems: dict[str, tuple[str, str]] = {}
         for name, stage in self.stages.items():
             if name not in self.axes:

@@ -123,7 +123,7 @@ def _apart(side: Isolation, name: str, found: Array, expected: list[Array]) -> f
     """Return how far sizes of errors are apart; infinite: or their spread over columns, tokens."""
     places = side.places(name)
     squares = np.square(found), np.mean(np.square(expected), axis=0)
-    whole, likely = (float(x[places].mean()) for x in squares)
+    whole, likely = (np.float64(x[places].mean()) for x in squares)
     distance = float(abs(np.log(whole / likely)))
     middles = (np.median(np.square(x)[..., places]) for x in (found, np.array(expected)))
     middle = abs(np.log(next(middles) / whole) - np.log(next(middles) / likely))

@@ -31,6 +31,7 @@ class StageResult:
     ours: float | None = None  # the number at that place
     theirs: float | None = None
     cause: str | None = None  # a sentence, for a FAULT
+    remains: str | None = None  # what it may still be, without a cause
     after: str | None = None  # the last recorded stage before it, if some in between are not
     side: str | None = None  # whose recording does not follow the operation
     detail: str = ""
@@ -158,7 +159,8 @@ def _explained(row: StageResult) -> str:
     if row.status != "FAULT":
         return f"{place}: {row.finding}"
     if row.cause is None:
-        return f"{place}: {row.finding}; no known variation explains it"
+        remains = f"; {row.remains}" if row.remains else ""
+        return f"{place}: {row.finding}; no known variation explains it{remains}"
     return f"{row.stage}: {row.cause.removeprefix(f'{row.stage}: ')}"
 
 

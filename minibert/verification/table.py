@@ -104,6 +104,8 @@ def reasons(group: Sequence[StageResult]) -> Iterator[str]:
         yield f"Probable cause: {_sentence(row.cause.removeprefix(f'{row.stage}: '))}"
     elif row.status == "FAULT":
         yield "No known variation explains it."
+        if row.remains:
+            yield _sentence(row.remains[0].upper() + row.remains[1:])
     if others:
         yield f"The same {_places(row.stage, [other.stage for other in others])}."
 

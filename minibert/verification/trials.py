@@ -68,6 +68,8 @@ PLACES = {
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs")  # a matrix each
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
 PARALLEL = "the layer's input, both halves in parallel"
+OWN_NORM = "the norm of the attention in place of the layer's own"
+THEIR_NORM = "the layer's last norm in place of the attention's"
 TWICE = "a layer that runs twice"
 WHOLE = {PRE_NORM, PARALLEL, TWICE}  # of layers: tried of a stage only if that is recorded
 
@@ -198,10 +200,9 @@ def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[
     if stage in (f"layer.{i}.attention", *(f"layer.{i}.attention.{x}" for x in siblings[:3])):
         yield TWICE, parts.twice
     if path == "norm" and i >= 0:
-        own = "the norm of the attention in place of the layer's own"
-        yield own, _moved("attention_norm", path)
+        yield OWN_NORM, _moved("attention_norm", path)
     if path == "attention_norm":
-        yield "the layer's last norm in place of the attention's", _moved("norm", path)
+        yield THEIR_NORM, _moved("norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
             if j != i and not (near and abs(j - i) > 1 and j > 0):
