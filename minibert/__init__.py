@@ -5,13 +5,14 @@ then models/bert_heads, tokenizers, tasks, mistakes, grading.
 """
 
 # ruff: noqa: F403 - for type checkers alone
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from minibert._version import __version__
 from minibert.data import EMBEDDED_CHECKPOINT
 from minibert.models.bert import BertConfig, BertModel
-from minibert.runtime.spelling import nearest
+from minibert.runtime.spelling import SpelledModule
 from minibert.runtime.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def __getattr__(name: str) -> Any:
         return import_module("minibert.tasks")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    near = "" if name.startswith("_") else nearest(name, __all__)
-    raise AttributeError(f"module 'minibert' has no attribute {name!r}{near}")
+    raise AttributeError(name)  # which SpelledModule puts into words
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+SpelledModule.of(sys.modules[__name__])

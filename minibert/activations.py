@@ -6,12 +6,14 @@ each. Two of transformers' activations hold weights of their own (prelu, xielu) 
 
 import math
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
 from minibert.erf import erf
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import by_rows
+from minibert.runtime.spelling import nearest
 from minibert.runtime.swap import operation
 
 
@@ -144,25 +146,33 @@ def laplace(x: Array) -> Array:
     return 0.5 * (1 + erf((x - 0.707107) / (0.282095 * math.sqrt(2))))
 
 
+class _Named(dict[str, Callable[[Array], Array]]):
+    def __missing__(self, name: str) -> NoReturn:
+        near = nearest(name, self) or f"; there are {', '.join(self)}"
+        raise ValueError(f"there is no activation {name!r:.80}{near}")
+
+
 #: What ``hidden_act`` in a config may say. The names are those of transformers.
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    **dict.fromkeys(("gelu", "gelu_python"), gelu),
-    **dict.fromkeys(
-        ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"), gelu_new
-    ),
-    "gelu_fast": gelu_fast,
-    "gelu_10": gelu_10,
-    "quick_gelu": quick_gelu,
-    **dict.fromkeys(("silu", "swish"), silu),
-    "hardswish": hardswish,
-    "mish": mish,
-    "relu": relu,
-    "relu2": relu2,
-    "relu6": relu6,
-    "leaky_relu": leaky_relu,
-    "tanh": tanh,
-    "sigmoid": sigmoid,
-    "laplace": laplace,
-    "sqrtsoftplus": sqrtsoftplus,
-    "linear": identity,
-}
+ACTIVATIONS = _Named(
+    {
+        **dict.fromkeys(("gelu", "gelu_python"), gelu),
+        **dict.fromkeys(
+            ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"), gelu_new
+        ),
+        "gelu_fast": gelu_fast,
+        "gelu_10": gelu_10,
+        "quick_gelu": quick_gelu,
+        **dict.fromkeys(("silu", "swish"), silu),
+        "hardswish": hardswish,
+        "mish": mish,
+        "relu": relu,
+        "relu2": relu2,
+        "relu6": relu6,
+        "leaky_relu": leaky_relu,
+        "tanh": tanh,
+        "sigmoid": sigmoid,
+        "laplace": laplace,
+        "sqrtsoftplus": sqrtsoftplus,
+        "linear": identity,
+    }
+)

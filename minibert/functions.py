@@ -20,6 +20,7 @@ from minibert.activations import ACTIVATIONS, tanh
 from minibert.erf import erf as erf
 from minibert.runtime.arrays import Array, Integers, Mask
 from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
+from minibert.runtime.spelling import spelled
 from minibert.runtime.swap import operation
 from minibert.trace import Trace, silent
 
@@ -31,6 +32,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
     return x @ weight.T + bias
 
 
+@spelled
 def mean(x: Array) -> Array:
     """Return the mean of each row: (..., C) -> (..., 1)."""
     # summed in float64: every number of the row inherits what the sum rounds

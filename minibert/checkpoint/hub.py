@@ -18,6 +18,7 @@ from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.hub_errors import explain, lacks, not_cached
 from minibert.checkpoint.keywords import without_effect
 from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
+from minibert.runtime.annotations import fits, in_words
 from minibert.runtime.spelling import a_kind
 from minibert.runtime.warn import warn
 
@@ -62,6 +63,9 @@ def find_folder(
     left out (keywords.py). Errors are those of local_folder.
     """
     hub = {key: options[key] for key in HubOptions.__dataclass_fields__ if key in options}
+    for key, value in hub.items():
+        if not fits(value, kind := HubOptions.__dataclass_fields__[key].type):
+            raise TypeError(f"{key} is {a_kind(value)}; needed: {in_words(kind)}")
     others = without_effect({key: value for key, value in options.items() if key not in hub})
     return local_folder(name, wants, HubOptions(**hub)), others
 

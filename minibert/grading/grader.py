@@ -24,6 +24,7 @@ from minibert.grading.result import Found, Grade, TimeIsUp, is_ours, late
 from minibert.grading.state import State
 from minibert.grading.whole import known, try_whole
 from minibert.models.base import PreTrainedModel
+from minibert.runtime.spelling import spelled
 from minibert.runtime.swap import OPERATIONS, Function, swap, unswapped
 from minibert.runtime.threads import this_thread_only
 from minibert.verification import Reference
@@ -35,6 +36,7 @@ UNTOUCHED = "minibert and NumPy as they were"
 _FATAL = {ORDINARY, OWN, UNTOUCHED}  # one that fails in these earns nothing
 
 
+@spelled
 def grade(
     *,
     model: PreTrainedModel | None = None,

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from minibert.grading.cases import ORDINARY
+from minibert.runtime.spelling import Spelled
 from minibert.runtime.swap import SwapError
 
 
@@ -18,7 +19,7 @@ class Found:
 
 
 @dataclass(frozen=True, repr=False)
-class Grade:
+class Grade(Spelled):
     """Whether a function does what the operation does, and if not, where and probably why.
 
     It is true in an ``if`` and an ``assert`` when all is right, and shows itself as one line of

@@ -12,7 +12,7 @@ from minibert.models import bert_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
-from minibert.runtime.spelling import Spelled, a_kind, spelled
+from minibert.runtime.spelling import Spelled, a_kind
 from minibert.tokenizers import BertTokenizer
 
 #: model_type -> what an Auto class stands for -> the class.
@@ -87,7 +87,6 @@ class AutoConfig(_Auto):
     """Reads the config of whatever model is there."""
 
     @staticmethod
-    @spelled
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PretrainedConfig:
         """Return the config; see BertConfig.from_pretrained."""
         folder, overrides = find_folder(name, ("config",), options)
@@ -99,7 +98,6 @@ class AutoTokenizer(_Auto):
     """Reads the tokenizer of whatever model is there."""
 
     @staticmethod
-    @spelled
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> BertTokenizer:
         """Return the tokenizer; see BertTokenizer.from_pretrained.
 
@@ -118,7 +116,6 @@ class _AutoModel(_Auto):
     stands_for: ClassVar[str]
 
     @classmethod
-    @spelled
     def from_pretrained(
         cls, name: str | os.PathLike[str], dtype: Any = "float32", **options: Any
     ) -> Any:
@@ -127,7 +124,6 @@ class _AutoModel(_Auto):
         return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **others)
 
     @classmethod
-    @spelled
     def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):

@@ -18,7 +18,7 @@ from minibert.models.config import PretrainedConfig
 from minibert.models.habits import METHODS
 from minibert.models.outputs import ModelOutput
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import Spelled, a_kind, refuse_unknown, spelled
+from minibert.runtime.spelling import Spelled, a_kind
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
@@ -45,7 +45,6 @@ class PreTrainedModel(Spelled):
     config: Any
     loading_report: LoadingReport | None
 
-    @spelled
     def __init__(self, config: Any = None, seed: int = 0) -> None:
         name = type(self).__name__
         if not isinstance(config, self.config_class):
@@ -60,7 +59,6 @@ class PreTrainedModel(Spelled):
         self._assemble(arrays)
 
     @classmethod
-    @spelled
     def from_pretrained(
         cls: type[Model],
         name: str | os.PathLike[str],
@@ -140,7 +138,6 @@ class PreTrainedModel(Spelled):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         trace: dict[str, Array] | None = None,
-        **unknown: Any,
     ) -> Any:
         """Run the model on a batch.
 
@@ -156,7 +153,6 @@ class PreTrainedModel(Spelled):
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
-        refuse_unknown(self.__call__, unknown)
         batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         states, attentions = self._shown(output_hidden_states, output_attentions)
         wanted = None if trace is not None else {*states, *attentions}
@@ -216,7 +212,6 @@ class PreTrainedModel(Spelled):
         parameters = self._parameters(self.config)
         return stored(parameters, {p.field: self.array(p.field) for p in parameters})
 
-    @spelled
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, safe_serialization: bool = True
     ) -> None:

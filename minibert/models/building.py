@@ -49,6 +49,8 @@ class Builder:
 
 def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Parameter], Array]:
     """Return what draws a parameter as transformers does, one after the other."""
+    if isinstance(seed, int) and seed < 0:
+        raise ValueError(f"seed is {seed}; allowed: whole numbers from 0 on")
 
     @cache
     def random() -> "np.random.Generator":  # numpy.random is slow to import, and seldom needed

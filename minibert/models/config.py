@@ -23,7 +23,7 @@ from minibert.checkpoint.load import read_config
 from minibert.models import rules
 from minibert.models.habits import FIELDS, HARMLESS
 from minibert.runtime.arrays import dtype_name
-from minibert.runtime.spelling import Spelled, nearest, spelled
+from minibert.runtime.spelling import Spelled, nearest
 from minibert.runtime.warn import warn
 
 Config = TypeVar("Config", bound="PretrainedConfig")
@@ -57,7 +57,6 @@ class PretrainedConfig(Spelled):
     id2label: dict[int, str] = setting(None, rules.NAMES_OF_IDS)  # setting it sets label2id
     label2id: dict[str, int] = setting(None, rules.IDS_OF_NAMES)
 
-    @spelled
     def __init__(self, **values: Any) -> None:
         for name in values.keys() - self._names() - HARMLESS:
             if not name.startswith("_"):
@@ -126,7 +125,6 @@ class PretrainedConfig(Spelled):
         return f"{cls.__name__} has no field {name[:80]!r}{near}"
 
     @classmethod
-    @spelled
     def from_dict(cls: type[Config], values: Mapping[str, Any], **overrides: Any) -> Config:
         """Return the config of these values; keywords override them.
 
@@ -141,7 +139,6 @@ class PretrainedConfig(Spelled):
         return config
 
     @classmethod
-    @spelled
     def from_pretrained(cls: type[Config], name: str | os.PathLike[str], **options: Any) -> Config:
         """Read config.json of a folder or a Hub id; keywords override it.
 
@@ -172,7 +169,6 @@ class PretrainedConfig(Spelled):
         values = {k: v for k, v in values.items() if k not in usual or v != usual[k]}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
-    @spelled
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json into a folder, made if need be; whole or not at all."""
         make_folder(Path(folder))

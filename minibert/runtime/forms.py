@@ -7,6 +7,7 @@ word is a number that is no array, the size of that name. A result may multiply 
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -34,6 +35,31 @@ class Form:
             sizes.update(zip(names, value.shape[value.ndim - len(names) :], strict=True))
         found = [rest if term == "..." else (_size(term, sizes),) for term in self.gives]
         return tuple(size for part in found for size in part)
+
+    def misfit(self, named: Mapping[str, Any]) -> str:
+        """Say which argument has another shape than the form; nothing if none has."""
+        sizes: dict[str, tuple[int, str]] = {}
+        for taken, (name, value) in zip(self.takes, named.items(), strict=False):
+            if not taken.startswith("("):
+                sizes[taken] = value, name
+                continue
+            axes = _axes(taken)
+            count = len(axes) - ("..." in axes)
+            said = f"{name} has the shape {value.shape}; needed: {taken}"
+            if value.ndim < count or value.ndim > count == len(axes):
+                return said
+            ends = value.shape[value.ndim - count :]
+            for axis, size in zip(axes[len(axes) - count :], ends, strict=True):
+                known, who = sizes.setdefault(axis, (size, name))
+                if known != size:
+                    return f"{said}, and {axis} is {known} in {who}"
+        return self._indivisible(sizes)
+
+    def _indivisible(self, sizes: dict[str, tuple[int, str]]) -> str:
+        for whole, _, by in (term.partition("/") for term in self.gives):
+            if by and (sizes[by][0] < 1 or sizes[whole][0] % sizes[by][0]):
+                return f"{sizes[by][1]} is {sizes[by][0]}, which does not divide {sizes[whole][0]}"
+        return ""
 
 
 def _axes(text: str) -> list[str]:

@@ -158,7 +158,7 @@ def by_rows(
     # so formulas cost little more than code that reuses its arrays
 
     @wraps(function)
-    def apply(x: Array, /, *args: P.args, **kwargs: P.kwargs) -> Array:
+    def apply(x: Array, *args: P.args, **kwargs: P.kwargs) -> Array:
         if x.size <= BLOCK:
             return function(x, *args, **kwargs)
         out = np.empty_like(x)
@@ -169,7 +169,7 @@ def by_rows(
         spread(block, shares(len(x), math.ceil(x.size / BLOCK)))
         return out
 
-    return apply
+    return apply  # type: ignore[return-value]  # x may be given by name, too
 
 
 def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:

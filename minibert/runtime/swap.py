@@ -19,14 +19,14 @@ not in a trace, unless the function has a parameter named ``trace`` and shows th
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.runtime.forms import Form
-from minibert.runtime.spelling import a_kind, spelled
+from minibert.runtime.spelling import BARE, Spelled, a_kind, explain
 from minibert.trace import here
 
 P = ParamSpec("P")
@@ -59,20 +59,30 @@ def operation(form: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function one that can be swapped. ``form``: "(..., in), (out, in) -> (..., out)"."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        name = function.__name__
+        name, shapes = function.__name__, Form(form)
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not _blocks.get() or (other := replacement_for(name)) is None:
-                return function(*args, **kwargs)
-            return cast(R, CheckedCall(name, other, args, kwargs).result())
+            try:
+                if not _blocks.get() or (other := replacement_for(name)) is None:
+                    return function(*args, **kwargs)
+                return cast(R, CheckedCall(name, other, args, kwargs).result())
+            except BARE as error:
+                explain(error, function, args, kwargs, partial(_in_words, error, shapes))
+                raise
 
         call.__doc__ = f"{function.__doc__}\n\n{form}"
-        vars(call)["form"] = Form(form)
+        vars(call)["form"] = shapes
         OPERATIONS[name] = call
         return call
 
     return decorate
+
+
+def _in_words(error: Exception, form: Form, named: dict[str, Any]) -> str:
+    """Return what is wrong with the shapes or, if no function of a user's is at work, the error."""
+    text = form.misfit(named)
+    return text if text or _blocks.get() else f"it takes {form.text}, and failed: {error}"
 
 
 def replacement_for(name: str) -> Function | None:
@@ -88,7 +98,7 @@ def is_swapping() -> bool:
     return any(replacement_for(name) is not None for name in names)
 
 
-class swap(ContextDecorator):  # noqa: N801
+class swap(Spelled, ContextDecorator):  # noqa: N801
     """Let the engine call your functions in place of its own, within the block.
 
     ``with swap(gelu=f, softmax=g):`` or, before a function, ``@swap(gelu=f)``. Blocks nest, and the
@@ -100,7 +110,6 @@ class swap(ContextDecorator):  # noqa: N801
     where it was called (Python 3.10 has no notes: there they become a SwapError).
     """
 
-    @spelled
     def __init__(self, **functions: Function) -> None:
         for name, function in functions.items():
             if name not in OPERATIONS:

@@ -25,6 +25,7 @@ import numpy as np
 
 from minibert.runtime.blas import Blas
 from minibert.runtime.cores import MAX_THREADS, default_count
+from minibert.runtime.spelling import spelled
 from minibert.runtime.swap import is_swapping
 from minibert.trace import here
 
@@ -35,6 +36,7 @@ R = TypeVar("R")
 PATIENCE = 10.0  # seconds that a caller waits for its turn; who has it may be waiting for this one
 
 
+@spelled
 def set_num_threads(count: int) -> None:
     """Let models use ``count`` threads from now on. TypeError or ValueError for a bad count.
 
@@ -47,6 +49,7 @@ def set_num_threads(count: int) -> None:
     _workers.count = count
 
 
+@spelled
 def get_num_threads() -> int:
     """Return how many threads models use."""
     if _this_thread.is_alone:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.runtime.spelling import a_kind, spelled_methods
 from minibert.tokenizers.encoding import Encoding, Side
 from minibert.tokenizers.options import check_tensors
 
@@ -18,6 +19,7 @@ class Span(NamedTuple):
     end: int
 
 
+@spelled_methods
 class BatchEncoding(UserDict[str, Any]):
     """A dictionary, after transformers' class of that name; ``model(**batch)`` takes it whole.
 
@@ -29,11 +31,14 @@ class BatchEncoding(UserDict[str, Any]):
         self.encodings = list(rows)
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            return super().__getitem__(key)
-        if isinstance(key, int | slice):
+        if isinstance(key, str) and key in self.data:
+            return self.data[key]
+        if isinstance(key, slice):
             return self.encodings[key]
-        raise KeyError(f"{key!r} is not a key; needed: the name of a column or the number of a row")
+        if isinstance(key, int):
+            return self._row(key)
+        needed = f"a column ({', '.join(self.data)}), or the number of a row"
+        raise KeyError(f"{key!r:.80} is not a key; needed: {needed}")
 
     def __getattr__(self, name: str) -> Any:
         columns = vars(self).get("data", {})
@@ -145,6 +150,8 @@ def columns_of(given: Any, return_tensors: Any) -> tuple[dict[str, list[Any]], b
         return_tensors = "np" if isinstance(first, np.ndarray | np.generic) else "pt"
     are_arrays = check_tensors(return_tensors)
     columns = {name: [as_lists(row[name]) for row in rows] for name in names}
+    if wrong := [ids for ids in columns["input_ids"] if not isinstance(ids, list)]:
+        raise TypeError(f"input_ids of the rows to pad is {a_kind(wrong[0])}; needed: a list")
     if rows is given:
         return columns, True, are_arrays
     columns = {name: column[0] for name, column in columns.items()}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint.hub import find_folder
-from minibert.runtime.spelling import Spelled, spelled
 from minibert.runtime.warn import warn
 from minibert.tokenizers.batch_encoding import BatchEncoding, columns_of, pad_columns, to_batch
 from minibert.tokenizers.encoding import Encoding, Side, Template, Tokens, fill, pad, truncate
@@ -27,7 +26,7 @@ from minibert.tokenizers.vocabulary import Vocabulary
 from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 
-class BertTokenizer(Vocabulary, Spelled):
+class BertTokenizer(Vocabulary):
     """BERT's tokenizer, with the calls of transformers' class of that name.
 
     WordPiece (Schuster & Nakajima 2012) after BERT's normalising and splitting (Devlin et al.
@@ -35,7 +34,6 @@ class BertTokenizer(Vocabulary, Spelled):
     ``BertTokenizer(vocab, do_lower_case, **settings)``: see Settings in options.py.
     """
 
-    @spelled
     def __init__(self, vocab: Mapping[str, int], do_lower_case: bool = True, **given: Any) -> None:
         settings = Settings.of(do_lower_case=do_lower_case, **given)
         super().__init__(vocab, settings)
@@ -50,7 +48,6 @@ class BertTokenizer(Vocabulary, Spelled):
         self._warned_of_length = False
 
     @classmethod
-    @spelled
     def from_pretrained(
         cls, name: str | os.PathLike[str], *, do_lower_case: bool | None = None, **options: Any
     ) -> "BertTokenizer":
@@ -102,7 +99,6 @@ class BertTokenizer(Vocabulary, Spelled):
         slots = self.template.pair if pair else self.template.single
         return sum(len(slot.ids) for slot in slots)
 
-    @spelled
     def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Return the ids of a text, a pair, a list of texts, or a list of pairs.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from minibert.runtime.spelling import Spelled
 from minibert.tokenizers.added import AddedToken, Finder
 from minibert.tokenizers.batch_encoding import as_lists
 from minibert.tokenizers.fields import require_utf8
@@ -28,7 +29,7 @@ def _special(role: str, is_id: bool = False) -> Any:
     return property(get, refuse)
 
 
-class Vocabulary:
+class Vocabulary(Spelled):
     """The tokens of WordPiece and those added to them; ValueError for ids that contradict."""
 
     bos_token, bos_token_id = _special("bos_token"), _special("bos_token", is_id=True)

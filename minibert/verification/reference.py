@@ -30,7 +30,7 @@ from minibert import arguments
 from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
-from minibert.runtime.spelling import a_kind, spelled
+from minibert.runtime.spelling import Spelled, a_kind
 from minibert.verification.names import Arrays, split_names
 from minibert.verification.recordings import is_bfloat16, read_recording, widened
 from minibert.verification.shapes import check_inputs, check_stages, words_of
@@ -42,7 +42,7 @@ TENSOR = ("__array__", "numpy", "detach", "data")  # one of them says that somet
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class Reference(Spelled):
     """Inputs, the stages that they led to, and the provenance of both."""
 
     inputs: Arrays
@@ -62,7 +62,6 @@ class Reference:
         return arguments.mask(self.inputs.get("attention_mask"), words_of(self.inputs).shape[:2])[0]
 
     @classmethod
-    @spelled
     def from_arrays(
         cls,
         stages: Mapping[str, Any],
@@ -127,7 +126,6 @@ class Reference:
         return Reference(self.inputs, made.stages, {**self.provenance, "read_as": made.read_as})
 
     @classmethod
-    @spelled
     def load(
         cls, path: str | os.PathLike[str], num_hidden_layers: int | None = None
     ) -> "Reference":

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from minibert.runtime.arrays import Array
+from minibert.runtime.spelling import Spelled
 from minibert.verification.compare import Tolerance
 
 #: What stands for inputs that nobody gave.
@@ -12,7 +13,7 @@ TAKEN = {"attention_mask": "all ones", "token_type_ids": "all 0"}
 
 
 @dataclass(frozen=True)
-class StageResult:
+class StageResult(Spelled):
     """One stage. Errors are the largest over real tokens; None where there is nothing to measure.
 
     status: OK; FAULT, its operation adds more than rounding does; INHERITED, its operation is
@@ -59,7 +60,7 @@ class StageResult:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Spelled):
     """The stages in network order, and where both sides are from.
 
     precision: what the second side's numbers show, such as "float64" or "bfloat16 and float32".

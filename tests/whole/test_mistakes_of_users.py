@@ -10,17 +10,27 @@ from pathlib import Path
 import pytest
 
 import minibert
-from minibert import EMBEDDED_CHECKPOINT, BertModel, BertTokenizer
+from minibert import EMBEDDED_CHECKPOINT, BertModel, BertTokenizer, Reference
 
 PACKAGE = Path(minibert.__file__).parent
 START = """
 import numpy as np
 from pathlib import Path
 from minibert import *
-from minibert import tasks
+from minibert import functions, tasks
 import minibert
+
+class Torch:
+    def detach(self):
+        return self
+
+x = np.ones((3, 4), np.float32)
+w, b, q = np.ones((5, 4), np.float32), np.ones(5, np.float32), np.ones((2, 3, 4), np.float32)
+i = np.ones(3, int)
+f = lambda x: x
 """
-#: Kind -> what is typed. m is a model, t its tokenizer, p their folder.
+#: Kind -> what is typed. m is a model, t its tokenizer, p their folder, r its reference; x and q are
+#: arrays of rows and of heads, w and b the weights of a matrix, i ids, f a function.
 MISTAKES = {
     "a keyword of a config": [
         *(f"BertConfig({name}=3)" for name in (
@@ -95,7 +105,77 @@ MISTAKES = {
         "record_checkpoint(p, {'input_ids': [[1]]}, source='tf')", "compare_recordings()",
         "swap(gelo=1).__enter__()", "swap(gelu=3)", "swap(1)", "Reference.load()",
         "Reference.from_arrays()", "grade()", "grade(gelo=1)", "minibert.BertModle",
-        "minibert.BertForMasked", "set_num_threads('a')",
+        "minibert.BertForMasked", "set_num_threads('a')", "verify(m, r, atol='a')", "verify(r, m)",
+        "verify(m, r, 1e-5, rtol='a')", "verify(m, [r])", "compare_recordings(r)",
+        "compare_recordings(r, 3)", "compare_recordings('a', 'b')", "compare_recordings(r, r, p)",
+        "compare_recordings(r, r, (m, t))", "compare_recordings(r, r, m, atol='a')",
+        "record_model(m, [[1]])", "record_model(m, 'a text')", "record_model(m, None)",
+        "record_checkpoint(p, 'a text')", "record_checkpoint(p, None)", "Diagnosis()",
+        "verify(m, r).okay", "verify(m, r).to_json()", "verify(m, r).to_dict(3)",
+        "verify(m, r).rows[0].stat",
+    ],
+    "a reference": [
+        "Reference()", "Reference(r)", "Reference({}, {}, {}, {})", "Reference(None, None)",
+        "Reference([[1]], [[1]])", "Reference(stages={}, input={})", "Reference.from_arrays([1], [2])",
+        "Reference({'input_ids': [[1]]}, {'embeddings': [[1]]})", "Reference.load(None)",
+        "Reference.from_arrays({3: [[[1.0]]]}, {'input_ids': [[1]]})", "Reference.load(3)",
+        "Reference.from_arrays({'embeddings': [[[1.0]]]}, [[1]])", "Reference.load(r)",
+        "Reference.from_arrays({'embeddings': [[[1.0]]]}, {'input_ids': [[1]]}, 'torch')",
+        "Reference.from_arrays({'last_hidden_state': q}, {'input_ids': q}, num_hidden_layers='a')",
+        "r.save()", "r.save(3)", "r.stage", "r.to_dict()", "Reference.form_arrays({}, {})",
+    ],
+    "grading": [
+        "grade(functions.gelu)", "grade('gelu', f)", "grade(gelu=f, points='a')", "grade(gelu=3)",
+        "grade(gelu=f, time_limit='a')", "grade(gelu=f, time_limit=None)", "grade(gelu=f, model=p)",
+        "grade(gelu=f, model=(m, t))", "grade(gelu=f, reference=3)", "grade(gelu=f, timelimit=3)",
+        "grade(gelu=f).passed", "grade(gelu=f).score", "Grade()", "grade(gelu=f, softmax=f)",
+        "set_num_threads()", "set_num_threads(n=1)", "get_num_threads(1)", "swap().nothing",
+    ],
+    "a function called with what does not fit": [
+        "functions.softmax(x, axis=-1)", "functions.softmax()", "functions.softmax([1.0, 2.0])",
+        "functions.softmax(Torch())", "functions.softmax(3.0)", "functions.softmax(x, x)",
+        "functions.softmax(np.array(['a']))", "functions.softmax(np.ones(0))", "functions.gelu()",
+        "functions.gelu(x, approximate='tanh')", "functions.gelu(np.ones(3, complex))",
+        "functions.relu('a')", "functions.sigmoid(None)", "functions.layer_norm(x, x[0], x[0])",
+        "functions.layer_norm(x, b, b, 1e-12)", "functions.layer_norm(x, b, b, epsilon=1e-12)",
+        "functions.layer_norm(x, x[0], x[0], 'a')", "functions.layer_norm(x, None, None, 1e-12)",
+        "functions.linear(x, w)", "functions.linear(x, w.T, b)", "functions.linear(x, w, x[0])",
+        "functions.linear(x, q, b)", "functions.linear(x, weights=w, bias=b)",
+        "functions.split_heads(x, 3)", "functions.split_heads(x, 0)", "functions.split_heads(q, 2)",
+        "functions.split_heads(x, 2.0)", "functions.merge_heads(x)", "functions.mean(x, axis=0)",
+        "functions.attention_scores(x, x)", "functions.attention_scores(q, q[:, :, :2])",
+        "functions.attention_context(q, x)", "functions.attention(q, q)", "functions.erf([1.0])",
+        "functions.attention(x, x, x)", "functions.attention(q, q, q, mask=x)", "functions.mean('a')",
+        "functions.attention(q, q, q, allowed=x)", "functions.attention(q, q, q[:, :2])",
+        "functions.embeddings([[1]], [[0]], [[0]])",
+        *(f"functions.embeddings({ids}, i, i, w, w, w, w[0], w[0], 1e-12)" for ids in (
+            "x[:, 0]", "i * 9", "i[:2]", "'a'", "None",
+        )),
+        *(f"functions.feed_forward(x, w, b, w.T, x[0]{act})" for act in (
+            "", ", None", ", 'gelo'", ", functions.gelu", ", ['gelu']",
+        )),
+        "functions.feed_forward(x, w, b, w, b, 'gelu')", "functions.pooler(x, x, x)",
+    ],
+    "a name in a module": [
+        "functions.gleu", "functions.LayerNorm", "functions.layernorm", "tasks.clasify",
+        "tasks.Embed", "tasks.summarize", "minibert.layers.LayerNrom", "minibert.verification.verfy",
+        "minibert.tokenizers.BertTokeniser", "minibert.models.BertModle", "minibert.function",
+        "minibert.modles", "minibert.grading.grad", "minibert.data.EMBEDED", "minibert.nothing",
+    ],
+    "a type of an argument": [
+        "BertModel(BertConfig(), 'a')", "AutoModel.from_config(BertConfig(), seed=1.5)",
+        "BertModel(BertConfig(), seed=-1)", "m.save_pretrained(3)", "m.save_pretrained(None)",
+        "m.state_dict(1)", "m.num_parameters(only_trainable=True)", "m.array(3)",
+        "m([[1]], trace=3)", "m([[1]], trace=[])", "m(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)",
+        "m([[1]])[1.5]", "m([[1]])[None]", "tasks.fill_mask('[MASK]', targets=3)",
+        "t('a').word_ids('a')", "t('a').char_to_token()", "t('a').token_to_chars('a')",
+        "t('a')['ids']", "t('a')[5]", "t.encode()", "t.decode([1], skip_specials=True)",
+        "t.convert_tokens_to_ids(3)", "t.convert_tokens_to_string([3])", "t.pad()",
+        "t.pad({'input_ids': 3})", "t.pad([{'input_ids': 3}])", "t.save_pretrained(3)",
+        "BertTokenizer(p)", "BertTokenizer('vocab.txt')", "BertTokenizer({3: 4})",
+        "BertConfig.from_dict(3)", "BertConfig.from_dict('a')", "BertConfig.from_dict({3: 4})",
+        "BertConfig().save_pretrained(None)", "BertConfig().to_dict(1)",
+        "BertModel.from_pretrained('a/b', cache_dir=3)", "AutoModel.from_pretrained(p, token=3)",
     ],
 }  # fmt: skip
 ALL = [(kind, code) for kind, codes in MISTAKES.items() for code in codes]
@@ -105,6 +185,7 @@ ALL = [(kind, code) for kind, codes in MISTAKES.items() for code in codes]
 def known():
     folder = EMBEDDED_CHECKPOINT
     names = {"p": folder, "m": BertModel.from_pretrained(folder)}
+    names["r"] = Reference.load(folder / "reference.safetensors")
     return names | {"t": BertTokenizer.from_pretrained(folder)}
 
 
@@ -154,6 +235,15 @@ def test_there_are_many_of_each_kind():
         ),
         ("verify(m, {})", "Reference.from_arrays"),
         ("verify(m)", "needs reference"),
+        ("functions.softmax(x, axis=-1)", "no argument 'axis'. softmax takes x"),
+        ("functions.layer_norm(x, b, b, 1e-12)", r"\(5,\); needed: \(C,\), and C is 4 in x"),
+        ("functions.feed_forward(x, w, b, w.T, b, 'gelo')", "did you mean 'gelu'"),
+        ("functions.embeddings(x, i, i, w, w, w, b, b, 1)", "array of float32; .* of whole num"),
+        ("tasks.clasify", "did you mean 'classify'"),
+        ("minibert.function", "did you mean 'functions'"),
+        ("Reference()", "Reference needs inputs and stages"),
+        ("grade(functions.gelu)", "1 argument by place, more than it takes so. grade takes model"),
+        ("t.decode([1], skip_specials=True)", "BertTokenizer.decode .* mean 'skip_special_tokens'"),
         ("BertModel.from_pretrained(p, device_map='cuda')", "CPU"),
         ("BertModel.from_pretrained(str(p)[:-1] + 'i')", "did you mean 'toy'"),
     ],
