@@ -83,11 +83,11 @@ def _base_of_adapter(folder: Path) -> str:
 
 
 def refuse_other_models(prefix: str) -> None:
-    """ValueError if the prefix of all names is that of a model that is computed in another way."""
+    """ValueError if the prefix of the names is that of a model that is computed in another way."""
     if found := [step for step in prefix.split(".") if step in OTHER_MODELS]:
         raise ValueError(
-            f"all names of tensors begin with {visible(prefix, 80)!r}: these are the weights of "
-            f"{found[0]}, which has names of BERT and computes something else"
+            f"the names of the tensors begin with {visible(prefix, 80)!r}: these are the weights "
+            f"of {found[0]}, which has names of BERT and computes something else"
         )
 
 

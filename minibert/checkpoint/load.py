@@ -127,7 +127,7 @@ class LoadingReport:
     renamed: dict[str, str]  # name in the file -> standard name
     newly_initialized: tuple[str, ...]  # standard names
     unused: dict[str, str]  # name in the file -> why
-    prefix: str = ""  # before all names in the files
+    prefix: str = ""  # before the names in the files
 
     def sha256(self) -> str:
         """Return the SHA-256 of the files, one after the other: what a reference records."""
@@ -144,7 +144,7 @@ class LoadingReport:
             f"renamed            {_some(map(' -> '.join, self.renamed.items()))}\n"
             f"newly initialized  {_some(self.newly_initialized)}\n"
             f"unused             {_some(map(': '.join, self.unused.items()))}"
-            + (f"\nbefore all names   {visible(self.prefix, 200)}" if self.prefix else "")
+            + (f"\nbefore the names   {visible(self.prefix, 200)}" if self.prefix else "")
         )
 
     __repr__ = __str__
@@ -207,7 +207,9 @@ def _reasons(
         if standard in shapes:
             why = f"it is {weights.tensors[name].shape}, the config makes {shapes[standard]}"
         # behind the prefix of the base model there is no head
-        if why is None or (why == UNKNOWN and name[len(result.shared) :].startswith(prefix)):
+        if why is None or (
+            why == UNKNOWN and f".{prefix}{standard.partition('.')[0]}." in f".{name}."
+        ):
             inside.append(name)
         else:
             unused[name] = why

@@ -16,7 +16,8 @@ from minibert.checkpoint.tensors import StoredTensor
 from minibert.runtime.arrays import Array
 
 UNKNOWN = "the model has no tensor of this name"
-MAX_STEPS = 8  # of a prefix before all names, counted in dots
+MAX_STEPS = 8  # of a prefix before the names, counted in dots
+WRAPPERS = {"module", "_orig_mod", "model", ""}  # which may stand before some of the names alone
 Strings = Mapping[str, str]
 Found = dict[str, tuple[StoredTensor, list["Parameter"]]]  # by standard name
 
@@ -67,7 +68,7 @@ class Match(NamedTuple):
     missing: list[Parameter]
     renamed: dict[str, str]  # found name -> standard name
     unused: dict[str, str]  # found name -> standard name
-    shared: str  # the prefix of all names
+    shared: str  # what comes before the names
 
 
 def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Parameter]:
@@ -94,7 +95,10 @@ def _letter(name: str) -> str:
 
 def standard_name(name: str, prefix: str) -> str:
     """Undo the known aliases: the architecture's prefix, and gamma and beta of a LayerNorm."""
-    name = name.removeprefix(prefix)
+    return _with_new_ends(name.removeprefix(prefix))
+
+
+def _with_new_ends(name: str) -> str:
     name = re.sub(r"(^|\.)LayerNorm\.gamma\Z", r"\1LayerNorm.weight", name)
     return re.sub(r"(^|\.)LayerNorm\.beta\Z", r"\1LayerNorm.bias", name)
 
@@ -102,20 +106,40 @@ def standard_name(name: str, prefix: str) -> str:
 def standard_names(
     names: Collection[str], wanted: Collection[str], prefix: str
 ) -> tuple[dict[str, str], str]:
-    """Return the standard name of each name that is there, and the prefix that all of them share.
+    """Return the standard name of each name that is there, and the prefix of the model's.
 
-    Wrappers put one before all names, as ``module.`` or ``0.auto_model.``. It is the shortest
-    without which one of the wanted names is there.
+    Programs put one before the names, as ``module.``, ``0.auto_model.`` or that of a field; beside
+    the model there may be tensors of others without it. It is the one without which most of the
+    wanted names are there. ValueError if another one leads to another such model.
     """
-    steps = min(names, default="").split(".")[:MAX_STEPS]
-    for count in range(len(steps)):
-        shared = "".join(f"{step}." for step in steps[:count])
-        if not all(name.startswith(shared) for name in names):
-            break
-        standard = {name: standard_name(name[len(shared) :], prefix) for name in names}
-        if not set(wanted).isdisjoint(standard.values()):
-            return standard, shared
-    return {name: standard_name(name, prefix) for name in names}, ""
+    found = _prefixes(names, {*wanted}, prefix)
+    shared = max(found, key=lambda front: (len(found[front]), -len(front)), default="")
+    for front in found if shared else ():
+        if front != shared and 2 * len(found[front] & found[shared]) > len(found[shared]):
+            raise ValueError(
+                f"tensors of two models are there, under {shared[:80]!r} and under {front[:80]!r}: "
+                "save the state_dict() of the one that you mean, alone"
+            )
+    fronts = {shared, *(front for front in found if {*front.split(".")} <= WRAPPERS)}
+    standard = {}
+    for name in names:
+        front = max((f for f in fronts if name.startswith(f)), key=len, default="")
+        standard[name] = standard_name(name[len(front) :], prefix)
+    return standard, shared
+
+
+def _prefixes(names: Iterable[str], wanted: set[str], prefix: str) -> dict[str, set[str]]:
+    """Return what comes before wanted names, and which: the shortest that does for each name."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        rest, front = _with_new_ends(name), ""
+        for _ in range(MAX_STEPS):
+            if (standard := rest.removeprefix(prefix)) in wanted:
+                found.setdefault(front, set()).add(standard)
+                break
+            step, _, rest = rest.partition(".")
+            front = f"{front}{step}."
+    return found
 
 
 def reason(

@@ -2,7 +2,8 @@
 
 A pickle is a program for a stack machine: it may have any function of any module called. This
 interpreter knows the few opcodes that torch.save needs. A name is never looked up: it is compared
-with the closed list below, whose entries are inert constructors of ours. All else is refused.
+with the closed list below, whose entries are inert constructors of ours, and with that of classes
+of a training (inert.py), whose objects are dropped. All else is refused.
 
 pickletools decodes the opcodes; it executes nothing. An opcode takes at least a byte and adds at
 most one entry to the stack or the memo: the length bounds both.
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minibert.checkpoint.inert import Inert
 from minibert.checkpoint.limits import MAX_DIMENSIONS
 from minibert.checkpoint.tensors import TYPES
 from minibert.runtime.spelling import a_kind
@@ -153,6 +155,8 @@ def _argument(kind: pickletools.ArgumentDescriptor | None, stream: io.BytesIO) -
 
 
 def _call(called: Any, arguments: Any) -> Any:
+    if isinstance(called, Inert):
+        return called
     named = isinstance(called, Global)
     what = f"{called.module}.{called.name}" if named else a_kind(called)
     if not named or called not in CONSTRUCTORS:
@@ -162,8 +166,16 @@ def _call(called: Any, arguments: Any) -> Any:
     return CONSTRUCTORS[called](*arguments)
 
 
-def _listed(module: Any, name: Any) -> Global:
+def _new(kind: Any, _: Any) -> Inert:
+    if not isinstance(kind, Inert):
+        raise ValueError("refused: the pickle uses opcode NEWOBJ")
+    return kind
+
+
+def _listed(module: Any, name: Any) -> Global | Inert:
     entry = Global(_as(str, module), _as(str, name))
+    if inert := Inert.of(module, name) if entry not in CONSTRUCTORS else None:
+        return inert
     if not any(entry in listed for listed in (CONSTRUCTORS, STORAGES, NUMBERS)):
         why = "which a file of weights has no use for; it was not run"
         hint = "Save the model's state_dict() alone"
@@ -186,15 +198,17 @@ def _storage(identity: Any) -> Storage:
 def _refuse_state(target: Any, state: Any) -> None:
     """Refuse a BUILD, except of the version numbers of a state dict, which are dropped."""
     dicts = isinstance(target, dict) and isinstance(state, dict)
-    if not dicts or list(state) != ["_metadata"]:
+    if not isinstance(target, Inert) and (not dicts or list(state) != ["_metadata"]):
         raise ValueError(f"refused: the pickle uses BUILD on {a_kind(target)}")
 
 
 def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
-    mapping: dict[Any, Any] = _as(dict, target)
+    mapping: dict[Any, Any] = {} if isinstance(target, Inert) else _as(dict, target)
     if len(items) % 2:
         raise ValueError("the pickle is broken: a key of a dict has no value")
     for key, value in zip(items[::2], items[1::2], strict=True):
+        if isinstance(key, Inert):
+            continue
         # other keys may take forever to be hashed, and large numbers can share one hash
         if not isinstance(key, str) and not (type(key) is int and abs(key) < 2**60):
             raise ValueError(f"a key of a dict is {a_kind(key)}; known: text, numbers")
@@ -219,12 +233,12 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
     **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple},
     **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), lambda *items: items),
-    **{"STACK_GLOBAL": _listed, "REDUCE": _call},
+    **{"STACK_GLOBAL": _listed, "REDUCE": _call, "NEWOBJ": _new},
 }
 #: How many values that are.
 _TAKEN = {
     **dict.fromkeys(("APPEND", "TUPLE1", "BINPERSID", "BUILD"), 1),
-    **dict.fromkeys(("SETITEM", "TUPLE2", "STACK_GLOBAL", "REDUCE"), 2),
+    **dict.fromkeys(("SETITEM", "TUPLE2", "STACK_GLOBAL", "REDUCE", "NEWOBJ"), 2),
     **{"TUPLE3": 3},
 }
 
@@ -250,7 +264,8 @@ class _Machine:
                 self.marked.append(self.stack)
                 self.stack = []
             case "APPEND" | "APPENDS":
-                _as(list, self.stack[-1]).extend(taken)
+                if not isinstance(self.stack[-1], Inert):
+                    _as(list, self.stack[-1]).extend(taken)
             case "SETITEM" | "SETITEMS":
                 _with_items(self.stack[-1], taken)
             case "BUILD":

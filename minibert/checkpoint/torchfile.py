@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.archives import zip_members
 from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file
+from minibert.checkpoint.inert import Inert
 from minibert.checkpoint.limits import MAX_EXPANSION, MAX_PICKLE_BYTES
 from minibert.checkpoint.pickles import Storage, Unread, View, read_pickle
 from minibert.checkpoint.tensors import TYPES, StoredTensor
@@ -58,7 +59,8 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
 def _tensors(state: Any) -> Tensors:
     """Return the tensors of what a pickle held: a state dict, or a dict of which one is a part."""
     if not isinstance(state, dict):
-        raise ValueError(f"it holds {a_kind(state)}, not a dict of tensors")
+        kind = state.name if isinstance(state, Inert) else a_kind(state)
+        raise ValueError(f"it holds {kind}, not a dict of tensors")
     tensors: dict[Any, Any] = state
     inside = _inside(state)
     if len(inside) > 1:
@@ -71,7 +73,8 @@ def _tensors(state: Any) -> Tensors:
         if not isinstance(name, str):
             raise ValueError(f"a key is the {type(name).__name__} {name!r:.80}; names are text")
         if not isinstance(view, View | Unread):
-            what = f"{a_kind(view)}, not a tensor: save the model's state_dict() alone"
+            kind = view.name if isinstance(view, Inert) else a_kind(view)
+            what = f"{kind}, not a tensor: save the model's state_dict() alone"
             raise ValueError(f"the value of {name!r:.80} is {what}")
         if isinstance(view, View):
             _check_window(name, view)

@@ -60,7 +60,7 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
     for name, standard in standard_of.items():
         tensors[standard].append(weights.tensors[name])
     if shared:
-        notes.append(f"all names of tensors begin with {visible(shared, 80)!r}")
+        notes.append(f"the names of the tensors begin with {visible(shared, 80)!r}")
     for parameter in parameters:
         found = tensors.pop(parameter.name, [])
         places += [(tensor, f"-> {parameter.field}") for tensor in found]

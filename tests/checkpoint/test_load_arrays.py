@@ -170,7 +170,7 @@ def test_a_prefix_before_all_names_is_read_and_reported(write, arrays, prefix):
     folder = write({f"{prefix}{name}": array for name, array in (arrays | extra).items()})
     loaded, report = load(folder)
     assert report.prefix == prefix.removesuffix("bert.")
-    assert str(report).endswith(f"before all names   {report.prefix}")
+    assert str(report).endswith(f"before the names   {report.prefix}")
     assert report.unused == {
         f"{prefix}embeddings.position_ids": "a buffer that counts 0, 1, 2, ..."
     }
@@ -184,6 +184,37 @@ def test_a_prefix_before_a_model_and_its_head(write, arrays):
     _, report = load(write(names | {"module.classifier.bias": np.ones(2, np.float32)}))
     assert report.prefix == "module."
     assert report.unused == {"module.classifier.bias": "belongs to a classification head"}
+
+
+def test_a_model_in_a_field_beside_other_fields(write, arrays):
+    names = {f"model.bert.{name}": array for name, array in arrays.items()}
+    others = {"classifier.bias": np.ones(2, np.float32), "loss.weight": np.ones(2, np.float32)}
+    loaded, report = load(write(names | others))
+    assert report.prefix == "model."
+    assert set(report.unused) == set(others)
+    for name, field in report.loaded.items():
+        np.testing.assert_array_equal(loaded[field], arrays[name])
+
+
+def test_a_wrapper_before_some_of_the_names(write, arrays):
+    halves = ("module." * ("layer.1" in name) + name for name in arrays)
+    _, report = load(write(dict(zip(halves, arrays.values(), strict=True))))
+    assert set(report.loaded) == set(arrays)
+    assert not report.unused
+
+
+def test_an_unknown_tensor_within_a_field_is_inside_the_model(write, arrays):
+    names = {f"net.bert.{name}": array for name, array in arrays.items()}
+    with pytest.raises(ValueError, match=r"inside the model .*adapter\.LayerNorm\.gamma"):
+        load(write(names | {"net.bert.adapter.LayerNorm.gamma": np.ones(2, np.float32)}))
+
+
+def test_two_models_in_one_file(write, arrays):
+    both = {f"{who}.{name}": array for who in ("q", "d") for name, array in arrays.items()}
+    with pytest.raises(
+        ValueError, match=r"two models are there, under 'q\.' and under 'd\.': save"
+    ):
+        load(write(both))
 
 
 @pytest.mark.parametrize("prefix", ["roberta.", "model.electra."])

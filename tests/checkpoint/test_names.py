@@ -198,10 +198,38 @@ def test_a_prefix_is_the_shortest_behind_which_a_wanted_name_lies():
     find = partial(standard_names, wanted={"a.b", "c"}, prefix="bert.")
     assert find(["x.bert.a.b", "x.d"]) == ({"x.bert.a.b": "a.b", "x.d": "d"}, "x.")
     assert find(["a.b"]) == ({"a.b": "a.b"}, "")
-    assert find(["x.a.b", "y.c"]) == ({"x.a.b": "x.a.b", "y.c": "y.c"}, "")
-    assert find(["xa.b", "xb.c"])[1] == ""
+    assert find(["x.a.b", "y.c"]) == ({"x.a.b": "a.b", "y.c": "y.c"}, "x.")
+    assert find(["xa.b", "xa.d"])[1] == ""
     assert find([]) == ({}, "")
     assert find(["x." * 10**6 + "c"])[1] == ""  # and it takes no time
+
+
+@pytest.mark.parametrize(
+    ("names", "standard", "shared"),
+    [
+        # a field with the model, beside a field with a head, or with what is of no model
+        (["model.bert.a", "model.bert.b", "c"], ["a", "b", "c"], "model."),
+        (["net.a", "net.b", "loss.weight"], ["a", "b", "loss.weight"], "net."),
+        (["net.a", "net.b", "fc.c"], ["a", "b", "fc.c"], "net."),  # whose c that is, nothing says
+        # a wrapper before some of the names
+        (["module.bert.a", "bert.b", "module.c", "module.d"], ["a", "b", "c", "d"], "module."),
+        (["a", "b", "_orig_mod.module.c"], ["a", "b", "c"], ""),
+        (["a", "b", "c", "copy.a", "copy.b"], ["a", "b", "c", "copy.a", "copy.b"], ""),
+        (["net.a", "net.b", "net.c", "other.a"], ["a", "b", "c", "other.a"], "net."),
+    ],
+)
+def test_a_prefix_before_some_of_the_names(names, standard, shared):
+    for order in (names, names[::-1]):
+        found = standard_names(order, wanted=["a", "b", "c"], prefix="bert.")
+        assert found == (dict(zip(names, standard, strict=True)), shared)
+
+
+@pytest.mark.parametrize("two", [("student.", "teacher."), ("module.q.bert.", "module.d.bert.")])
+def test_two_models_in_one_file_are_named(two):
+    names = [f"{front}{name}" for front in two for name in "abc"]
+    with pytest.raises(ValueError, match="tensors of two models") as caught:
+        standard_names(names, wanted=["a", "b", "c"], prefix="bert.")
+    assert all(repr(front.removesuffix("bert.")) in str(caught.value) for front in two)
 
 
 def test_all_wrong_shapes_in_one_error():

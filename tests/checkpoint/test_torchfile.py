@@ -147,6 +147,62 @@ def test_a_dict_under_two_keys_is_one_and_is_looked_through_once(tmp_path, make)
     assert list(read_torch(tmp_path / "pytorch_model.bin")) == ["model.w"]
 
 
+def lightning(kind):
+    """Return a pickled object of a class of a training's: made anew, filled and given a state."""
+    module, name = kind
+    new = f"c{module}\n{name}\n".encode() + b")\x81"
+    key, value = b"X\2\0\0\0lr", b"X\4\0\0\0fast"
+    return new + b"(" + key + value + b"u" + b"}" + key + value + b"sb"
+
+
+TRAINING_CLASSES = [
+    ("pytorch_lightning.utilities.parsing", "AttributeDict"),
+    ("lightning.fabric.utilities.data", "AttributeDict"),
+    ("omegaconf.dictconfig", "DictConfig"),
+    ("argparse", "Namespace"),
+]
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+@pytest.mark.parametrize("kind", TRAINING_CLASSES, ids=".".join)
+def test_the_weights_of_a_training_with_classes_of_its_own(tmp_path, make, kind, form):
+    state = make.torch_pickle({"net.w": VIEW})[2:-1]
+    keyed = b"}" + lightning(kind) + b"Ns"  # old versions have classes for keys
+    path = b"cpathlib\nPosixPath\n(X\1\0\0\0/tR"
+    program = b"".join([
+        *(b"\x80\x02}(", b"X\5\0\0\0hyper", lightning(kind), b"X\4\0\0\0call", keyed),
+        *(b"X\4\0\0\0path", path, b"X\x0a\0\0\0state_dict", state, b"u."),
+    ])  # fmt: skip
+    build = {
+        "zip": lambda: make.torch_zip(program, {"0": SIX_BYTES}),
+        "legacy": lambda: make.torch_legacy(program, {"0": (6, SIX_BYTES)}),
+    }
+    (tmp_path / "pytorch_model.bin").write_bytes(build[form]())
+    (tensor,) = read_torch(tmp_path / "pytorch_model.bin").values()
+    assert tensor.name == "state_dict.net.w"
+    np.testing.assert_array_equal(tensor.read(F32), np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (b"}" + b"X\1\0\0\0w" + lightning(TRAINING_CLASSES[0]) + b"s", "'w' is pytorch_lightn"),
+        (lightning(TRAINING_CLASSES[2]), "it holds omegaconf.dictconfig.DictConfig, not a dict"),
+        (b"}" + lightning(("my_code", "Config")) + b"Ns", "names my_code.Config"),
+        (b"}" + lightning(("builtins", "eval")) + b"Ns", "names builtins.eval"),
+        (
+            b"ctorch._utils\n_rebuild_tensor_v2\n(" + lightning(TRAINING_CLASSES[0]) + b"K\0))tR",
+            "described by something else",
+        ),
+    ],
+)
+def test_a_class_where_a_tensor_should_be_or_of_ones_own_is_named(tmp_path, make, program, says):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(make.torch_zip(b"\x80\x02" + program + b".", {}))
+    with pytest.raises(ValueError, match=says):
+        read_torch(path)
+
+
 # --- windows on storages, in both forms
 
 

@@ -59,10 +59,10 @@ def test_what_loading_would_refuse_is_a_problem(changed):
     )
 
 
-def test_a_prefix_before_all_names_is_a_note(changed):
+def test_a_prefix_before_the_names_is_a_note(changed):
     def change(tensors):
         for name in [*tensors]:
             tensors[f"module.{name}"] = tensors.pop(name)
 
     found = changed(change)
-    assert (found.problems, found.notes) == ((), ("all names of tensors begin with 'module.'",))
+    assert (found.problems, found.notes) == ((), ("the names of the tensors begin with 'module.'",))
