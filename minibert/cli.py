@@ -78,8 +78,7 @@ def _parser() -> ArgumentParser:
 
 def _add_checks(add: Any) -> None:
     check = add("verify", _verify, "compare a checkpoint's stages with a reference")
-    about = "a folder or a Hub id; default: the embedded checkpoint"
-    check.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT, help=about)
+    _add_checkpoint(check, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
     about = f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}"
     check.add_argument("--reference", metavar="FILE", help=about)
     check.add_argument("--dtype", default="float32", choices=["float32", "float64"])
@@ -88,12 +87,12 @@ def _add_checks(add: Any) -> None:
     compare.add_argument("first", metavar="A", help="a reference file")
     compare.add_argument("second", metavar="B", help="another")
     about = "a checkpoint with their weights: it shows which side is wrong, and where"
-    compare.add_argument("--model", metavar="FOLDER", help=about)
+    _add_checkpoint(compare, "--model", metavar="FOLDER", help=about)
     _add_report_options(compare)
     shown = add("inspect", _inspect, "show a checkpoint's config and tensors")
-    shown.add_argument("folder", nargs="?", default=EMBEDDED_CHECKPOINT)
+    _add_checkpoint(shown, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
     record = add("record", _record, "record a checkpoint's stages, as a reference")
-    record.add_argument("model", nargs="?", default=EMBEDDED_CHECKPOINT, help="a folder or Hub id")
+    _add_checkpoint(record, "model", nargs="?", default=EMBEDDED_CHECKPOINT)
     about = (
         "texts, a tab between the two of a pair; or one file: .txt (a text a line), .json, "
         ".npz, .safetensors or .pt with input_ids, ...; default: three sentences"
@@ -135,22 +134,42 @@ def _add_tasks(add: Any) -> None:
     embed.add_argument("--pooling", choices=tasks.POOLINGS, help="default: as the model")
     embed.add_argument("--normalize", action=BooleanOptionalAction, help="to length 1")
     embed.add_argument("--batch-size", type=int, default=32)
-    about = "a folder or a Hub id; default: the embedded checkpoint"
     for task in (fill, follow, classify, tag, answer, embed):
-        task.add_argument("--model", help=about)
+        _add_checkpoint(task, "--model")
 
 
-def _folder(name: str | os.PathLike[str]) -> Path:
-    return find_folder(name, ("config", "weights"), {})[0]
+def _add_checkpoint(parser: ArgumentParser, name: str, **how: Any) -> None:
+    """Let a command take a checkpoint, and of a Hub id what from_pretrained takes."""
+    about = "a folder or a Hub id; default: the embedded checkpoint"
+    parser.add_argument(name, **{"help": about, **how})
+    hub = parser.add_argument_group("if it is a Hub id", "a token is taken from HF_TOKEN")
+    hub.add_argument("--revision", help="a branch, a tag or a commit; default: main")
+    hub.add_argument(
+        "--cache-dir", metavar="DIR", help="where it is kept; default: as HF_HOME says"
+    )
+    hub.add_argument("--local-files-only", action="store_true", help="take what is kept, or fail")
+
+
+def _hub(options: Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("revision", "cache_dir", "local_files_only")}
+
+
+def _folder(name: str | os.PathLike[str], options: Namespace, *more: str) -> Path:
+    return find_folder(name, ("config", "weights", *more), _hub(options))[0]
+
+
+def _model(options: Namespace) -> Path | None:
+    """Return the folder of a task's model, or None."""
+    return options.model and _folder(options.model, options, "tokenizer", "sentence")
 
 
 def _verify(options: Namespace) -> int:
-    folder = _folder(options.folder)
+    folder = _folder(options.folder, options)
     path = _reference_path(folder, options.reference)
     model = BertModel.from_pretrained(folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
     report = verify(model, reference, options.atol, options.rtol)
-    return _report(report, options, folder, reference.inputs)
+    return _report(report, options, options.folder, reference.inputs)
 
 
 def _reference_path(folder: Path, given: str | None) -> Path:
@@ -167,11 +186,12 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 
 def _compare(options: Namespace) -> int:
-    model = BertModel.from_pretrained(options.model) if options.model else None
+    name = options.model
+    model = BertModel.from_pretrained(name, **_hub(options)) if name else None
     layers = model.config.num_hidden_layers if model else None
     first, second = (Reference.load(path, layers) for path in (options.first, options.second))
     report = compare_recordings(first, second, model, options.atol, options.rtol)
-    return _report(report, options, options.model, first.inputs)
+    return _report(report, options, name, first.inputs)
 
 
 def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
@@ -182,7 +202,8 @@ def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
         raise ValueError(f"--stages: no stage {unknown[0]!r} was compared; {', '.join(known)} were")
     if options.html:
         ids = inputs.get("input_ids")
-        tokens = token_texts(folder, ids) if folder and ids is not None and ids.ndim == 2 else None
+        is_known = folder and ids is not None and ids.ndim == 2
+        tokens = token_texts(folder, ids, **_hub(options)) if is_known else None
         write_whole(options.html, page(report, tokens, options.stages).encode())
     if options.json:
         print(json.dumps(report.to_dict(), indent=2))
@@ -193,8 +214,8 @@ def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
 
 def _record(options: Namespace) -> int:
     require_folder(options.output.parent)  # before the work, not after it
-    inputs = read_inputs(options.inputs, options.model)
-    made = record_checkpoint(options.model, inputs, options.source, options.dtype)
+    inputs, hub = read_inputs(options.inputs, options.model, **_hub(options)), _hub(options)
+    made = record_checkpoint(options.model, inputs, options.source, options.dtype, **hub)
     made.save(options.output)
     print(
         f"{options.output}: {len(made.stages)} stages, {made.real_tokens().sum()} real tokens, "
@@ -204,7 +225,7 @@ def _record(options: Namespace) -> int:
 
 
 def _inspect(options: Namespace) -> int:
-    inspection = inspect(_folder(options.folder))
+    inspection = inspect(_folder(options.folder, options))
     print(inspection)
     return 1 if inspection.problems else 0
 
@@ -218,30 +239,31 @@ def _print_scores(rows: Iterable[tuple[float, str] | tuple[float, str, str]]) ->
 
 
 def _fill_mask(options: Namespace) -> int:
-    found = tasks.fill_mask(options.text, options.top_k, options.targets, options.model)
+    found = tasks.fill_mask(options.text, options.top_k, options.targets, _model(options))
     masks = found if isinstance(found[0], list) else [found]
     words = (word for mask in masks for word in mask)
     return _print_scores((word["score"], word["token_str"], word["sequence"]) for word in words)
 
 
 def _next_sentence(options: Namespace) -> int:
-    found = tasks.next_sentence(options.first, options.second, options.model)
+    found = tasks.next_sentence(options.first, options.second, _model(options))
     return _print_scores((score, name) for name, score in found.items())
 
 
 def _classify(options: Namespace) -> int:
-    labels = tasks.classify(options.text, options.text_pair, options.model)
+    labels = tasks.classify(options.text, options.text_pair, _model(options))
     return _print_scores((label["score"], label["label"]) for label in labels)
 
 
 def _tag(options: Namespace) -> int:
-    found = tasks.tag(options.text, options.aggregation, options.model, options.entities)
+    found = tasks.tag(options.text, options.aggregation, _model(options), options.entities)
     rows = ((one["score"], one.get("entity_group") or one["label"], one["word"]) for one in found)
     return _print_scores(rows)
 
 
 def _answer(options: Namespace) -> int:
-    found = tasks.answer(options.question, options.context, options.no_answer, model=options.model)
+    model = _model(options)
+    found = tasks.answer(options.question, options.context, options.no_answer, model=model)
     return _print_scores([(found["score"], found["answer"] or "(no answer)")])
 
 
@@ -251,7 +273,7 @@ def _embed(options: Namespace) -> int:
     content = Path(options.file).read_bytes() if options.file else sys.stdin.buffer.read()
     if not content:
         raise ValueError(f"{name} has no line to embed")
-    how = options.pooling, options.normalize, options.batch_size, options.model
+    how = options.pooling, options.normalize, options.batch_size, _model(options)
     vectors = tasks.embed(lines_of(content, name), *how)
     array = io.BytesIO()
     np.save(array, vectors)

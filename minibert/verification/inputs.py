@@ -17,7 +17,9 @@ TEXTS = ("The capital of France is Paris.", "Anna is in the garden.\tShe walks."
 FILES = (".txt", ".json", ".npz", ".safetensors", ".pt", ".pth", ".bin")
 
 
-def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+def read_inputs(
+    given: Sequence[str], checkpoint: str | os.PathLike[str], **options: Any
+) -> dict[str, Any]:
     """Return the arguments of a model's call, as arrays by name.
 
     given: texts, a tab between the two of a pair, for the checkpoint's own tokenizer, padded to the
@@ -25,15 +27,16 @@ def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dic
     input_ids, ...), .npz, .safetensors, .pt, .pth, .bin (arrays of these names; a recording will
     do, its stages are left aside). ``TEXTS`` where nothing is given. OSError for a file or a
     tokenizer that is not there; ValueError or TypeError for what cannot be used.
+    options: of the checkpoint, if it is a Hub id, as in from_pretrained.
     """
     files = [text for text in given if Path(text).suffix in FILES]
     if not files:
-        return _tokenized(given or TEXTS, checkpoint)
+        return _tokenized(given or TEXTS, checkpoint, options)
     if len(given) > 1:
         raise ValueError(f"{files[0]!r} is a file, and there is more: give one file, or texts")
     path = require_file(Path(files[0]))
     if path.suffix == ".txt":
-        return _tokenized(lines_of(path.read_bytes(), str(path)), checkpoint)
+        return _tokenized(lines_of(path.read_bytes(), str(path)), checkpoint, options)
     if path.suffix == ".json":
         found = {name: number_array(name, lists) for name, lists in read_json(path).items()}
     else:
@@ -43,9 +46,11 @@ def read_inputs(given: Sequence[str], checkpoint: str | os.PathLike[str]) -> dic
     return found
 
 
-def _tokenized(texts: Sequence[str], checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+def _tokenized(
+    texts: Sequence[str], checkpoint: str | os.PathLike[str], options: dict[str, Any]
+) -> dict[str, Any]:
     try:
-        tokenizer = BertTokenizer.from_pretrained(checkpoint)
+        tokenizer = BertTokenizer.from_pretrained(checkpoint, **options)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}. Without one, give a file with input_ids") from None
     pairs: list[Any] = [tuple(text.split("\t")) if "\t" in text else text for text in texts]

@@ -74,15 +74,18 @@ def fragment(result: Result) -> str:
     return f'<style>{STYLE}</style>\n<div class="minibert minibert-cell">\n{body}\n</div>\n'
 
 
-def token_texts(folder: str | os.PathLike[str], ids: NDArray[Any]) -> list[list[str]] | None:
+def token_texts(
+    folder: str | os.PathLike[str], ids: NDArray[Any], **options: Any
+) -> list[list[str]] | None:
     """Return the token of each id, (B, T); None if the folder's tokenizer does not know them all.
 
     A checkpoint without a tokenizer is no mistake: tokens are numbered then.
+    options: of a Hub id, as in from_pretrained.
     """
     from minibert.tokenizers.bert import BertTokenizer  # few need it, and all would wait for it
 
     try:
-        tokenizer = BertTokenizer.from_pretrained(folder)
+        tokenizer = BertTokenizer.from_pretrained(folder, **options)
         return [list(tokenizer.convert_ids_to_tokens(row)) for row in ids]
     except (OSError, ValueError):
         return None

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,9 +128,9 @@ def test_an_answer_is_printed(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("command", "words", "arguments"),
     [
-        ("classify", ["a", "b", "--model", "m"], ("a", "b", "m")),
+        ("classify", ["a", "b", "--model", "/"], ("a", "b", Path("/"))),
         ("classify", ["a"], ("a", None, None)),
-        ("tag", ["a", "--aggregation", "max", "--model", "m"], ("a", "max", "m", False)),
+        ("tag", ["a", "--aggregation", "max", "--model", "/"], ("a", "max", Path("/"), False)),
         ("tag", ["a", "--entities"], ("a", "first", None, True)),
         ("answer", ["a", "b", "--no-answer"], ("a", "b", True)),
         ("answer", ["a", "b"], ("a", "b", False)),

@@ -36,13 +36,38 @@ print(json.dumps([shown, kinds[0].num_hidden_layers, len(kinds[1].layers), word]
 """
 
 
-def run(home, revision, **environment):
-    """Run the script in a process whose Hub and cache are the test's own."""
+COMMANDS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from minibert.cli import main
+more = sys.argv[2:]
+reference = sys.argv[1] + "/minibert/data/toy/reference.safetensors"
+two = ("the ball is red .", "it is on the table .")
+statuses = [
+    main(["verify", "lab/bert", "--reference", reference, "--html", "page.html", *more]),
+    main(["compare", reference, reference, "--model", "lab/bert", *more]),
+    main(["inspect", "lab/bert", *more]),
+    main(["record", "lab/bert", "-o", "made.safetensors", *more]),
+    main(["fill-mask", "the ball is [MASK] .", "--model", "lab/bert", *more]),
+    main(["next-sentence", *two, "--model", "lab/bert", *more]),
+    main(["classify", "a text", "--model", "lab/bert", *more]),
+    main(["tag", "a text", "--model", "lab/bert", *more]),
+    main(["answer", "who ?", "a text", "--model", "lab/bert", *more]),
+    main(["embed", reference.replace("reference.safetensors", "config.json"), "-o", "made.npy",
+          "--model", "lab/bert", *more]),
+]
+print("\\n" + " ".join(map(str, statuses)), file=sys.stderr)
+"""
+
+
+def run(home, *arguments, script=SCRIPT, **environment):
+    """Run a script in a process whose Hub and cache are the test's own."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()
     }
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(ROOT), revision],
+        [sys.executable, "-c", script, str(ROOT), *arguments],
+        cwd=home,
         env={**kept, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **environment},
         capture_output=True,
         text=True,
@@ -50,7 +75,7 @@ def run(home, revision, **environment):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stderr if script is COMMANDS else json.loads(done.stdout)
 
 
 def test_every_class_opens_a_hub_id_and_then_needs_no_network(server, repository, tmp_path):
@@ -72,3 +97,26 @@ def test_every_class_opens_a_hub_id_and_then_needs_no_network(server, repository
     assert run(tmp_path, "main", HF_HUB_OFFLINE="1", HF_ENDPOINT=hub.NOBODY) == expected
     assert run(tmp_path, commit, HF_HUB_OFFLINE="1", HF_ENDPOINT=hub.NOBODY) == expected
     assert server.requests() == []
+
+
+def test_every_command_takes_what_from_pretrained_takes_of_a_hub_id(server, repository, tmp_path):
+    files = {name: (EMBEDDED_CHECKPOINT / name).read_bytes() for name in NAMES}
+    commit = repository.commit(files)
+    repository.commit({"config.json": b"{}"})  # what main is now, nobody can read
+
+    def commands(*more, **environment):
+        said = run(tmp_path, *more, script=COMMANDS, **environment).splitlines()
+        return said[-1], said
+
+    # three tasks need heads that this checkpoint lacks
+    expected = "0 0 0 0 0 0 2 2 2 0"
+    there = "--revision", commit, "--cache-dir", str(tmp_path / "kept")
+    statuses, said = commands(*there, HF_ENDPOINT=server.url)
+    assert statuses == expected
+    assert len([line for line in said if "no such head" in line]) == 3
+    assert len([x for x in server.requests() if x.startswith("GET") and "/api/" not in x]) == 5
+    assert (tmp_path / "kept" / "models--lab--bert").is_dir()
+    assert commands(*there, "--local-files-only", HF_ENDPOINT=hub.NOBODY)[0] == expected
+    assert "[CLS]" in (tmp_path / "page.html").read_text()
+    assert server.requests() == []
+    assert commands("--local-files-only", HF_ENDPOINT=hub.NOBODY)[0] == " ".join("2" * 10)
