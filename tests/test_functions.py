@@ -253,3 +253,33 @@ def test_the_stages_inside_go_on_as_the_trace_returns_them(name):
     )
     for stage in plain.shown:
         assert not np.allclose(getattr(f, name)(*args, trace=Doubled(stage)), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large", "close"),
+    [
+        *((np.float32, size, 1e-6) for size in (1.9e19, 1e25, 3.4e38)),
+        *((np.float64, size, 1e-14) for size in (1e160, 1.7e308)),
+        (np.float16, 6e4, 2e-3),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+def test_layer_norm_of_numbers_whose_squares_overflow(dtype, large, close, shape):
+    x = np.random.default_rng(0).uniform(-1, 1, shape)
+    x.reshape(-1, 4)[-1, :2] = 1, -1
+    weight, bias = np.array([1, 2, -1, 0.5]), np.array([0, 1, 0, 3.0])
+    expected = f.layer_norm(x, weight, bias, 1e-20)
+    given = x.astype(dtype)
+    given.reshape(-1, 4)[-1] *= dtype(large)  # beside rows as they always are
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = f.layer_norm(given, weight.astype(dtype), bias.astype(dtype), 1e-20)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=close, atol=close)
+
+
+def test_layer_norm_of_infinity_is_nan():
+    rows = np.array([[1, np.inf, 2, 3], [1, 2, 3, 1e30]], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = f.layer_norm(rows, np.ones(4, np.float32), np.zeros(4, np.float32), 1e-12)
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], [-(3**-0.5)] * 3 + [3**0.5], rtol=1e-6)
