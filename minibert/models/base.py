@@ -73,6 +73,8 @@ class PreTrainedModel(Spelled):
         ignore_mismatched_sizes: draw a head anew if its shape in the file is not the config's.
         options: revision, token, cache_dir, local_files_only, force_download of a Hub id; all
         others override the config.
+        Weights of this dtype are not copied but mapped: until the model is gone, replace the files
+        (save_pretrained does, and mv) and do not write into them.
         OSError for what is missing, ValueError or TypeError for what is wrong, in a sentence.
         """
         dtype = options.pop("torch_dtype", dtype)  # as it was called for years

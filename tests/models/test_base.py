@@ -188,6 +188,31 @@ def test_a_model_may_be_saved_over_the_file_that_it_is_mapped_from(tmp_path):
     np.testing.assert_array_equal(again([[1, 2, 3]]).last_hidden_state, expected)
 
 
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize(("dtype", "is_mapped"), [("float32", True), ("float64", False)])
+def test_a_file_that_changes_under_an_open_model(tmp_path, safe, dtype, is_mapped):
+    BertModel.from_pretrained(WIDE).save_pretrained(tmp_path, safe_serialization=safe)
+    model = BertModel.from_pretrained(tmp_path, dtype=dtype)
+    (path,) = model.loading_report.files
+    before = model(IDS).last_hidden_state.copy()
+
+    # replaced, by another file of this name: the model stays what it was
+    other = tmp_path / "other"
+    other.write_bytes(bytes(path.stat().st_size))
+    kept = path.rename(tmp_path / "kept")
+    other.rename(path)
+    np.testing.assert_array_equal(model(IDS).last_hidden_state, before)
+    path.unlink()
+    np.testing.assert_array_equal(model(IDS).last_hidden_state, before)
+
+    # written to in place: only what was converted, and so copied, stays
+    with kept.open("r+b") as file:
+        file.seek(kept.stat().st_size // 2)
+        file.write(bytes(kept.stat().st_size // 4))
+    stays = np.array_equal(model(IDS).last_hidden_state, before)
+    assert stays != is_mapped
+
+
 def test_a_changed_part_is_what_is_saved(tmp_path):
     model = BertModel.from_pretrained(WIDE)
     model.layers = model.layers[::-1]
