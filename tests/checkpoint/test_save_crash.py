@@ -74,6 +74,19 @@ def test_a_save_killed_at_any_operation(quick_path, old, new):
     assert all(line[3:] == after for line in lines)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+def test_saves_killed_at_any_moment_and_read_beside():
+    """A thousand of the ones and five thousand of the others: by hand, with the script."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    script = Path(__file__).parents[1] / "tools" / "kill_saves.py"
+    command = [sys.executable, script, "--kills", "30", "--reads", "100"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    killed, read = run.stdout.splitlines()
+    assert re.fullmatch(r"kills: 30 in \d+ s: (\d+ new, )?\d+ old", killed)
+    assert re.fullmatch(r"reads: 100 in \d+ s: (\d+ [AB](, )?)+", read)
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
