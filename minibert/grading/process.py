@@ -124,35 +124,37 @@ class _Printed(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _a_core(patience: float) -> Iterator[None]:
+def _a_core(limit: float) -> Iterator[None]:
     """Wait until fewer functions are graded on this machine than it has cores.
 
     A lock of a file stands for a core; the system lets go of it when a process ends, however it
-    does. Who has waited for ``patience`` seconds waits no longer.
+    does. The file's time says when the function in it will have been ended: who waits does so as
+    long as anybody keeps to that. (A notebook that was suspended keeps its core, and does not.)
     """
-    deadline = time.monotonic() + patience
     with contextlib.ExitStack() as held:
-        while not _got_a_core(held) and time.monotonic() < deadline:
+        while _wait_until(held, limit) + GRACE > time.time():
             time.sleep(0.02)
         yield
 
 
-def _got_a_core(held: contextlib.ExitStack) -> bool:
-    """Tell whether one was free, or none can be counted."""
+def _wait_until(held: contextlib.ExitStack, limit: float) -> float:
+    """Take a core, if one is free; return until when to wait for one, 0 if that need not be."""
     import fcntl  # not on Windows
 
-    folder = Path(tempfile.gettempdir())
+    folder, ends = Path(tempfile.gettempdir()), [0.0]
     for i in range(cores()):
         try:
             name = folder / f"minibert-grade-{os.getuid()}-{i}"
             file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError:
-            return True
+        except OSError:  # none can be counted
+            return 0
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            ends.append(os.fstat(file).st_mtime)
             os.close(file)
             continue
         held.callback(os.close, file)
-        return True
-    return False
+        os.utime(file, (time.time() + limit,) * 2)
+        return 0
+    return max(ends)

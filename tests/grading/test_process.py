@@ -250,8 +250,41 @@ def test_a_class_graded_at_once_stays_within_the_cores(tmp_path):
     assert steps.cumsum().max() <= process.cores()
 
 
-def test_nobody_waits_for_a_core_longer_than_for_a_function(monkeypatch):
-    monkeypatch.setattr(process, "cores", lambda: 0)
-    start = time.monotonic()
-    assert process.in_a_process(lambda: [Found("a case")], 0.3) == [Found("a case")]
-    assert 0.3 <= time.monotonic() - start < 5
+@pytest.mark.skipif(sys.platform != "linux", reason="the script reads /proc")
+def test_notebooks_of_every_kind_at_once_end_as_they_would_alone():
+    """Forty of them: by hand, with the script."""
+    script = Path(__file__).parents[1] / "tools" / "grade_class.py"
+    run = subprocess.run([sys.executable, script, "--notebooks", "8"], capture_output=True)
+    assert run.returncode == 0, run.stdout.decode() + run.stderr.decode()
+    assert b" 0 hang, 0 differ" in run.stdout
+
+
+HOLDER = """
+import fcntl, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(file, fcntl.LOCK_EX)
+os.utime(file, (time.time() + float(sys.argv[2]),) * 2)
+print("held", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "held", "waits"),
+    [
+        (60, 1, (0.9, 10)),  # another one is at work, and ends early
+        (-60, 20, (0, 10)),  # it should have been over long ago: it is suspended
+        (1 - process.GRACE, 20, (0.5, 10)),
+    ],
+)
+def test_how_long_a_core_is_waited_for(monkeypatch, tmp_path, ends, held, waits):
+    monkeypatch.setattr(process, "cores", lambda: 1)
+    monkeypatch.setattr(process.tempfile, "tempdir", str(tmp_path))
+    file = tmp_path / f"minibert-grade-{os.getuid()}-0"
+    command = [sys.executable, "-c", HOLDER, file, str(ends), str(held)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        start = time.monotonic()
+        assert process.in_a_process(lambda: [Found("a case")], 0.3) == [Found("a case")]
+        assert waits[0] <= time.monotonic() - start < waits[1]
+        holder.kill()
