@@ -6,6 +6,7 @@ package is a ``SpelledModule``. Nothing is looked at before a call has failed.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -235,5 +236,9 @@ class SpelledModule(ModuleType):
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> ModuleType:
+            # of an import that Ctrl-C ended, Python keeps what was done, and does not tie it again
+            if within := sys.modules.get(f"{self.__name__}.{name}"):
+                setattr(self, name, within)
+                return within
             raise AttributeError(_NoAttribute(f"module {self.__name__!r}", name, self))

@@ -115,7 +115,7 @@ def test_an_error_that_is_not_of_the_arguments_types_stays_as_it_is():
         careful(3)
 
 
-def test_a_module_names_the_nearest_of_its_names_and_so_do_those_within_it():
+def test_a_module_names_the_nearest_of_its_names_and_so_do_those_within_it(monkeypatch):
     outer, inner = ModuleType("outer"), ModuleType("outer.inner")
     inner.measure, inner._hidden, inner.sys = measure, 1, sys
     outer.inner = inner
@@ -129,5 +129,8 @@ def test_a_module_names_the_nearest_of_its_names_and_so_do_those_within_it():
         with pytest.raises(AttributeError, match=says):
             getattr(module, name)
     assert type(outer.later) is SpelledModule
+    monkeypatch.setitem(sys.modules, "outer.kept", kept := ModuleType("outer.kept"))
+    assert outer.kept is kept  # as after an import that was interrupted
+    assert type(kept) is SpelledModule
     assert type(sys) is ModuleType  # of somebody else
     assert dir(inner) == ["measure"]

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import threadpoolctl
+from interruptions import EXIT, INTERRUPTED
 from processes import in_a_new_process
 
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, functions, swap
@@ -381,54 +382,16 @@ def test_a_call_in_turn_is_like_a_block():
         assert blas_threads() == {2}
 
 
-INTERRUPTED = """
-import random, signal, threading, time
-import numpy as np, threadpoolctl
-from minibert import BertConfig, BertModel, set_num_threads
-set_num_threads(3)
-threadpoolctl.threadpool_limits(2, user_api="blas")
-config = BertConfig(vocab_size=97, hidden_size=48, num_hidden_layers=2, num_attention_heads=4)
-model = BertModel(config, seed=3)
-all_ids = np.random.default_rng(0).integers(0, 97, (32, 20))
-
-def handler(number, frame):
-    {handler}
-
-signal.signal(signal.SIGALRM, handler)
-chance, caught = random.Random(0), 0
-libraries = threadpoolctl.ThreadpoolController()
-for i in range(150):
-    ids = all_ids[: 1 + 31 * (i % 2)]
-    if i < 2:
-        model(ids)
-    start = time.monotonic()
-    expected = model(ids).last_hidden_state
-    took = time.monotonic() - start
-    try:
-        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, took))
-        found = model(ids).last_hidden_state
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        assert (found == expected).all()
-    except KeyboardInterrupt:
-        caught += 1
-    for library in libraries.info():
-        assert library["user_api"] != "blas" or library["num_threads"] == 2
-other = threading.Thread(target=model, args=(ids,))
-start = time.monotonic()
-other.start()
-other.join()
-print(caught > 20, time.monotonic() - start < 5)
-"""
-
-
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
 def test_what_interrupts_a_pass_leaves_blas_and_locks_as_they_were():
-    assert in_a_new_process(INTERRUPTED.format(handler="raise KeyboardInterrupt")) == "True True"
+    program = INTERRUPTED.format(handler="raise KeyboardInterrupt", times=150, seed=0)
+    assert in_a_new_process(program) == "True True"
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
 def test_a_handler_of_a_signal_may_run_a_model_during_a_pass():
-    assert in_a_new_process(INTERRUPTED.format(handler="model(all_ids[:2])")) == "False True"
+    program = INTERRUPTED.format(handler="model(all_ids[:2])", times=150, seed=0)
+    assert in_a_new_process(program) == "False True"
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
@@ -450,28 +413,6 @@ def test_a_swapped_function_within_a_turn_may_wait_for_a_thread_that_runs_a_mode
 
     with turn(), swap(gelu=waits):
         functions.gelu(np.ones((2, 2)))
-
-
-EXIT = """
-import atexit, weakref
-import numpy as np
-from minibert import BertConfig, BertModel, set_num_threads
-set_num_threads(3)
-config = BertConfig(vocab_size=97, hidden_size=96, num_hidden_layers=2, num_attention_heads=6)
-model, ids = BertModel(config, seed=3), np.ones((64, 20), int)
-class Last:
-    pass
-last = Last()
-if {before}:
-    expected = model(ids).last_hidden_state
-def at_exit(name):
-    found = model(ids).last_hidden_state
-    print(name, found.shape, not {before} or (found == expected).all())
-atexit.register(at_exit, "atexit")
-weakref.finalize(last, at_exit, "finalize")
-import threading
-threading._register_atexit(at_exit, "threads")
-"""
 
 
 @pytest.mark.parametrize("before", [True, False])
