@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import in_a_new_process
 
 import minibert
 
@@ -49,3 +50,23 @@ def test_the_public_names_are_there():
 def test_a_name_that_is_not_there_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'BertForEverything'"):
         _ = minibert.BertForEverything
+
+
+def test_an_import_that_was_interrupted_may_be_repeated():
+    program = """
+import builtins
+whole = builtins.__import__
+def stops(name, *rest):
+    if name == "minibert.runtime.threads" and rest[0]["__name__"] == "minibert":
+        raise KeyboardInterrupt
+    return whole(name, *rest)
+builtins.__import__ = stops
+try:
+    import minibert
+except KeyboardInterrupt:
+    builtins.__import__ = whole
+import minibert
+minibert.functions.gelu, minibert.models.bert, minibert.tasks
+print(minibert.get_num_threads.__module__, whole is builtins.__import__)
+"""
+    assert in_a_new_process(program) == "minibert.runtime.threads True"
