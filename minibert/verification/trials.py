@@ -101,6 +101,19 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
         name = _named(model, operation, i)
         for phrase, function in (*TABLE[operation], *coarse(name)):
             yield Trial((stage,), phrase, {name: function})
+    yield from _of_attention(model, stage, i)
+    for phrase, change in (*_of_joins(stage), *place.changes):
+        path = "" if phrase in JOINED else place.path
+        yield Trial((stage,), phrase, parts={place.part.format(i=i): inside(path, change)})
+    for phrase, change in _of_layers(model, stage, place.path, near):
+        yield Trial((stage,), phrase, parts={f"layer.{i}": change})
+    if stage == "pooler":
+        last = f"layer.{len(model.encoder.layers) - 1}"
+        yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
+
+
+def _of_attention(model: Any, stage: str, i: int) -> Iterator[Trial]:
+    """Yield what may go wrong with what asks, with what it is found by, and with heads."""
     if stage.endswith((".scores", ".context")):
         for phrase, function in ROLES:
             yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
@@ -117,14 +130,6 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
         }
         phrase = "heads split and put together as (B, T, D, H)"
         yield Trial((stage,), phrase, {name: function for name, (_, function) in both.items()})
-    for phrase, change in (*_of_joins(stage), *place.changes):
-        path = "" if phrase in JOINED else place.path
-        yield Trial((stage,), phrase, parts={place.part.format(i=i): inside(path, change)})
-    for phrase, change in _of_layers(model, stage, place.path, near):
-        yield Trial((stage,), phrase, parts={f"layer.{i}": change})
-    if stage == "pooler":
-        last = f"layer.{len(model.encoder.layers) - 1}"
-        yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
 
 
 def _without(head: int, contexts: Any) -> Any:
