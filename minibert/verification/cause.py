@@ -202,12 +202,13 @@ def short_products(side: Isolation, stage: str) -> Precision | None:
             continue
         digits = precision.arithmetic or precision.digits
         rounded, cut_off = (partial(shortened, digits=digits, cut=f) for f in (np.rint, np.trunc))
-        for short, result in ((rounded, _whole), (cut_off, _whole), (rounded, rounded)):
-            trial = Trial((stage,), "", _products(short, result))
-            computed = _tried(side, stage, trial, np.float64)
-            error = None if computed is None else side.error(stage, computed)
-            if error and error.rms * EXPLAINED <= side.measures[stage].added.rms:
-                return precision
+        for short, result in ((rounded, None), (cut_off, None), (rounded, rounded)):
+            for with_bias in (True, False) if result else (True,):
+                trial = Trial((stage,), "", _products(short, result or _whole, with_bias))
+                computed = _tried(side, stage, trial, np.float64)
+                error = None if computed is None else side.error(stage, computed)
+                if error and error.rms * EXPLAINED <= side.measures[stage].added.rms:
+                    return precision
     return None
 
 
@@ -216,15 +217,24 @@ def _whole(x: Array) -> Array:
 
 
 def _products(
-    short: Callable[[Array], Array], result: Callable[[Array], Array]
+    short: Callable[[Array], Array], result: Callable[[Array], Array], with_bias: bool
 ) -> dict[str, Callable[..., Array]]:
-    """Return the operations that are matrix products, with digits of their inputs left out."""
-    linear = OPERATIONS["linear"]
+    """Return the operations that are matrix products, with digits left out.
+
+    short: of what is multiplied; result: of the product, before or after the bias is added.
+    """
+    ours = OPERATIONS["linear"]
+
+    def linear(x: Array, weight: Array, bias: Array) -> Array:
+        if with_bias:
+            return result(ours(short(x), short(weight), bias))
+        return result(result(ours(short(x), short(weight), 0 * bias)) + bias)
+
     two = {
         name: lambda x, y, f=OPERATIONS[name]: result(f(short(x), short(y)))
         for name in ("attention_scores", "attention_context")
     }
-    return {**two, "linear": lambda x, w, b: result(linear(short(x), short(w), b))}
+    return {**two, "linear": linear}
 
 
 def shortened(x: Array, digits: int, cut: Any = np.rint) -> Array:
