@@ -118,7 +118,7 @@ REFUSED = {
     "float positions": (TypeError, positions([0.0, 1, 2]), "position_ids holds float64"),
     "booleans": (TypeError, ids([[True, False]]), "input_ids holds bool; needed: whole numbers"),
     "complex": (TypeError, ids([[1j]]), "input_ids holds complex128"),
-    "None inside": (TypeError, ids([[1, None]]), r"input_ids holds objects \(NoneType, int\)"),
+    "None inside": (TypeError, ids([[1, None]]), r"input_ids holds objects \(None, int\)"),
     "a set": (TypeError, ids({1, 2}), r"input_ids holds objects \(set\)"),
     "a dict": (TypeError, ids({"input_ids": IDS}), r"input_ids is a dict; .*put \*\* before"),
     "too many digits": (TypeError, ids([[2**70]]), r"input_ids holds objects \(int\)"),

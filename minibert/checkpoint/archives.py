@@ -1,5 +1,6 @@
 """The directory of a zip archive, which zipfile reads whole, however long it is."""
 
+import errno
 import io
 import zipfile
 from pathlib import Path
@@ -18,6 +19,15 @@ class _Directory(io.FileIO):
 
 
 def zip_members(path: Path) -> list[zipfile.ZipInfo]:
-    """Return the directory of a zip archive; zipfile's errors, or ValueError if it is too long."""
-    with _Directory(path) as file, zipfile.ZipFile(file) as archive:
-        return archive.infolist()
+    """Return the directory of a zip archive; ValueError if it is broken or too long."""
+    try:
+        with _Directory(path) as file, zipfile.ZipFile(file) as archive:
+            return archive.infolist()
+    except UnicodeDecodeError:
+        raise ValueError("a name in the directory of the archive is not UTF-8") from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise ValueError(f"it is no zip archive, or a broken one: {error}") from None
+    except OSError as error:  # zipfile seeks wherever a broken directory sends it
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError("the directory of the archive is not where it should be") from None

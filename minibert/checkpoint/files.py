@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 from minibert.checkpoint.limits import (
@@ -17,6 +18,11 @@ from minibert.checkpoint.limits import (
 from minibert.runtime.spelling import nearest
 
 Json = TypeVar("Json", dict[str, Any], list[Any])
+#: The types that JSON knows, in its own words.
+_JSON = {
+    **{NoneType: "null", bool: "true or false", str: "a string", dict: "an object"},
+    **{int: "a number", float: "a number", list: "an array"},
+}
 
 # what describe() says of the forms that hold weights
 SAFETENSORS = "a safetensors file"
@@ -108,12 +114,12 @@ def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
 
     So it is if the file has more bytes than the limit.
     """
-    return _load_json(path, dict, "an object", limit)
+    return _load_json(path, dict, limit)
 
 
 def read_json_list(path: Path) -> list[Any]:
-    """Return the list in a JSON file; ValueError with a sentence if it holds anything else."""
-    return _load_json(path, list, "a list", MAX_JSON_BYTES)
+    """Return the array in a JSON file; ValueError with a sentence if it holds anything else."""
+    return _load_json(path, list, MAX_JSON_BYTES)
 
 
 def read_limited(path: Path, limit: int, separators: bytes) -> bytes:
@@ -126,18 +132,20 @@ def read_limited(path: Path, limit: int, separators: bytes) -> bytes:
     return content
 
 
-def _load_json(path: Path, kind: type[Json], needed: str, limit: int) -> Json:
+def _load_json(path: Path, kind: type[Json], limit: int) -> Json:
     content = read_limited(path, limit, b",[{")
     try:
-        value = json.loads(content.decode("utf-8-sig"))
+        value = json.loads(_decoded(content, "the text"))
         _limit_depth([value])
     except RecursionError:
         raise ValueError(f"{str(path)!r} is nested more than {MAX_JSON_DEPTH} deep") from None
-    except ValueError as error:  # bad JSON, bad UTF-8, a number of thousands of digits
-        why = f"it looks like {found}" if (found := describe(path)) else error
+    except ValueError as error:
+        # Python reads no number of more than 4300 digits, and names its own settings
+        why = "a number has thousands of digits" if "sys.set_" in str(error) else error
+        why = f"it looks like {found}" if (found := describe(path)) else why
         raise ValueError(f"{str(path)!r} is not JSON: {why}") from None
     if not isinstance(value, kind):
-        raise ValueError(f"{str(path)!r} holds a JSON {type(value).__name__}, not {needed}")
+        raise ValueError(f"{str(path)!r} holds {_JSON[type(value)]}, not {_JSON[kind]}")
     return value
 
 
@@ -165,8 +173,12 @@ def describe(path: Path) -> str | None:
 
 def lines_of(content: bytes, name: str) -> list[str]:
     """Return the lines of a text; ValueError, which tells the line, if it is not UTF-8."""
+    return _decoded(content, name).removesuffix("\n").split("\n")
+
+
+def _decoded(content: bytes, name: str) -> str:
     try:
-        return content.decode("utf-8-sig").removesuffix("\n").split("\n")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name} is not UTF-8: see line {line}") from None

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from minibert.checkpoint.files import read_json
 
@@ -16,6 +17,17 @@ FORMS = (
 )
 #: The names that transformers gives to shards.
 SHARD = re.compile(r"model-\d{5,}-of-\d{5,}\.safetensors|pytorch_model-\d{5,}-of-\d{5,}\.bin")
+
+
+def is_name(value: Any) -> bool:
+    """Tell whether this is a name in a folder, without a way out of it, that systems can hold."""
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and 0 < len(value.encode()) <= 255
+        and value not in (".", "..")
+        and not any(character in value for character in "/\\:")
+    )
 
 
 def weights_in_force(folder: Path) -> str | None:
@@ -39,7 +51,7 @@ def weight_map(index: Path) -> dict[str, str]:
     for name, shard in shard_of.items():
         if not isinstance(shard, str):
             raise ValueError(f"{str(index)!r} names no file for tensor {name!r:.80}: {shard!r:.80}")
-        if shard in ("", ".", "..") or any(character in shard for character in "/\\:\0"):
+        if not is_name(shard):
             allowed = "the name of a file in the same folder"
             raise ValueError(f"{str(index)!r} names the shard {shard!r:.200}; allowed: {allowed}")
     return shard_of

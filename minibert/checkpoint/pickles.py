@@ -146,7 +146,10 @@ def _argument(kind: pickletools.ArgumentDescriptor | None, stream: io.BytesIO) -
     if kind is None:
         return None
     if kind.n != pickletools.UP_TO_NEWLINE:
-        return kind.reader(stream)
+        try:
+            return kind.reader(stream)
+        except UnicodeDecodeError:
+            raise ValueError("the pickle is broken: a text in it is not UTF-8") from None
     # names and numbers in words: as they are, for pickletools would resolve escapes in them
     lines = [stream.readline() for _ in range(2 if kind.name.endswith("_pair") else 1)]
     if not lines[-1].endswith(b"\n"):
@@ -191,7 +194,7 @@ def _storage(identity: Any) -> Storage:
         ):
             return Storage(STORAGES[kind], key, size)
     parts = identity[:8] if isinstance(identity, tuple) else (identity,)
-    types = ", ".join(type(part).__name__ for part in parts)
+    types = ", ".join(type(part).__name__.replace("NoneType", "None") for part in parts)
     raise ValueError(f"refused: a persistent id of an unknown shape: {types}")
 
 

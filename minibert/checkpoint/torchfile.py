@@ -4,7 +4,6 @@ Both hold a pickle, which describes tensors as windows on storages (pickles.py),
 the storages. Sizes, offsets and strides are checked before a view is made.
 """
 
-import errno
 import math
 import zipfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from minibert.checkpoint.archives import zip_members
-from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file
+from minibert.checkpoint.files import PICKLE, ZIP, describe, first_of, require_file, visible
 from minibert.checkpoint.inert import Inert
 from minibert.checkpoint.limits import MAX_EXPANSION, MAX_PICKLE_BYTES
 from minibert.checkpoint.pickles import Storage, Unread, View, read_pickle
@@ -31,7 +30,6 @@ Tensors = dict[str, View | Unread]
 #: The tensors that a file describes, and what finds the bytes of a storage by its key.
 Opened = tuple[Tensors, Callable[[str], Bytes]]
 MAX_KEY = 80  # characters of a key under which a state dict lies: they come before each name
-_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError)
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
@@ -49,11 +47,9 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
         tensors, bytes_of = _open_zip(path, content) if kind == ZIP else _open_legacy(content)
         _check_expansion(len(content), tensors)
         return {name: _tensor(path, name, view, bytes_of) for name, view in tensors.items()}
-    except (ValueError, OSError, *_ZIP_ERRORS) as error:
-        # zipfile seeks wherever a broken directory sends it
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise
-        raise ValueError(f"{str(path)!r} is not a file of PyTorch weights: {error}") from None
+    except ValueError as error:
+        why = visible(error, 600)
+        raise ValueError(f"{str(path)!r} is not a file of PyTorch weights: {why}") from None
 
 
 def _tensors(state: Any) -> Tensors:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.files import read_json, read_json_list, visible
+from minibert.checkpoint.layout import is_name
 from minibert.checkpoint.load import open_weights
 from minibert.functions import gelu, relu, sigmoid, silu, tanh
 from minibert.runtime.arrays import Array
@@ -82,7 +83,7 @@ def _located(path: Path, module: Any) -> tuple[str, Path]:
     if not isinstance(kind, str) or not kind.startswith("sentence_transformers."):
         found = f"{str(path)!r} has the unknown module {kind!r:.80}"
         raise ValueError(f"{found}; allowed: classes of sentence_transformers")
-    if not isinstance(name, str) or name in (".", "..") or any(c in name for c in "/\\:\0"):
+    if name != "" and not is_name(name):
         raise ValueError(f"{str(path)!r} names the folder {name!r:.80}; allowed: one beside it")
     return visible(kind.rpartition(".")[2], 80), path.parent / name
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.archives import zip_members
-from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file
+from minibert.checkpoint.files import PICKLE, ZIP, describe, require_file, visible
 from minibert.checkpoint.limits import (
     MAX_ARRAYS,
     MAX_NPY_HEADER_BYTES,
@@ -57,11 +57,12 @@ def read_recording(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def is_npz(path: Path) -> bool:
-    """Tell whether a zip archive holds NumPy's arrays; False if it is none, or a broken one."""
+    """Tell whether a zip archive holds NumPy's arrays; ValueError if it cannot be read."""
     try:
         return any(member.filename.endswith(".npy") for member in zip_members(path))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return False
+    except ValueError as error:
+        what = "can be read neither as .npz nor as what torch.save writes"
+        raise ValueError(f"{str(path)!r} {what}: {visible(error, 300)}") from None
 
 
 def read_npz(path: Path) -> Arrays:
@@ -76,10 +77,13 @@ def read_npz(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as file:
             return {name: _numbers(name, file[name]) for name in file.files}
     except Exception as error:  # of zipfile, zlib or tokenize, or of NumPy's reader of headers
-        # zipfile seeks wherever a broken directory sends it
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise ValueError(f"{str(path)!r} is not a readable .npz file: {error}") from None
+        # others than these speak of Python: of its syntax, its objects, a place that is sought
+        told = isinstance(error, ValueError | RuntimeError | zipfile.BadZipFile)
+        is_clear = told and " object at " not in str(error)
+        why = visible(error, 300) if is_clear else "an array in it is damaged"
+        raise ValueError(f"{str(path)!r} is not a readable .npz file: {why}") from None
 
 
 def _check_members(path: Path) -> None:

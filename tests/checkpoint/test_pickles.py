@@ -221,7 +221,7 @@ IDENTITIES = {
     "a text": ("storage", "str"),
     "a list": ([["storage"]], "list"),
     "four parts": (("storage", FLOATS, "0", "cpu"), "str, Global, str, str"),
-    "seven parts": (("storage", FLOATS, "0", "cpu", 6, None, None), "int, NoneType, NoneType"),
+    "seven parts": (("storage", FLOATS, "0", "cpu", 6, None, None), "int, None, None$"),
     "another word": (("module", FLOATS, "0", "cpu", 6), "str, Global, str, str, int"),
     "no storage": (("storage", Global("collections", "OrderedDict"), "0", "cpu", 6), "Global"),
     "a name in text": (("storage", "FloatStorage", "0", "cpu", 6), "str, str, str, str, int"),

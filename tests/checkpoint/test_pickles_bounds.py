@@ -39,7 +39,7 @@ BROKEN = {
     "a name cut short": (b"cos\nsyst", "cut short"),
     "a module cut short": (b"cos", "cut short"),
     "a text cut short": (b"X\x09\0\0\0abc", "expected 9 bytes"),
-    "a text that is no UTF-8": (b"X\x01\0\0\0\xff.", "can't decode byte 0xff"),
+    "a text that is no UTF-8": (b"X\x01\0\0\0\xff.", "broken: a text in it is not UTF-8$"),
     "a text of impossible length": (b"\x8d" + b"\xff" * 8 + b".", "byte count > sys.maxsize"),
 }
 

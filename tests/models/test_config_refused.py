@@ -104,13 +104,13 @@ def test_sizes_that_no_machine_holds_are_refused(sizes):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"[1]", "holds a JSON list, not an object"),
-        (b"3", "holds a JSON int, not an object"),
+        (b"[1]", "holds an array, not an object"),
+        (b"3", "holds a number, not an object"),
         (b"{'a': 1}", "is not JSON"),
         (b"", "an empty file"),
         (b"<html>", "an HTML page"),
-        ('{"a": "é"}'.encode("latin-1"), "utf-8"),
-        ('{"a": 1}'.encode("utf-16"), "utf-8"),
+        ('{"a": "é"}'.encode("latin-1"), "not UTF-8: see line 1"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8: see line 1"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested more than 64 deep"),
         (b'{"a": ' + b"[" * 500 + b"]" * 500 + b"}", "nested more than 64 deep"),
         (b'{"a": ' + b'{"b": ' * 500 + b"1" + b"}" * 500 + b"}", "nested more than 64 deep"),

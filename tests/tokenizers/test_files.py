@@ -327,7 +327,7 @@ def test_no_files(tmp_path):
     ("name", "content", "words"),
     [
         ("tokenizer.json", b"", "an empty file"),
-        ("tokenizer.json", b"[1]", "a JSON list, not an object"),
+        ("tokenizer.json", b"[1]", "holds an array, not an object"),
         ("tokenizer.json", b"[" * 100_000, "nested"),
         ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
         ("tokenizer_config.json", b"{", "is not JSON"),

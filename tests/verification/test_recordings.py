@@ -139,8 +139,14 @@ def test_a_single_array_says_what_is_needed(tmp_path):
 
 
 def test_a_file_of_torch_that_holds_other_things_says_what_is_needed(tmp_path):
+    (tmp_path / "r.pt").write_bytes((TORCH / "legacy.bin").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cut short.*A recording is one dict from names"):
+        Reference.load(tmp_path / "r.pt")
+
+
+def test_an_archive_without_a_directory_may_be_of_numpy_or_of_torch(tmp_path):
     (tmp_path / "r.pt").write_bytes((TORCH / "recording.pt").read_bytes()[:-100])
-    with pytest.raises(ValueError, match="A recording is one dict from names to tensors"):
+    with pytest.raises(ValueError, match=r"neither as .npz nor as what torch.save writes: it is"):
         Reference.load(tmp_path / "r.pt")
 
 
@@ -273,7 +279,8 @@ def test_what_holds_arrays_is_told_from_what_does_not(tmp_path):
     assert is_npz(tmp_path / "f.npz")
     assert not is_npz(archive(tmp_path / "g", [("archive/data.pkl", b"")]))
     (tmp_path / "h").write_bytes(b"PK\x03\x04")
-    assert not is_npz(tmp_path / "h")
+    with pytest.raises(ValueError, match=r"h' can be read neither as .npz nor as what torch.save"):
+        is_npz(tmp_path / "h")
 
 
 @settings(max_examples=300)
