@@ -1,7 +1,6 @@
 """What the fields of a config may hold: each a test, and the same in words for who broke it."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +18,6 @@ class Rule:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return _is_whole(value) and abs(value) < 2**63  # larger ones may not even fit a float
 
 
 def _is_json(value: Any) -> bool:
@@ -50,15 +43,22 @@ def whole(low: int, high: int) -> Rule:
     return Rule(lambda v: _is_whole(v) and low <= v <= high, f"a whole number from {low} to {high}")
 
 
+def number(low: float, high: float) -> Rule:
+    """Return the rule that allows numbers from low to high."""
+    return Rule(
+        lambda v: (_is_whole(v) or isinstance(v, float)) and low <= v <= high,
+        f"a number from {low:g} to {high:g}",
+    )
+
+
 def _is_dict(value: Any, key: Rule, item: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(key.holds, value)) and all(map(item, value.values()))
 
 
 SIZE, NATURAL = whole(1, 2**31 - 1), whole(0, 2**31 - 1)
 LAYERS, LABELS = whole(1, 2**14), whole(1, 2**20)
-POSITIVE = Rule(lambda v: _is_number(v) and v > 0, "a finite number above 0")
-NON_NEGATIVE = Rule(lambda v: _is_number(v) and v >= 0, "a finite number, 0 or above")
-PROBABILITY = Rule(lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
+# float32 can compute with these: smaller ones may be zero there, squares of larger ones infinite
+POSITIVE, NON_NEGATIVE, PROBABILITY = number(1e-37, 1e5), number(0, 1e5), number(0, 1)
 FLAG, DTYPE = one_of(True, False), one_of(*DTYPES, None)
 PROBLEM = one_of("regression", "single_label_classification", "multi_label_classification", None)
 TEXT = Rule(lambda v: isinstance(v, str), "text")

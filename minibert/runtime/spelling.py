@@ -142,7 +142,7 @@ def _misfit(function: Callable[..., Any], args: tuple[Any, ...], given: dict[str
     takes = f"{name} takes {', '.join([*known, *further]) or 'nothing'}"
     for word in given:
         if word not in known:
-            return f"{name} has no argument {word!r}{nearest(word, known) or '.'} {takes}"
+            return f"{name} has no argument {word[:80]!r}{nearest(word, known) or '.'} {takes}"
     needed = [n for n in known if found[n].default is Parameter.empty and n not in given]
     counted = len(args) - (len(signature(function).parameters) - len(found))
     missing = [n for n in needed if known.index(n) >= counted]

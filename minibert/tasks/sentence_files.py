@@ -72,6 +72,12 @@ def read_settings(folder: str | os.PathLike[str]) -> SentenceSettings:
     if "Pooling" not in [kind for kind, _ in others]:
         raise ValueError(f"{str(path)!r} has no Pooling: nothing makes one vector of a text")
     modules = tuple(_READERS[kind](place) for kind, place in others)
+    for module in modules:
+        if isinstance(module, Pooling):
+            break
+        if module.reads == SENTENCE:
+            found = f"has a {type(module).__name__} before the Pooling"
+            raise ValueError(f"{str(path)!r} {found}, which makes the {SENTENCE} that it reads")
     own = _read_transformer(first[1])
     return SentenceSettings(modules, first[1], *own, *_read_config(path.with_name(CONFIG_NAME)))
 

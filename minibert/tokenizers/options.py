@@ -78,8 +78,8 @@ class Settings:
             raise ValueError(f"{found}; allowed: up to {MAX_WORD_CHARACTERS}")
         length: Any = self.model_max_length
         length = NO_LIMIT if length is None else length
-        if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
-            needed = "a number above 0, or None"
+        if isinstance(length, bool) or not isinstance(length, int | float) or not length >= 1:
+            needed = "a number from 1 on, or None"
             raise ValueError(f"model_max_length is {length!r:.60}; needed: {needed}")
         self.model_max_length = NO_LIMIT if length > 1e20 else int(length)
 

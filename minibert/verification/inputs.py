@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import lines_of, read_json, require_file
+from minibert.checkpoint.files import lines_of, read_json, require_file, visible
 from minibert.runtime.arrays import number_array
 from minibert.tokenizers import BertTokenizer
 from minibert.verification.names import split_names
@@ -38,7 +38,9 @@ def read_inputs(
     if path.suffix == ".txt":
         return _tokenized(lines_of(path.read_bytes(), str(path)), checkpoint, options)
     if path.suffix == ".json":
-        found = {name: number_array(name, lists) for name, lists in read_json(path).items()}
+        found = {
+            name: number_array(visible(name, 80), lists) for name, lists in read_json(path).items()
+        }
     else:
         found, _ = split_names(read_recording(path)[0])
     if not found:

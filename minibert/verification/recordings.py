@@ -4,6 +4,7 @@ All of them hold arrays by name (names.py); nothing is unpickled, and torch is n
 """
 
 import errno
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def read_npz(path: Path) -> Arrays:
     require_file(path)
     try:
         _check_members(path)
-        with np.load(path, allow_pickle=False) as file:
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as file:
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             return {name: _numbers(name, file[name]) for name in file.files}
     except Exception as error:  # of zipfile, zlib or tokenize, or of NumPy's reader of headers
         if isinstance(error, OSError) and error.errno != errno.EINVAL:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert import arguments
-from minibert.checkpoint.files import write_whole
+from minibert.checkpoint.files import visible, write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import Spelled, a_kind
@@ -145,7 +145,7 @@ class Reference(Spelled):
             count = int(listed) if listed.isdecimal() and len(listed) < 6 else 0
             return cls(*split_names(arrays), metadata, count).of_layers(num_hidden_layers)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{str(path)!r}: {error}") from None
+            raise type(error)(f"{str(path)!r}: {visible(error, 600)}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, whole or not at all."""

@@ -98,6 +98,20 @@ LYING_ZIPS = {
         "'a/data/0' lies outside the file",
     ),
     "a member before the file": (before_the_file, "'a/data/0' lies before the file"),
+    "a name that is no text": (
+        lambda p: patch_entry(
+            two_members(p).replace(b"data/0", b"data\xff0"), b"a/", 8, "<H", 1 << 11
+        ),
+        "a name in the directory of the archive is not UTF-8",
+    ),
+    "a directory that is not there": (
+        lambda p: two_members(p)[:-22],
+        "it is no zip archive, or a broken one: File is not a zip file",
+    ),
+    "a pickle with an escape": (
+        lambda p: two_members(p.replace(b"FloatS", b"\x1b[31mS")),
+        r"the pickle names torch.\\x1b\[31mStorage",
+    ),
     "a pickle beyond what can be sought": (far_away, "pytorch_model.bin' is not a file of"),
     "a pickle beyond the end": (
         lambda p: patch_entry(two_members(p), b"a/data.pkl", 42, "<L", 10**9),
@@ -122,6 +136,7 @@ def test_a_zip_that_lies(tmp_path, make, lie):
     with pytest.raises(ValueError, match=sentence) as caught:
         read_torch(path)
     assert "pytorch_model.bin" in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

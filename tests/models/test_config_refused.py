@@ -20,11 +20,24 @@ HUGE = 10**5000
 WHOLE = "a whole number from 1 to "
 KNOWN = '"gelu", "gelu_python", .*"relu", .*"tanh", .*"linear"'
 NO_SIZE = (-1, 0, 2.5, 2.0, True, "12", [3], math.nan, math.inf, 10**30, HUGE)
-NO_EPS = (math.nan, math.inf, -math.inf, -1e-12, 0, True, "1e-12", None, 10**400, HUGE)
+NO_EPS = (
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1e-12,
+    0,
+    1e-40,
+    1e300,
+    True,
+    "1e-12",
+    None,
+    10**400,
+    HUGE,
+)
 REFUSED = [
     *((field, value, WHOLE) for field in [*SIZES, "num_labels"] for value in NO_SIZE),
-    *(("layer_norm_eps", value, "a finite number above 0") for value in NO_EPS),
-    ("initializer_range", -0.1, "a finite number, 0 or above"),
+    *(("layer_norm_eps", value, "a number from 1e-37 to 100000") for value in NO_EPS),
+    *(("initializer_range", value, "a number from 0 to 100000") for value in (-0.1, 1e300)),
     ("hidden_act", "foo", KNOWN),
     ("hidden_act", ["gelu"], KNOWN),
     ("position_embedding_type", "relative_key", '"absolute"'),

@@ -60,6 +60,13 @@ def test_other_modules_are_refused(folder, modules, says):
         read_settings(folder)
 
 
+@pytest.mark.parametrize("kind", ["Normalize", "Dense"])
+def test_what_reads_the_vector_of_a_text_comes_after_the_pooling(folder, kind):
+    write(folder, kind, "Pooling", dense=[layer(21, 5)])
+    with pytest.raises(ValueError, match=rf"{kind} before the Pooling, which makes the sent"):
+        read_settings(folder)
+
+
 @pytest.mark.parametrize("kind", ["custom_st.Transformer", "Pooling", None, 3])
 def test_a_class_of_another_package_is_refused_whatever_its_name(folder, kind):
     (folder / "modules.json").write_text(json.dumps([{"path": "", "type": kind}]))
@@ -67,7 +74,7 @@ def test_a_class_of_another_package_is_refused_whatever_its_name(folder, kind):
         read_settings(folder)
 
 
-@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "..", None])
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "..", None, "a" * 256, "\ud800", "a\n"])
 def test_a_module_lies_in_the_folder(folder, path):
     write(folder, "Pooling")
     listed = json.loads((folder / "modules.json").read_text())

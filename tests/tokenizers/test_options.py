@@ -105,6 +105,7 @@ def test_a_max_length_is_needed_where_the_files_name_none(vocab, options):
         ({"padding_side": "both"}, "padding_side is 'both'; allowed: 'right', 'left'"),
         ({"truncation_side": None}, "truncation_side is None"),
         ({"model_max_length": 0}, "model_max_length is 0"),
+        ({"model_max_length": 0.5}, "model_max_length is 0.5; needed: a number from 1 on"),
         ({"model_max_length": float("nan")}, "model_max_length is nan"),
         ({"model_max_length": "512"}, "model_max_length is '512'"),
         ({"unk_token": None}, "unk_token is None; needed: str"),

@@ -223,6 +223,13 @@ def test_a_bomb_is_not_unfolded(tmp_path, monkeypatch):
         ([("a.npy", lying(b"(-6,)"))], "is not a readable .npz file"),
         ([("a.npy", b"")], "'a' holds something else than an array; allowed: numbers"),
         ([("a.npy", b"\x93NUMPY\x09\x00abc")], "version"),
+        (
+            [("a.npy", npy(np.ones(3)).replace(b"False", b"Folse"))],
+            "file: an array in it is damaged",
+        ),
+        ([("a.npy", npy(np.ones(3)).replace(b"}", b"("))], "damaged|Cannot parse header"),
+        ([("a.npy", npy(np.ones(3)).replace(b"'shape", b"'\x1bhape"))], r"keys: .*x1bhape"),
+        ([("a.npy", lying(b"(9" + b"9" * 30 + b",)"))], "file: an array in it is damaged"),
         ([("a.npy", npy(np.ones(3))), ("b.txt", b"x")], "'b.txt' holds something else than an arr"),
         ([("a.npy", npy(np.array(["x"])))], "holds <U1; allowed: numbers"),
         ([("a.npy", npy(np.ones(2, "f4,f4")))], "allowed: numbers"),
@@ -233,6 +240,12 @@ def test_what_is_wrong_is_said(tmp_path, members, says):
     with pytest.raises(ValueError, match=says) as caught:
         read_npz(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_header_of_python_2_is_read_without_a_warning(tmp_path):
+    content = npy(np.arange(3.0)).replace(b"(3,), } ", b"(3L,), }")
+    path = archive(tmp_path / "f.npz", [("a.npy", content)])
+    np.testing.assert_array_equal(read_npz(path)["a"], np.arange(3.0))
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):

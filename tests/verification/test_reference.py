@@ -57,6 +57,8 @@ def test_without_a_mask_every_token_is_real():
         (None, {"input.input_ids": IDS, "stage.x": IDS * 1.0}, "there is no stage .x"),
         ({"format": "minibert-reference", "version": "2"}, {"input.input_ids": IDS}, "version 2"),
         ({"format": "minibert-reference", "version": "1"}, {"x": IDS}, "neither input"),
+        ({"format": "minibert-reference", "version": "1"}, {"x" * 3000: IDS}, r"'x{500,}\.\.\.$"),
+        ({"format": "minibert-reference", "version": "\x1b"}, {"x": IDS}, r"version \\x1b;"),
         ({"format": "minibert-reference", "version": "1"}, {"stage.x": IDS * 1.0}, "input_ids"),
         ({"format": "minibert-reference", "version": "1"}, {"stage.x": IDS}, "floating type"),
     ],
