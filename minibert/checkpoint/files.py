@@ -10,11 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
-from minibert.checkpoint.limits import (
-    MAX_JSON_BYTES,
-    MAX_JSON_DEPTH,
-    MAX_TOKENS,
-)
+from minibert.checkpoint.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TOKENS
 from minibert.runtime.spelling import nearest
 
 Json = TypeVar("Json", dict[str, Any], list[Any])

@@ -123,8 +123,10 @@ def read_pickle(data: bytes, storages: dict[str, Storage] | None = None) -> tupl
         if len(machine.stack) != 1:
             raise ValueError(f"the pickle is broken: it leaves {len(machine.stack)} values")
         return machine.stack[0], stream.tell()
-    except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"the pickle is broken: {type(error).__name__}, {error}") from None
+    except (IndexError, KeyError):  # of the stack, of the memo
+        raise ValueError("the pickle is broken: it uses a value that is not there") from None
+    except (TypeError, AttributeError, OverflowError):
+        raise ValueError("the pickle is broken: a call in it does not fit") from None
 
 
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}

@@ -36,7 +36,7 @@ def answer(
     texts = require_text("question", question), require_text("context", context)
     inputs = _windows(texts, limit, stride, tokenizer)
     offsets = inputs.pop("offset_mapping")
-    output = reader(**inputs)
+    output = reader(**inputs, return_dict=True)
     spans = []
     for row, places in enumerate(offsets.tolist()):
         in_context = np.array([side == 1 for side in inputs.sequence_ids(row)])
@@ -70,6 +70,7 @@ def _windows(
         stride=min(stride, (length - asked) // 2),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
+        return_attention_mask=True,
         return_tensors="np",
     )
     inputs.pop("overflow_to_sample_mapping")

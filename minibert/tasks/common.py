@@ -80,6 +80,7 @@ def encode(
     Rows are cut to ``limit`` tokens, with a warning.
     """
     options |= {"padding": isinstance(text, list), "truncation": True, "return_tensors": "np"}
+    options["return_attention_mask"] = True  # whatever the files say that a call returns
     inputs = tokenizer(text, text_pair, max_length=limit, **options)
     if inputs["input_ids"].shape[1] == limit:  # else there was room to spare
         rows = tokenizer(text, text_pair, truncation=False, max_length=limit).encodings

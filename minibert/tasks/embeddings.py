@@ -48,7 +48,7 @@ def embed(
     vectors = np.zeros((len(rows), size), embedder.dtype)
     for places in _progress(list(by_length(list(map(len, rows)), batch_size))):
         inputs = encode(tokenizer, limit, [rows[place] for place in places])
-        states = embedder(**inputs).last_hidden_state
+        states = embedder(**inputs, return_dict=True).last_hidden_state
         vectors[places] = settings.vectors_of(states, inputs["attention_mask"], skipped)
     return vectors[0] if single else vectors
 

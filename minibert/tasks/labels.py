@@ -31,7 +31,7 @@ def classify(text: str, text_pair: str | None = None, model: Source = None) -> l
     said = score_activation(None if isinstance(source, tuple) else source, classifier.config)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
     inputs = encode(tokenizer, limit, require_text("text", text), pair)
-    logits = classifier(**inputs).logits[0]
+    logits = classifier(**inputs, return_dict=True).logits[0]
     problem = classifier.config.problem_type
     alone = problem == "multi_label_classification" or len(logits) == 1
     usual = _plain if problem == "regression" else sigmoid if alone else softmax
@@ -96,7 +96,8 @@ def _windows(text: str, limit: int, stride: int, tokenizer: BertTokenizer) -> li
 def _units(row: Encoding, tagger: Any, aggregation: str) -> Iterator[tuple[int, Unit]]:
     """Yield a window's words with their numbers; its pieces if the aggregation is simple."""
     inputs = (row.ids, row.attention_mask, row.type_ids)
-    probabilities = softmax(tagger(*(np.array([column]) for column in inputs)).logits)[0]
+    output = tagger(*(np.array([column]) for column in inputs), return_dict=True)
+    probabilities = softmax(output.logits)[0]
     units: dict[int, list[int]] = {}
     for place, word in enumerate(row.word_ids):
         if word is not None:

@@ -44,8 +44,11 @@ def fill_mask(
 
 def _require_masks(text: str, kept: int, limit: int, tokenizer: BertTokenizer) -> None:
     """Raise ValueError if the text has no mask, or more of them than were kept."""
-    tokens = tokenizer.tokenize(text, truncation=False, max_length=limit)
-    count = tokens.count(str(tokenizer.mask_token))
+    if tokenizer.mask_token is None:
+        raise ValueError("this tokenizer has no mask_token, so there is nothing to fill in")
+    # by its id: as a token it may have the spaces before it
+    ids = tokenizer.encode(text, truncation=False, max_length=limit)
+    count = ids.count(tokenizer.mask_token_id)
     if count == 0:
         raise ValueError(f"the text has no {tokenizer.mask_token}: {text[:80]!r}")
     if kept < count:
@@ -100,5 +103,5 @@ def next_sentence(first: str, second: str, model: Source = None) -> dict[str, fl
     judge, tokenizer, limit = load(model, BertForNextSentencePrediction)
     texts = require_text("first", first), require_text("second", second)
     inputs = encode(tokenizer, limit, *texts)
-    is_next, random = softmax(judge(**inputs).logits)[0].tolist()
+    is_next, random = softmax(judge(**inputs, return_dict=True).logits)[0].tolist()
     return {"is_next": is_next, "random": random}

@@ -278,8 +278,11 @@ ODD = {
     "a sparse shape of text": (SPARSE + b"(" + LAYOUT + b"(" + LAYOUT + b"t\x85tR.", "the shape"),
     "parts that are no tuple": (SPARSE + b"(" + LAYOUT + b"]tR.", "uses a list as a tuple"),
     "a layout that is no text": (SPARSE + b"(J\1\0\0\0)\x85tR.", "uses an int as a str"),
-    "a type that is none": (NEWER + b"(NJ\0\0\0\0))NNNtR.", "broken: AttributeError"),
-    "a newer tensor without a type": (NEWER + b"(NJ\0\0\0\0))tR.", "broken: IndexError"),
+    "a type that is none": (NEWER + b"(NJ\0\0\0\0))NNNtR.", "broken: a call in it does not fit"),
+    "a newer tensor without a type": (
+        NEWER + b"(NJ\0\0\0\0))tR.",
+        "broken: it uses a value",
+    ),
     "a size that is a number": (name("torch", "Size") + b"J\1\0\0\0\x85R.", "int as a tuple"),
 }
 

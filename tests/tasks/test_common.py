@@ -11,8 +11,9 @@ from minibert.models.bert_heads import (
     BertForNextSentencePrediction,
     BertForQuestionAnswering,
     BertForSequenceClassification,
+    BertForTokenClassification,
 )
-from minibert.tasks import answer, classify, embed, fill_mask, next_sentence
+from minibert.tasks import answer, classify, embed, fill_mask, next_sentence, tag
 from minibert.tasks.common import by_length, encode
 from minibert.tokenizers import BertTokenizer
 
@@ -64,6 +65,29 @@ def test_the_model_has_a_limit_if_the_tokenizer_has_none(task, tokenizer):
         found = run(long, silent)
     with pytest.warns(UserWarning, match="longer than the 31 tokens"):
         np.testing.assert_equal(found, run(long, tokenizer))
+
+
+EVERY = [
+    *((function, kind, kept) for function, kind, _, kept in TASKS.values()),
+    (answer, BertForQuestionAnswering, ["who ?", KEPT]),
+    (tag, BertForTokenClassification, [KEPT]),
+]
+
+
+@pytest.mark.parametrize(("task", "kind", "texts"), EVERY)
+def test_a_config_that_asks_for_tuples_changes_nothing(config, tokenizer, task, kind, texts):
+    expected = task(*texts, model=(kind(config, seed=1), tokenizer))
+    config.return_dict = False
+    np.testing.assert_equal(task(*texts, model=(kind(config, seed=1), tokenizer)), expected)
+
+
+@pytest.mark.parametrize(("task", "kind", "texts"), EVERY)
+def test_padding_is_hidden_whatever_columns_the_files_ask_for(config, tokenizer, task, kind, texts):
+    names = ["input_ids", "token_type_ids"]
+    without = BertTokenizer(tokenizer.get_vocab(), model_max_length=31, model_input_names=names)
+    model = kind(config, seed=1)
+    expected = task(*texts, model=(model, tokenizer))
+    np.testing.assert_equal(task(*texts, model=(model, without)), expected)
 
 
 def test_an_answer_is_looked_for_in_the_whole_of_a_context(config, tokenizer):

@@ -5,6 +5,7 @@ from minibert import BertConfig
 from minibert.functions import softmax
 from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
 from minibert.tasks import fill_mask, next_sentence
+from minibert.tokenizers import AddedToken, BertTokenizer
 
 
 @pytest.fixture
@@ -23,6 +24,21 @@ def test_the_best_words_are_those_of_the_logits(pair):
     assert best["token_str"] == tokenizer.convert_ids_to_tokens(best["token"])
     if not best["token_str"].startswith("##"):
         assert best["sequence"] == f"the {best['token_str']} sat on the mat."
+
+
+def test_a_mask_may_take_the_spaces_before_it(pair):
+    model, tokenizer = pair
+    spaced = BertTokenizer(tokenizer.get_vocab())
+    spaced.add_special_tokens({"mask_token": AddedToken("[MASK]", lstrip=True)})
+    text = "the [MASK] sat on the mat ."
+    assert fill_mask(text, model=(model, spaced)) == fill_mask(text, model=pair)
+
+
+def test_a_tokenizer_without_a_mask(pair):
+    model, tokenizer = pair
+    without = BertTokenizer(tokenizer.get_vocab(), mask_token=None)
+    with pytest.raises(ValueError, match="this tokenizer has no mask_token"):
+        fill_mask("the [MASK] sat .", model=(model, without))
 
 
 def test_several_masks_give_a_list_each(pair):

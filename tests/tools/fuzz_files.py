@@ -40,16 +40,23 @@ from mutations import (
 )
 
 import minibert
-from minibert import AutoConfig, AutoTokenizer, BertModel, BertTokenizer, Reference
+from minibert import AutoConfig, AutoTokenizer, BertModel, BertTokenizer, Reference, tasks
 from minibert.checkpoint.tensors import TYPES
 from minibert.checkpoint.torchfile import read_torch
 from minibert.models.auto import MODELS
-from minibert.tasks.embeddings import embed
 from minibert.tasks.sentence_files import score_activation
 from minibert.verification.inputs import read_inputs
 
 PACKAGE = str(Path(minibert.__file__).parent)
 SECONDS, CHARACTERS = 3, 1000
+TASKS: dict[type, Callable[..., object]] = {
+    minibert.BertForSequenceClassification: partial(tasks.classify, "the guitar"),
+    minibert.BertForTokenClassification: partial(tasks.tag, "the guitar is known"),
+    minibert.BertForQuestionAnswering: partial(tasks.answer, "is", "the guitar"),
+    minibert.BertForMaskedLM: partial(tasks.fill_mask, "the [MASK]"),
+    minibert.BertForNextSentencePrediction: partial(tasks.next_sentence, "the guitar", "is"),
+    minibert.BertModel: partial(tasks.embed, ["the guitar", "a"]),
+}
 PYTHON = re.compile(r"NoneType|<class | object at 0x|Traceback|codec can|\[Errno|sys\.set")
 
 
@@ -86,6 +93,8 @@ def open_model(kind: Any, path: Path) -> None:
     model = kind.from_pretrained(path.parent)
     if path.name == "config.json":  # else the numbers may be any
         model([[[1, 2]]] if kind.with_choices else [[1, 2]])
+        if kind in TASKS:
+            TASKS[kind](model=(model, BertTokenizer.from_pretrained(path.parent)))
 
 
 def open_tokenizer(kind: Any, path: Path) -> None:
@@ -110,7 +119,7 @@ def tokenized(tokenizer: BertTokenizer) -> tuple[Any, ...]:
 def open_sentence(path: Path) -> None:
     """Embed two texts as a folder of sentence-transformers says."""
     folder = next(folder for folder in path.parents if (folder / "vocab.txt").exists())
-    embed(["the guitar", "a"], model=folder)
+    tasks.embed(["the guitar", "a"], model=folder)
 
 
 def open_tensors(path: Path) -> None:
@@ -158,7 +167,7 @@ MODEL, DENSE = "vocab.txt config.json model.safetensors", "2_Dense/model.safeten
 FOLDER = " ".join((*small_files.SENTENCE, MODEL, DENSE))
 #: Files, the first of which is mutated (x=y: x, with what y holds); how; and what opens it.
 TABLE: list[tuple[str, tuple[Mutate, ...], tuple[Callable[[Path], None], ...]]] = [
-    ("config.json model.safetensors", TEXT, (BASE, *HEADS)),
+    ("config.json model.safetensors vocab.txt tokenizer_config.json", TEXT, (BASE, *HEADS)),
     ("adapter_config.json", TEXT, (BASE,)),
     ("model.safetensors config.json", HEADER, (BASE, HEADS[2])),
     ("model.safetensors.index.json config.json 0.safetensors 1.safetensors", TEXT, (BASE,)),

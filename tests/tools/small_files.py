@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from minibert import BertConfig, BertForPreTraining, BertTokenizer, Reference
+from minibert import (
+    BertConfig,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertTokenizer,
+    Reference,
+)
 from minibert.tokenizers import AddedToken
 
 TORCH = Path(__file__).parents[1] / "data" / "torch"
@@ -46,11 +53,14 @@ SENTENCE: dict[str, Any] = {
 
 def write(folder: Path) -> None:
     """Write all the files."""
-    model = BertForPreTraining(BertConfig(**SIZES))  # it has what all others need
+    model = BertForPreTraining(BertConfig(**SIZES))
+    arrays = model.state_dict()
     model.save_pretrained(folder / "bin", safe_serialization=False)
     model.save_pretrained(folder)
     (folder / "bin/pytorch_model.bin").rename(folder / "pytorch_model.bin")
-    arrays = model.state_dict()
+    for other in (BertForQuestionAnswering, BertForSequenceClassification):
+        arrays |= other(model.config).state_dict()
+    save_file(arrays, folder / "model.safetensors")
     shards = {name: f"{i % 2}.safetensors" for i, name in enumerate(arrays)}
     for shard in {*shards.values()}:
         save_file({name: arrays[name] for name in arrays if shards[name] == shard}, folder / shard)
