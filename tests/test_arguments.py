@@ -1,5 +1,7 @@
 """What a caller may pass in which form, and what is said of the rest."""
 
+import json
+
 import numpy as np
 import pytest
 from inputs import CONFIG, EMBEDDED, IDS, Tensor, batch
@@ -119,6 +121,11 @@ REFUSED = {
     "booleans": (TypeError, ids([[True, False]]), "input_ids holds bool; needed: whole numbers"),
     "complex": (TypeError, ids([[1j]]), "input_ids holds complex128"),
     "None inside": (TypeError, ids([[1, None]]), r"input_ids holds objects \(None, int\)"),
+    "None deep inside": (
+        (TypeError, ValueError),  # as many axes as NumPy has: 64, or 32 before 2.0
+        ids(json.loads("[" * 36 + "null" + "]" * 36)),
+        r"input_ids (holds objects \(None\)|is not an array)",
+    ),
     "a set": (TypeError, ids({1, 2}), r"input_ids holds objects \(set\)"),
     "a dict": (TypeError, ids({"input_ids": IDS}), r"input_ids is a dict; .*put \*\* before"),
     "too many digits": (TypeError, ids([[2**70]]), r"input_ids holds objects \(int\)"),

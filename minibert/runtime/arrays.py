@@ -49,7 +49,7 @@ def number_array(name: str, values: Any) -> NDArray[Any]:
     if array.dtype.kind in "US":
         raise TypeError(f"{name} {_TEXT}")
     if array.dtype.kind not in "iufb":
-        kinds = sorted({type(item).__name__.replace("NoneType", "None") for item in array.flat})
+        kinds = sorted({type(item).__name__.replace("NoneType", "None") for item in array.ravel()})
         found = f"objects ({', '.join(kinds)})" if array.dtype.kind == "O" else array.dtype
         raise TypeError(f"{name} holds {found}; needed: numbers, in lists or an array")
     return array
