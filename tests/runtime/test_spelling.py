@@ -54,7 +54,7 @@ def test_a_call_that_fits_is_left_alone():
         (lambda: Ruler().cut("a"), "Ruler.cut: at is a str; needed: a number"),
         (lambda: Ruler(3), "Ruler got 1 argument by place, more than it takes"),
         (lambda: Ruler.of(None), "Ruler.of: width is None; needed: a whole number"),
-        (lambda: measure(1, **{"x" * 999: 1}), "no argument 'x{80}'. measure takes"),
+        (lambda: weigh([1], **{"x" * 999: 1}), "no argument 'x{80}'. weigh takes"),
     ],
 )
 def test_a_call_that_does_not_fit_is_told(call, says):
