@@ -243,8 +243,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 #: How many values that are.
 _TAKEN = {
     **dict.fromkeys(("APPEND", "TUPLE1", "BINPERSID", "BUILD"), 1),
-    **dict.fromkeys(("SETITEM", "TUPLE2", "STACK_GLOBAL", "REDUCE", "NEWOBJ"), 2),
-    **{"TUPLE3": 3},
+    **dict.fromkeys(("SETITEM", "TUPLE2", "STACK_GLOBAL", "REDUCE", "NEWOBJ"), 2) | {"TUPLE3": 3},
 }
 
 
