@@ -219,11 +219,12 @@ def _causal(x: Any) -> Any:
     return f.softmax(np.where(later, np.asarray(-1e30, x.dtype), x))
 
 
+OVER_HEADS = "softmax over the heads, the first axis"
 OVER_QUERIES = "softmax over the queries"
 SOFTMAX: tuple[Mistake, ...] = (
     ("a sum over all numbers at once", lambda x: _powers(x, None, x.max())),
     (OVER_QUERIES, lambda x: f.softmax(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
-    ("softmax over the heads, the first axis", lambda x: _powers(x, 0, x.max())),
+    (OVER_HEADS, lambda x: f.softmax(x.swapaxes(0, -1)).swapaxes(0, -1)),
     ("a causal mask: no token looks at later ones", _causal),
     ("exp that overflows: numbers go into it as large as they come", _powers),
     ("one maximum taken off all rows, so that some vanish", lambda x: _powers(x, -1, x.max())),

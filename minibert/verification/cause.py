@@ -15,6 +15,7 @@ from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.verification.compare import real_places
 from minibert.verification.dials import dials, solved
 from minibert.verification.fits import fits
+from minibert.verification.inside import recovered
 from minibert.verification.isolate import Isolation
 from minibert.verification.measure import Measure, Size
 from minibert.verification.precision import SHORT, TF32, Precision
@@ -30,6 +31,7 @@ from minibert.verification.words import other_words
 FACTOR = 16.0
 PRODUCTS = ("linear", "attention_scores", "attention_context")
 NEARER = 10  # times smaller is the error with what explains it
+SOLVED = 1e-9  # of the error is left where a few numbers have been solved for
 EXPLAINED = 3  # the same digits left out make TF32's error so much smaller; a fault's error stays
 
 
@@ -74,6 +76,10 @@ def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
     for phrase, made in chain(signatures(side, stage), fits(side, stage)):
         if side.excess(stage, side.error(stage, made)) <= enough:
             return [Trial((stage,), phrase)]
+    for place, phrase, made in recovered(side, stage):
+        error, added = side.error(stage, made), side.measures[stage].added
+        if side.excess(stage, error) <= enough or error.rms <= SOLVED * added.rms:
+            return [Trial((place,), phrase)]
     return []
 
 

@@ -13,9 +13,9 @@ from minibert.trace import layer_of, pattern_of
 from minibert.verification.search import together, within
 from minibert.verification.trials import Trial, inside, place_of
 
-STEPS = 8  # of Newton's method
+STEPS = 12  # of Newton's method
 FIRST = 1e-4  # how far the number is changed to see what that does
-NEARER = 1.5  # times smaller at least is the error after the first step
+NEARER = 1.5  # times smaller at least is the error after a few steps
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,22 @@ def solved(dial: Dial, computed: Callable[[Trial], Array | None], theirs: Array)
 
     computed: the numbers of the stage that a trial makes. Gauss and Newton's method.
     """
-    x, before = dial.right, np.inf
+    x, last, before, first = dial.right, dial.right, np.inf, 0.0
     for step in range(STEPS):
         here, beside = computed(dial.set(x)), computed(dial.set(x + FIRST))
         if here is None or beside is None or here.shape != theirs.shape:
             return None
         slope, error = (beside - here) / FIRST, theirs - here
         size = float(np.vdot(error, error)) ** 0.5
+        if step and size > before:  # too far
+            x = (x + last) / 2
+            continue
         length = float(np.vdot(slope, slope))
-        if not 0 < length < np.inf or (step == 1 and not size * NEARER < before):
+        if not 0 < length < np.inf or (step == 4 and not size * NEARER < first):
             return None
         if size > before * 0.999:
             break
-        before, x = size, x + float(np.vdot(slope, error)) / length
+        first = first or size
+        last, before, x = x, size, x + float(np.vdot(slope, error)) / length
     nice = float(f"{x:.5g}")
     return dial.set(nice if abs(nice - x) <= 1e-7 * abs(x) else x)

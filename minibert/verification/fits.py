@@ -20,6 +20,7 @@ Fit = tuple[str, Array]
 TOKENS = 4  # fewer show nothing: any numbers fit
 FEW = 8  # one column in so many may be off where "some" are
 NONE = 1e-5  # of the largest error is no error
+NEAR = 1e-3  # of it is left between rows that are recovered and those that explain them
 
 
 def fits(side: Isolation, stage: str) -> Iterator[Fit]:
@@ -28,22 +29,34 @@ def fits(side: Isolation, stage: str) -> Iterator[Fit]:
     if places.ndim != 3 or places[..., 0].sum() < TOKENS:
         return
     real = places[..., 0]
-    own, theirs = (x[real].astype(np.float64) for x in (side.computed(stage), side.stages[stage]))
-    part = weights_at(side.model, stage)
-    found: Iterator[Fit] = iter(())
-    if stage == "embeddings.sum":
-        found = _of_tables(side, own, theirs)
-    elif isinstance(part, LayerNorm):
-        found = _of_norm(own, theirs, part)
-    elif isinstance(part, Linear) and not side.gap(stage):
-        found = _of_matrix(_given(side, stage)[real], own, theirs, part)
-    for phrase, rows in found:
+    if isinstance(weights_at(side.model, stage), Linear) and side.gap(stage):
+        return
+    for phrase, rows in _of_rows_of(side, stage, side.stages[stage][real]):
         made = np.zeros(places.shape)
         made[real] = rows
         yield phrase, made
 
 
-def _given(side: Isolation, stage: str) -> Array:
+def fits_of_rows(side: Isolation, stage: str, theirs: Array) -> Iterator[str]:
+    """Yield the phrases of what makes a stage's rows (N, C) as they are said to be."""
+    off = np.abs(theirs - side.computed(stage)[side.real]).max()
+    for phrase, rows in _of_rows_of(side, stage, theirs):
+        if np.abs(rows - theirs).max() <= NEAR * off:
+            yield phrase
+
+
+def _of_rows_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
+    own, theirs = side.computed(stage)[side.real], rows.astype(np.float64)
+    part = weights_at(side.model, stage)
+    if stage == "embeddings.sum":
+        yield from _of_tables(side, own, theirs)
+    elif isinstance(part, LayerNorm):
+        yield from _of_norm(own, theirs, part)
+    elif isinstance(part, Linear):
+        yield from _of_matrix(given_to(side, stage)[side.real], own, theirs, part)
+
+
+def given_to(side: Isolation, stage: str) -> Array:
     """Return what a matrix was given."""
     word, i = stage.rpartition(".")[2], layer_of(stage)
     before = f"layer.{(i if i >= 0 else len(side.model.encoder.layers)) - 1}" if i else "embeddings"

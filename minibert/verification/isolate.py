@@ -9,6 +9,7 @@ says how much of that rounding explains.
 from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -165,17 +166,18 @@ class Isolation:
         *,
         change: Change = unchanged,
         without: Container[str] = (),
+        besides: Mapping[str, Array] = MappingProxyType({}),
         poison: str = "",
         inputs: Inputs | None = None,
         only: list[int] | None = None,
     ) -> Array:
         """Return a stage as the network computes it from what is known before.
 
-        change: exchanges parts of the network. without: stages that are recorded and not to be
-        known. poison: a stage that is NaN. inputs: others than the recording's. only: of which
-        sequences.
+        change: exchanges parts of the network. without: recorded stages that are not to be known;
+        besides: what is known, too. poison: a stage that is NaN. inputs: others than the
+        recording's. only: of which sequences.
         """
-        known = {name: x for name, x in self.known.items() if name not in without}
+        known = {x: self.known[x] for x in self.known if x not in without} | dict(besides)
         batch = self.batch if inputs is None else inputs.batch()
         if inputs is not None and inputs.allowed is not None:
             known = {name: self._with_padding(name) for name in known}

@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from minibert.mistakes import layers as parts
-from minibert.mistakes.functions import OVER_QUERIES, norm_over
+from minibert.mistakes.functions import OVER_HEADS, OVER_QUERIES, norm_over
 from minibert.mistakes.inputs import (
     ADDED,
     AFTER_SOFTMAX,
@@ -80,7 +80,7 @@ def _over_padding(found: list[Trial]) -> Iterator[Trial]:
     """Yield what mixes tokens, done to whole rectangles: padding counts as tokens."""
     for trial in found:
         mixes = trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts
-        if mixes or trial.phrase == OVER_QUERIES:
+        if mixes or trial.phrase in (OVER_HEADS, OVER_QUERIES):
             phrase = f"{trial.phrase}, padding taken for tokens"
             yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
 

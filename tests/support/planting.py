@@ -174,7 +174,7 @@ class Planting:
 
     def judged(self, fault, way, stages, report):
         first = report.first_failure
-        words = fault.words if way == "all" or fault.partly is None else fault.partly
+        words = fault.words if way == "all" or not fault.partly else f"{fault.words}|{fault.partly}"
         if fault.precise and re.search(words, report.verdict, re.IGNORECASE):
             return "named"
         if first is None or not (fault.precise or self.is_at(first.stage, fault.stage, stages)):
