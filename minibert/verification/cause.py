@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from minibert.runtime.arrays import Array
+from minibert.runtime.progress import progress
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
+from minibert.trace import pattern_of
 from minibert.verification.compare import real_places
 from minibert.verification.dials import dials, solved
 from minibert.verification.fits import fits
@@ -32,6 +34,8 @@ FACTOR = 16.0
 PRODUCTS = ("linear", "attention_scores", "attention_context")
 NEARER = 10  # times smaller is the error with what explains it
 SOLVED = 1e-9  # of the error is left where a few numbers have been solved for
+IN_VAIN = 2  # searches of gaps in different layers without a cause: another has none either
+SINGLE = 2  # faulty layers at most where a few numbers of one may be others
 EXPLAINED = 3  # the same digits left out make TF32's error so much smaller; a fault's error stays
 
 
@@ -43,13 +47,12 @@ def likely_cause(side: Isolation, stage: str) -> str | None:
     """
     enough = min(FACTOR, side.excess(stage) / 2)
     with np.errstate(all="ignore"):
-        fits = _fitting(side, stage, enough)
-    if not fits:
+        found = side.causes[stage] = _fitting(side, stage, enough)
+    if not found:
         return None
-    side.causes[stage] = fits
-    sentence = _sentence(side, fits[0])
-    if len(fits) > 1:
-        others = "; or ".join(_at_stages(trial, fits[0]) for trial in fits[1:4])
+    sentence = _sentence(side, found[0])
+    if len(found) > 1:
+        others = "; or ".join(_at_stages(trial, found[0]) for trial in found[1:4])
         sentence += f"; or, which cannot be told apart here, {others}"
     return sentence
 
@@ -60,25 +63,41 @@ def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
     What the numbers themselves show, without being computed again, comes after all trials.
     """
     search = _Search(side, stage, enough)
-    familiar = {trial.phrase for trials in side.causes.values() for trial in trials}
+    known = {trial.phrase for trials in side.causes.values() for trial in trials}
+    is_new = _is_new(side, stage)
     for level in _levels(side, stage):
         explaining: list[Trial] = []
-        for is_familiar in (True, False):
-            for trial in (t for t in level if (t.phrase in familiar) is is_familiar):
+        for is_known in (True, False) if is_new else (True,):
+            for trial in (t for t in level if (t.phrase in known) is is_known):
                 if not _is_said(trial, explaining) and search.fits(trial):
                     explaining.append(trial)
             if explaining:
                 return explaining
+    return _solved(side, stage, search) if is_new else []
+
+
+def _is_new(side: Isolation, stage: str) -> bool:
+    """Tell whether to search at all: not where such a gap has been searched in vain, and again."""
+    alike = (x for x in side.causes if pattern_of(x) == pattern_of(stage))
+    in_vain = [x for x in alike if not side.causes[x]]
+    return not side.gap(stage) or len(in_vain) < IN_VAIN
+
+
+def _solved(side: Isolation, stage: str, search: "_Search") -> list[Trial]:
+    """Return what explains a fault with numbers that are found."""
     for dial in dials(side.model, side.gap(stage), stage):
         found = solved(dial, search.numbers, search.theirs)
         if found and search.fits(found):
             return [found]
     for phrase, made in chain(signatures(side, stage), fits(side, stage)):
-        if side.excess(stage, side.error(stage, made)) <= enough:
+        if side.excess(stage, side.error(stage, made)) <= search.enough:
             return [Trial((stage,), phrase)]
-    for place, phrase, made in recovered(side, stage):
+    faulty = [
+        x for x in side.measures if pattern_of(x) == pattern_of(stage) and side.excess(x) > FACTOR
+    ]
+    for place, phrase, made in recovered(side, stage) if len(faulty) <= SINGLE else ():
         error, added = side.error(stage, made), side.measures[stage].added
-        if side.excess(stage, error) <= enough or error.rms <= SOLVED * added.rms:
+        if side.excess(stage, error) <= search.enough or error.rms <= SOLVED * added.rms:
             return [Trial((place,), phrase)]
     return []
 
@@ -95,6 +114,7 @@ class _Search:
     def __init__(self, side: Isolation, stage: str, enough: float) -> None:
         self.side, self.stage, self.enough = side, stage, enough
         self.few: list[int] | None = None
+        self.count = 0
         # a sequence may have no place in a stage, as one padded on the left has none in the pooler
         places, sequences = side.places(stage), side.batch.sequences
         sequences = tuple(s for s in sequences if places[s.index].any())
@@ -107,6 +127,8 @@ class _Search:
 
     def fits(self, trial: Trial) -> bool:
         """Tell whether the fault is gone with a trial."""
+        self.count += 1
+        progress(f"{self.stage}, what explains it: trial {self.count}")
         if self.few is not None and trial.inputs is None:
             made = _tried(self.side, self.stage, trial, np.float64, self.few)
             if made is None or made.shape != self.side.stages[self.stage].shape:

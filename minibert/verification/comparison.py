@@ -127,7 +127,7 @@ class Comparison:
     def _recognise(self, name: str, side: Isolation) -> None:
         """See whether a stage is beyond its floor for short matrix products only."""
         own = side.precisions[name]
-        if own in (FLOAT32, FLOAT64) and side.excess(name) > FACTOR:
+        if own in (FLOAT32, FLOAT64) and side.excess(name) > FACTOR and not side.gap(name):
             with np.errstate(all="ignore"):
                 side.precisions[name] = short_products(side, name) or own
 

@@ -24,30 +24,9 @@ from minibert.trace import Recording, Replacing, layer_of
 from minibert.verification.cast import Change, cast, unchanged
 from minibert.verification.compare import real_places
 from minibert.verification.measure import Measure, Measuring, Size
+from minibert.verification.passes import Partly, Poisoned
 from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
 from minibert.verification.reference import Reference
-
-
-class Poisoned(Replacing):
-    """A pass with NaN in place of one stage: what it reaches is computed from that stage."""
-
-    def __init__(self, batch: Batch, known: Mapping[str, Array], source: str, target: str) -> None:
-        super().__init__(batch, known, only={target})
-        self.source = source
-
-    def __call__(self, name: str, x: Array) -> Array:
-        """Return NaN at the stage in question."""
-        known = super().__call__(name, x)
-        return np.full_like(x, np.nan) if self.prefix + name == self.source else known
-
-
-class Partly(Replacing):
-    """A pass that goes on from what is known of a stage: NaN is not, and is computed."""
-
-    def __call__(self, name: str, x: Array) -> Array:
-        """Return what is known in the place of what was computed."""
-        known = super().__call__(name, x)
-        return np.where(np.isnan(known), x, known)
 
 
 class Isolation:
@@ -70,6 +49,7 @@ class Isolation:
         self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
         self.layers: dict[tuple[int, str], Any] = {}  # in other dtypes, for trials
         self.causes: dict[str, list[Any]] = {}  # stage -> the trials that explain its fault
+        self.gaps: dict[str, list[str]] = {}  # of stages, once they have been asked for
         self.problems: dict[str, tuple[str, str]] = {}
         for name, stage in self.stages.items():
             if name not in self.axes:
@@ -268,9 +248,14 @@ class Isolation:
 
     def gap(self, stage: str) -> list[str]:
         """Return the stages that a stage was computed from and that are not recorded."""
-        unknown = [name for name in self.before(stage) if name not in self.known]
-        # in layers before its own, a stage is computed from all
-        return [x for x in unknown if layer_of(x) != layer_of(stage) or self._reaches(x, stage)]
+        if stage not in self.gaps:
+            unknown = (name for name in self.before(stage) if name not in self.known)
+            # in layers before its own, a stage is computed from all
+            reach = [
+                x for x in unknown if layer_of(x) != layer_of(stage) or self._reaches(x, stage)
+            ]
+            self.gaps[stage] = reach
+        return self.gaps[stage]
 
     def after(self, stage: str) -> str | None:
         """Return the last recorded stage before a gap; None if all inputs are recorded."""

@@ -48,7 +48,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     places = [*gap, stage]
     layers = sorted({layer_of(name) for name in places if layer_of(name) >= 0})
     is_padded = inputs.allowed is None and not inputs.mask.all()
-    alone = {name: list(_at(model, name, stage, len(layers) > 1)) for name in places}
+    alone = {name: list(_at(model, name, stage)) for name in places}
     if is_padded:
         alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
     if inputs.allowed is None:
@@ -70,8 +70,8 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     yield list(_exchanged(model, layers))
 
 
-def _at(model: Any, name: str, stage: str, near: bool) -> Iterator[Trial]:
-    for trial in at_stage(model, name, near):
+def _at(model: Any, name: str, stage: str) -> Iterator[Trial]:
+    for trial in at_stage(model, name):
         if trial.phrase not in WHOLE or name == stage:
             yield trial
 

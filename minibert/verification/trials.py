@@ -93,8 +93,8 @@ class Trial:
 ALL = "every part"
 
 
-def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
-    """Yield what may have been done at one stage; ``near``: no weights of layers further off."""
+def at_stage(model: Any, stage: str) -> Iterator[Trial]:
+    """Yield what may have been done at one stage."""
     i = layer_of(stage)
     place = place_of(model, stage)
     for operation in place.operations:
@@ -105,7 +105,7 @@ def at_stage(model: Any, stage: str, near: bool = False) -> Iterator[Trial]:
     for phrase, change in (*_of_joins(stage), *place.changes):
         path = "" if phrase in JOINED else place.path
         yield Trial((stage,), phrase, parts={place.part.format(i=i): inside(path, change)})
-    for phrase, change in _of_layers(model, stage, place.path, near):
+    for phrase, change in _of_layers(model, stage, place.path):
         yield Trial((stage,), phrase, parts={f"layer.{i}": change})
     if stage == "pooler":
         last = f"layer.{len(model.encoder.layers) - 1}"
@@ -190,8 +190,8 @@ def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
             yield phrase, parts.joined(second=join)
 
 
-def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[str, Change]]:
-    """Yield changes of a layer: other weights at a path, and norms elsewhere."""
+def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
+    """Yield changes of a layer: weights of the first or of one beside it, and norms elsewhere."""
     i, word = layer_of(stage), stage.rpartition(".")[2]
     siblings = ("query", "key", "value", "output")
     if word in siblings and i >= 0:
@@ -210,7 +210,7 @@ def _of_layers(model: Any, stage: str, path: str, near: bool) -> Iterator[tuple[
         yield THEIR_NORM, _moved("norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
-            if j != i and not (near and abs(j - i) > 1 and j > 0):
+            if j != i and (abs(j - i) == 1 or j == 0):
                 yield weights_of(i, j), inside(path, put(_at(other, path)))
 
 
