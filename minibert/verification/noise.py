@@ -13,11 +13,11 @@ import numpy as np
 
 from minibert.mistakes.rounded import bfloat16, float16
 from minibert.runtime.arrays import Array
-from minibert.runtime.swap import OPERATIONS, replacement_for, swap
+from minibert.runtime.swap import OPERATIONS, is_swapping, swap
 from minibert.trace import Replacing, layer_of
 from minibert.verification.cause import FACTOR, PRODUCTS, shortened
 from minibert.verification.isolate import Isolation
-from minibert.verification.precision import BFLOAT16, FLOAT16, TF32, Precision
+from minibert.verification.precision import BFLOAT16, FLOAT16, TF32, Precision, is_float32
 
 #: How far the logarithms of sizes may be apart: of a stage, and the standard deviation of those of
 #: its columns and of its tokens. Measured of 180 runs of such products, on models of 21 and 96
@@ -70,31 +70,37 @@ def _in_8_bits(scale: float) -> dict[str, Callable[..., Any]]:
     return {"linear": linear}
 
 
-def _half(form: Precision, cut: Callable[[Array], Array]) -> Noise:
-    phrase = f"matrix products in {form.name}"
-    return Noise(phrase, Precision(phrase, 24, form.digits), partial(_rounded, cut, True))
+def _short(phrase: str, digits: int, cut: Callable[[Array], Array], result: bool) -> Noise:
+    by = f"{phrase} (by the size of their errors: what is no larger does not show)"
+    return Noise(phrase, Precision(by, 24, digits), partial(_rounded, cut, result))
 
 
 NOISES = (
-    Noise(TF32.name, TF32, partial(_rounded, partial(shortened, digits=11), False)),
-    _half(FLOAT16, float16),
-    _half(BFLOAT16, bfloat16),
+    *(  # hardware rounds, or only cuts off
+        _short(TF32.name, 11, partial(shortened, digits=11, cut=cut), False)
+        for cut in (np.rint, np.trunc)
+    ),
+    _short("matrix products in float16", FLOAT16.digits, float16, True),
+    _short("matrix products in bfloat16", BFLOAT16.digits, bfloat16, True),
     Noise("matrix products in 8 bits (int8)", None, _in_8_bits, (-0.75, 0.3)),
 )
 
 
 def noise_of(side: Isolation) -> Noise | None:
     """Return the arithmetic whose errors the faulty stages of a recording's layers have."""
-    if any(replacement_for(name) for name in PRODUCTS):
-        return None
+    if is_swapping():
+        return None  # it would hide what a user's function does
     faulty = [x for x in side.measures if layer_of(x) >= 0 and side.excess(x) > FACTOR]
     if not any(side.places(name).sum() >= ENOUGH for name in faulty):
         return None
     with np.errstate(all="ignore"):
         exact = _run(side, {})
-        distances = [_distance(side, noise, exact, faulty) for noise in NOISES]
+        # float64 has digits that no such program writes
+        is_single = all(is_float32(side.numbers(x, side.stages[x])) for x in faulty)
+        noises = [noise for noise in NOISES if is_single or noise.precision is None]
+        distances = [_distance(side, noise, exact, faulty) for noise in noises]
     nearest = int(np.argmin(distances))
-    return NOISES[nearest] if np.isfinite(distances[nearest]) else None
+    return noises[nearest] if np.isfinite(distances[nearest]) else None
 
 
 def _run(side: Isolation, swaps: dict[str, Callable[..., Any]]) -> Replacing:
@@ -110,7 +116,7 @@ def _distance(side: Isolation, noise: Noise, exact: Replacing, faulty: list[str]
     runs = [_run(side, noise.products(SCALES[0]))]
     if all(_is_of_size(side, name, exact, runs[0]) for name in faulty):
         runs += [_run(side, noise.products(scale)) for scale in SCALES[1:]]
-    layers = {layer_of(name) for name in faulty}
+    layers = {layer_of(x) for x in (faulty if noise.precision is None else side.measures)} - {-1}
     for name in (x for x in side.measures if layer_of(x) in layers):
         expected = [run[name] - exact[name] for run in runs]
         if name not in faulty:  # such arithmetic would show there, too

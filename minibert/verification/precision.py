@@ -72,13 +72,14 @@ def _is_enough(values: Array) -> bool:
 
 def _formats(values: Array) -> Iterator[Precision]:
     """Yield the formats that hold all these numbers, the coarsest first."""
-    for form, holds in ((BFLOAT16, _is_bfloat16), (FLOAT16, _is_float16), (FLOAT32, _is_float32)):
+    for form, holds in ((BFLOAT16, _is_bfloat16), (FLOAT16, _is_float16), (FLOAT32, is_float32)):
         if holds(values[:1000]) and holds(values):  # few numbers tell what most are not
             yield form
     yield FLOAT64
 
 
-def _is_float32(values: Array) -> bool:
+def is_float32(values: Array) -> bool:
+    """Tell whether float32 holds all these numbers exactly."""
     with np.errstate(over="ignore"):
         return values.dtype == np.float32 or bool((values.astype(np.float32) == values).all())
 
@@ -91,4 +92,4 @@ def _is_float16(values: Array) -> bool:
 def _is_bfloat16(values: Array) -> bool:
     with np.errstate(over="ignore"):
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return not (bits & 0xFFFF).any() and _is_float32(values)
+    return not (bits & 0xFFFF).any() and is_float32(values)

@@ -210,7 +210,7 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
         yield THEIR_NORM, _moved("norm", path)
     if path and i >= 0:
         for j, other in enumerate(model.encoder.layers):
-            if j != i and (abs(j - i) == 1 or j == 0):
+            if j != i and (abs(j - i) == 1 or j in (0, len(model.encoder.layers) - 1 - i)):
                 yield weights_of(i, j), inside(path, put(_at(other, path)))
 
 

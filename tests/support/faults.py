@@ -513,7 +513,7 @@ def layer_repeated_hidden(p):
     layer_repeated(p)
 
 
-@fault("layer.0.attention.query", "the weights of layer.{last}", "once")
+@fault("layer.0.attention.query", "the layers in reverse", "once")
 def layers_reversed(p):
     order(p, range(len(p.encoder.layers) - 1, -1, -1))
 

@@ -161,7 +161,8 @@ class Planting:
         )
 
     def outcome(self, fault, way):
-        stages = self.run(fault.plant, fault.left)
+        # no program of short products writes float64's digits
+        stages = self.run(fault.plant, fault.left, "float32" if fault.precise else None)
         if way in ("last", "ends"):  # whatever number the last layer has
             stages[LAST] = [x for name, x in stages.items() if re.fullmatch(HIDDEN, name)][-1]
         stages = {name: x for name, x in stages.items() if WAYS[way](name)}

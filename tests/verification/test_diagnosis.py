@@ -154,7 +154,7 @@ def test_data_has_the_documented_fields(exact, inputs):
     }
     assert set(data["stages"][0]) == {
         *("stage", "status", "accumulated", "added", "floor", "excess", "worst", "ours"),
-        *("theirs", "cause", "after", "side", "detail"),
+        *("theirs", "cause", "remains", "after", "side", "detail"),
     }
     assert data["faults"] == ["layer.1.attention.scores"]
 

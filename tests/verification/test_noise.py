@@ -26,7 +26,7 @@ def bfloat16(x):
 
 
 def eight_bits(x):
-    step = np.abs(x).max() / 60
+    step = np.abs(x).max() / 127
     return np.rint(x / step) * step
 
 
