@@ -8,6 +8,7 @@ import numpy as np
 
 from minibert.runtime.arrays import Array
 from minibert.runtime.progress import progress
+from minibert.trace import layer_of
 from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import Difference, Tolerance, per_token, real_places
 from minibert.verification.isolate import Isolation
@@ -16,6 +17,13 @@ from minibert.verification.precision import FLOAT32, FLOAT64, in_words
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult, of_both
 from minibert.verification.whole import seen_together
+
+SEVERAL = 3  # layers whose errors are all of a size are no chance
+
+
+def _proof(side: Isolation, stage: str) -> str:
+    inner = next((x for x in side.gap(stage) if layer_of(x) >= 0), "the stages inside")
+    return f"Recording {inner} would tell"
 
 
 class Comparison:
@@ -109,9 +117,12 @@ class Comparison:
             return row
         cause, after = likely_cause(side, name), side.after(name)
         if cause is None and (noise := self._noise(side)):
-            cause = f"{side.who} differs by as much as {noise.phrase} do, at every stage"
+            cause = f"{side.who} differs by as much as {noise.phrase} do"
             if side.precisions[name] is noise.precision and side.excess(name) <= FACTOR:
                 return self._judged(replace(row, added=None), side)
+            if noise.precision:
+                row = replace(row, **figures, status="UNPROVEN", after=after, side=side.who)
+                return replace(row, detail=f"{cause}; a fault may do so, too. {_proof(side, name)}")
         wrong_row = replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
         return of_both(row, wrong_row) if row.status == "FAULT" else wrong_row
 
@@ -120,9 +131,18 @@ class Comparison:
         if side.who not in self.noises:
             self.noises[side.who] = noise = noise_of(side)
             faulty = [x for x in side.measures if side.excess(x) > FACTOR]
-            if noise and noise.precision:
+            if noise and noise.precision and self._is_shown(noise, side):
                 side.precisions.update(dict.fromkeys(faulty, noise.precision))
         return self.noises[side.who]
+
+    def _is_shown(self, noise: Noise, side: Isolation) -> bool:
+        """Tell whether a stage proves an arithmetic, or enough of them have such errors."""
+        for name in side.measures:
+            self._recognise(name, side)
+        digits = {p.arithmetic or p.digits for p in side.precisions.values()}
+        layers = {layer_of(name) for name in side.measures} - {-1}
+        assert noise.precision
+        return noise.precision.arithmetic in digits or len(layers) >= SEVERAL
 
     def _recognise(self, name: str, side: Isolation) -> None:
         """See whether a stage is beyond its floor for short matrix products only."""

@@ -90,7 +90,10 @@ def noise_of(side: Isolation) -> Noise | None:
     """Return the arithmetic whose errors the faulty stages of a recording's layers have."""
     if is_swapping():
         return None  # it would hide what a user's function does
-    faulty = [x for x in side.measures if layer_of(x) >= 0 and side.excess(x) > FACTOR]
+    faulty = [x for x in side.measures if side.excess(x) > FACTOR]
+    if any(name.startswith("embeddings") for name in faulty):
+        return None  # there are no products
+    faulty = [x for x in faulty if layer_of(x) >= 0]
     if not any(side.places(name).sum() >= ENOUGH for name in faulty):
         return None
     with np.errstate(all="ignore"):

@@ -17,9 +17,10 @@ class StageResult(Spelled):
     """One stage. Errors are the largest over real tokens; None where there is nothing to measure.
 
     status: OK; FAULT, its operation adds more than rounding does; INHERITED, its operation is
-    fine and its inputs are not, or without a model, it may follow from a stage before; SHAPE,
-    another shape; MISSING, the model has no such stage; NONFINITE, NaN or infinity; DIFF, no fault,
-    but beyond the tolerance that was asked for.
+    fine and its inputs are not, or without a model, it may follow from a stage before; UNPROVEN,
+    as far off as matrix products of few digits lead, or a fault; SHAPE, another shape; MISSING, the
+    model has no such stage; NONFINITE, NaN or infinity; DIFF, no fault, but beyond the tolerance
+    that was asked for.
     """
 
     stage: str
@@ -45,7 +46,7 @@ class StageResult(Spelled):
     @property
     def is_fault(self) -> bool:
         """Whether something is wrong here, not before."""
-        return self.status not in ("OK", "INHERITED")
+        return self.status not in ("OK", "INHERITED", "UNPROVEN")
 
     @property
     def finding(self) -> str:

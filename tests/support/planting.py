@@ -178,6 +178,8 @@ class Planting:
         words = fault.words if way == "all" or not fault.partly else f"{fault.words}|{fault.partly}"
         if fault.precise and re.search(words, report.verdict, re.IGNORECASE):
             return "named"
+        if first is None and not report.ok:
+            return "silent"  # it may be rounding
         if first is None or not (fault.precise or self.is_at(first.stage, fault.stage, stages)):
             return "missed"
         if first.cause is None:

@@ -84,7 +84,7 @@ def alarms(model, name, runs):
                 real = inputs["attention_mask"][..., None]
                 kept = {k: x * real if x.ndim == 3 else x for k, x in kept.items()}
             report = verify(model, Reference(inputs, kept))
-            if not report.ok:
+            if report.faults:
                 wrong[f"{precision}, {way}"] += 1
                 print(
                     f"ALARM {name} {precision} {way} seed {run}: {report.verdict[:250]}", flush=True
