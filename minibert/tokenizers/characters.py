@@ -1,4 +1,4 @@
-"""The classes of characters that a BERT tokenizer asks for.
+"""The classes of characters that tokenizers ask for.
 
 They are those of the tokenizers library, which mixes versions of Unicode, as Python's releases do.
 So data/characters.txt, which tests/tools/record_tokenizer.py writes, has the classes in full.
@@ -56,6 +56,8 @@ IDEOGRAPHS = CodePoints(_CLASSES["ideographs"])  # of Chinese; kana and hangul a
 NONSPACING = CodePoints(_CLASSES["nonspacing"])  # accents, and other marks of the category Mn
 LASTING_MARKS = CodePoints(_CLASSES["lasting-marks"])  # not in NONSPACING, yet they are reordered
 OF_WORDS = CodePoints(_CLASSES["of-words"])  # Rust's \w: letters, marks, digits, joiners
+LETTERS = CodePoints(_CLASSES["letters"])  # Unicode's L, as GPT-2's splitting takes them
+NUMBERS = CodePoints(_CLASSES["numbers"])  # Unicode's N, which has fractions and circled digits too
 _MARKS = CodePoints(_CLASSES["marks"])
 _DECOMPOSED = CodePoints(_CLASSES["decomposed"])
 ALL_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code) in SPACES)  # for str.strip

@@ -13,30 +13,14 @@ from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.fields import naming, typed, typed_list
-from minibert.tokenizers.options import EXTRA_NAMES, TOKEN_NAMES
+from minibert.tokenizers.forms import Form
+from minibert.tokenizers.settings import EXTRA_NAMES, TOKEN_NAMES
 from minibert.tokenizers.tokenizer_json import read_added_token
 
 TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 _TOKENS_MAP_NAME = "special_tokens_map.json"
 _ADDED_NAME = "added_tokens.json"
 
-# what becomes a setting, and the types that it may have; null is what is not said
-FIELDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(TOKEN_NAMES, (str, dict, NoneType)),
-    "unk_token": (str, dict),  # WordPiece cannot do without
-    **dict.fromkeys(("model_max_length", "max_len"), (int, float, NoneType)),
-    **dict.fromkeys(("padding_side", "truncation_side"), (str, NoneType)),
-    **dict.fromkeys(("do_lower_case", "tokenize_chinese_chars"), (bool, NoneType)),
-    **dict.fromkeys(("strip_accents", "clean_up_tokenization_spaces"), (bool, NoneType)),
-    "model_input_names": (list, NoneType),
-}
-_NULL_IS_SAID = (*TOKEN_NAMES, "strip_accents")  # no such token; as do_lower_case
-# what would change the tokens if it were anything else
-_ALLOWED: dict[str, tuple[Any, ...]] = {
-    "word_tokenizer_type": (None, "basic"),
-    "subword_tokenizer_type": (None, "wordpiece"),
-    "split_special_tokens": (None, False),
-}
 # read elsewhere, or without effect on the fast tokenizer of transformers
 _OTHERS = set(
     """
@@ -50,13 +34,11 @@ _OTHERS = set(
 """.split()  # noqa: SIM905
 )
 
-# the classes that split a text as BERT does; those that do what any tokenizer.json says
-_OF_BERT = ("Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "LayoutLM")
-BERT_CLASSES = {f"{name}Tokenizer" for name in (*_OF_BERT, "Lxmert", "RetriBert")}
+# the classes that do what any tokenizer.json says
 ANY_CLASSES = {"PreTrainedTokenizer", "TokenizersBackend"}
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, form: Form) -> dict[str, Any]:
     """Return what tokenizer_config.json says; ValueError for what is not allowed.
 
     Without an added_tokens_decoder, the older special_tokens_map.json counts before it.
@@ -66,28 +48,29 @@ def read_config(folder: Path) -> dict[str, Any]:
         if path.exists() and "added_tokens_decoder" not in config:
             said = read_json(path)
             with naming(path):
-                _check(said)
+                _check(said, form)
                 extra = [*_listed(config), *_listed(said)]
             config |= {**said, EXTRA_NAMES[0]: extra, EXTRA_NAMES[1]: None}
-            if unknown := [name for name in said if not _is_known(name)]:
+            if unknown := [name for name in said if not _is_known(name, form)]:
                 shown = visible(", ".join(unknown), 200)
                 warn(f"{str(path)!r} has fields that are unknown here and not used: {shown}")
     return config
 
 
-def _check(said: Mapping[str, Any]) -> None:
-    for name, kinds in FIELDS.items():
+def _check(said: Mapping[str, Any], form: Form) -> None:
+    for name, kinds in form.config_fields.items():
         if name in said:
             typed(said, name, None, *kinds)
     typed_list(said, "model_input_names", str)
-    for name, allowed in _ALLOWED.items():
+    for name, allowed in form.allowed.items():
         if said.get(name) not in allowed:
             found, needed = f"{name} is {said[name]!r:.60}", ", ".join(map(repr, allowed))
-            raise ValueError(f"{found}; a BERT tokenizer has one of: {needed}")
+            raise ValueError(f"{found}; {form.title} has one of: {needed}")
 
 
-def _is_known(name: str) -> bool:
-    return name in FIELDS or name in _ALLOWED or name in _OTHERS or name.endswith("_token")
+def _is_known(name: str, form: Form) -> bool:
+    known = name in form.config_fields or name in form.allowed
+    return known or name in _OTHERS or name.endswith("_token")
 
 
 def _listed(config: Mapping[str, Any]) -> list[Any]:
@@ -100,11 +83,11 @@ def _listed(config: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def settings_in(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a config says, as keywords of BertTokenizer."""
-    said = {name: config[name] for name in FIELDS if name in config}
+def settings_in(config: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """Return the settings that a config says, as keywords of the class."""
+    said = {name: config[name] for name in form.config_fields if name in config}
     older = said.pop("max_len", None)
-    said = {k: _content(v) for k, v in said.items() if v is not None or k in _NULL_IS_SAID}
+    said = {k: _content(v) for k, v in said.items() if v is not None or k in form.null_is_said}
     return said if older is None else {"model_max_length": older, **said}
 
 
@@ -136,18 +119,17 @@ def added_tokens_in(folder: Path, config: Mapping[str, Any]) -> dict[int, AddedT
     return {number: AddedToken(t, special=t in special) for t, number in ids.items()}
 
 
-def class_in(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the class of a tokenizer, without "Fast"; ValueError if it is not one of BERT's."""
+def class_in(folder: Path, config: Mapping[str, Any], form: Form) -> str:
+    """Return the class of a tokenizer, without "Fast"; ValueError if it is not of the form."""
     path, said = folder / TOKENIZER_CONFIG_NAME, config
     if said.get("tokenizer_class") is None and (folder / CONFIG_NAME).exists():
         path, said = folder / CONFIG_NAME, read_json(folder / CONFIG_NAME)
     with naming(path):
-        found = typed(said, "tokenizer_class", None, str, NoneType) or "BertTokenizer"
-        if found.removesuffix("Fast") not in BERT_CLASSES | ANY_CLASSES:
-            needed = (
-                "BertTokenizer, or PreTrainedTokenizerFast with a tokenizer.json of BERT's form"
-            )
-            other = "which splits words in another way than BERT"
+        found = typed(said, "tokenizer_class", None, str, NoneType) or form.own_class
+        if found.removesuffix("Fast") not in form.classes | ANY_CLASSES:
+            needed = f"{form.own_class}, or PreTrainedTokenizerFast with a tokenizer.json of "
+            other = f"which splits words in another way than {form.name}"
+            needed = f"{needed}{form.name}'s form"
             raise ValueError(f"the tokenizer_class is {found!r:.60}, {other}; allowed: {needed}")
     if config.get("auto_map") is not None:
         warn(

@@ -39,14 +39,22 @@ class Slot(NamedTuple):
 
 
 class Template(NamedTuple):
-    """Where the special tokens stand: [CLS] A [SEP], and [CLS] A [SEP] B [SEP]."""
+    """Where the special tokens stand around a text, and around a pair."""
 
     single: tuple[Slot, ...]
     pair: tuple[Slot, ...]
 
     @classmethod
+    def plain(cls) -> "Template":
+        """Return the template without special tokens: A, and A B."""
+        return cls((Slot(0, 0),), (Slot(0, 0), Slot(1, 1)))
+
+    @classmethod
     def of_bert(cls, first: str, first_id: int, sep: str, sep_id: int) -> "Template":
-        """Return BERT's template: the pair and its [SEP] are of type 1, all else of type 0."""
+        """Return BERT's template, [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
+
+        The pair and its [SEP] are of type 1, all else is of type 0.
+        """
         end = Slot(None, 0, (sep_id,), (sep,))
         single = (Slot(None, 0, (first_id,), (first,)), Slot(0, 0), end)
         return cls(single, (*single, Slot(1, 1), end._replace(type_id=1)))

@@ -1,87 +1,22 @@
-"""The settings of a tokenizer and the options of a call, checked: what does not fit is refused."""
+"""The options of a call of a tokenizer, checked: what does not fit is refused."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from types import NoneType
 from typing import Any, NamedTuple
 
-from minibert.checkpoint.limits import MAX_TEXT_CHARACTERS, MAX_WORD_CHARACTERS
+from minibert.checkpoint.limits import MAX_TEXT_CHARACTERS
 from minibert.runtime.warn import warn
-from minibert.tokenizers.added import AddedToken
-from minibert.tokenizers.encoding import Side, Template
-from minibert.tokenizers.fields import typed
+from minibert.tokenizers.encoding import Side
 
 NO_LIMIT = int(1e30)  # transformers' model_max_length where the files name none
-TOKEN_NAMES = (
-    *("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"),
-)
-EXTRA_NAMES = ("extra_special_tokens", "additional_special_tokens")  # special, without a role
 Text = str | Sequence[str]  # the second: its words
-INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
-# what a setting may be
-_BOOLEANS = ("do_lower_case", "tokenize_chinese_chars", "clean_text", "decoder_cleanup")
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys((*_BOOLEANS, "clean_up_tokenization_spaces"), (True, False)),
-    **dict.fromkeys(("padding_side", "truncation_side"), ("right", "left")),
-    "strip_accents": (True, False, None),
-}
 # what an option of a call may be, and what it means
 _PADDING = {False: None, True: "longest", "do_not_pad": None}
 _PADDING |= {name: name for name in ("longest", "max_length")}
 _TRUNCATION = {False: None, True: "longest_first", "do_not_truncate": None, None: None}
 _TRUNCATION |= {name: name for name in ("longest_first", "only_first", "only_second")}
-
-
-@dataclass
-class Settings:
-    """All of a tokenizer but its vocabulary, by transformers' names; ValueError if not allowed."""
-
-    do_lower_case: bool
-    bos_token: str | None = None
-    eos_token: str | None = None
-    unk_token: str = "[UNK]"
-    sep_token: str | None = "[SEP]"
-    pad_token: str | None = "[PAD]"
-    cls_token: str | None = "[CLS]"
-    mask_token: str | None = "[MASK]"
-    tokenize_chinese_chars: bool = True  # ideographs are words of their own
-    strip_accents: bool | None = None  # None: as do_lower_case
-    clean_text: bool = True  # no control characters, one kind of space
-    added_tokens: Mapping[int, AddedToken] = field(default_factory=dict)
-    template: Template | None = None  # where special tokens stand; None: as in BERT
-    prefix: str = "##"  # before a piece that continues a word
-    max_input_chars_per_word: int = 100  # a longer word is unknown
-    model_max_length: int = NO_LIMIT  # in tokens; may be given as None, or as the files' 1e30
-    padding_side: Side = "right"
-    truncation_side: Side = "right"
-    decoder_cleanup: bool = True  # no spaces before punctuation, token by token
-    clean_up_tokenization_spaces: bool = False  # the same once more, in the whole text
-    model_input_names: Sequence[str] = INPUT_NAMES  # the columns that a call returns
-
-    @classmethod
-    def of(cls, **values: Any) -> "Settings":
-        """Return the settings; TypeError for a name that none of them has."""
-        _require_known(cls, values, "BertTokenizer has no setting")
-        return cls(**values)
-
-    def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            _require_choice(name, getattr(self, name), choices)
-        for name in TOKEN_NAMES:
-            typed(vars(self), name, None, str, *(() if name == "unk_token" else (NoneType,)))
-        typed(vars(self), "prefix", None, str)
-        typed(vars(self), "max_input_chars_per_word", None, int)
-        if (longest := self.max_input_chars_per_word) > MAX_WORD_CHARACTERS:
-            found = f"max_input_chars_per_word is {longest:.3g}"
-            raise ValueError(f"{found}; allowed: up to {MAX_WORD_CHARACTERS}")
-        length: Any = self.model_max_length
-        length = NO_LIMIT if length is None else length
-        if isinstance(length, bool) or not isinstance(length, int | float) or not length >= 1:
-            needed = "a number from 1 on, or None"
-            raise ValueError(f"model_max_length is {length!r:.60}; needed: {needed}")
-        self.model_max_length = NO_LIMIT if length > 1e20 else int(length)
 
 
 @dataclass
@@ -107,11 +42,12 @@ class CallOptions:
     @classmethod
     def of(cls, **values: Any) -> "CallOptions":
         """Return the options; TypeError for a name that none of them has."""
-        _require_known(cls, values, "a call of a tokenizer has no option")
+        require_known(cls, values, "a call of a tokenizer has no option")
         return cls(**values)
 
 
-def _require_known(kind: type, values: Iterable[str], what: str) -> None:
+def require_known(kind: type, values: Iterable[str], what: str) -> None:
+    """TypeError for a name that is no field of a dataclass; it names the nearest that there is."""
     known = [option.name for option in fields(kind)]
     for name in values:
         if name not in known:
@@ -144,9 +80,9 @@ def check_lengths(options: CallOptions, model_max_length: int, side: Side) -> Le
     _require_whole("max_length", max_length if asked else 0, 0)
     _require_whole("stride", options.stride, 0)
     _require_whole("pad_to_multiple_of", 1 if multiple is None else multiple, 1)
-    _require_choice("padding", padding, _PADDING)
-    _require_choice("truncation", truncation, _TRUNCATION)
-    _require_choice("padding_side", options.padding_side, (*_CHOICES["padding_side"], None))
+    require_choice("padding", padding, _PADDING)
+    require_choice("truncation", truncation, _TRUNCATION)
+    require_choice("padding_side", options.padding_side, ("right", "left", None))
     if asked and padding is False and truncation is None:
         truncation = True  # a max_length alone means this
     pads, cuts = _PADDING[padding], _TRUNCATION[truncation]
@@ -175,7 +111,8 @@ def _require_whole(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} is {value}; allowed: {least} and above")
 
 
-def _require_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+def require_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """ValueError if a value is none of the choices, which are booleans, texts or None."""
     # 1 == True in a dictionary, so the type is asked for too
     if not isinstance(value, bool | str | None) or value not in choices:
         raise ValueError(f"{name} is {value!r:.60}; allowed: {', '.join(map(repr, choices))}")

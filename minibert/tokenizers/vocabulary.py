@@ -8,8 +8,8 @@ from minibert.runtime.spelling import Spelled
 from minibert.tokenizers.added import AddedToken, Finder
 from minibert.tokenizers.batch_encoding import as_lists
 from minibert.tokenizers.fields import require_utf8
-from minibert.tokenizers.normalize import Normalizer
-from minibert.tokenizers.options import EXTRA_NAMES, TOKEN_NAMES, Settings
+from minibert.tokenizers.normalize import Normalized
+from minibert.tokenizers.settings import EXTRA_NAMES, TOKEN_NAMES, Settings
 
 _SPACED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't"}
 _SPACED |= {" 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re"}
@@ -30,7 +30,7 @@ def _special(role: str, is_id: bool = False) -> Any:
 
 
 class Vocabulary(Spelled):
-    """The tokens of WordPiece and those added to them; ValueError for ids that contradict."""
+    """Tokens and those added to them; ValueError for ids that contradict."""
 
     bos_token, bos_token_id = _special("bos_token"), _special("bos_token", is_id=True)
     eos_token, eos_token_id = _special("eos_token"), _special("eos_token", is_id=True)
@@ -41,10 +41,6 @@ class Vocabulary(Spelled):
     mask_token, mask_token_id = _special("mask_token"), _special("mask_token", is_id=True)
 
     def __init__(self, vocab: Mapping[str, int], settings: Settings) -> None:
-        chinese, strips = settings.tokenize_chinese_chars, settings.strip_accents
-        self.normalizer = Normalizer(settings.clean_text, chinese, strips, settings.do_lower_case)
-        self.prefix = settings.prefix
-        self.decoder_cleanup = settings.decoder_cleanup
         self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
         check_ids(vocab, settings.added_tokens)
         self._base = dict(vocab)
@@ -61,13 +57,19 @@ class Vocabulary(Spelled):
         present: dict[str, str] = {}
         for name in TOKEN_NAMES:
             token = getattr(settings, name)
-            # WordPiece itself needs the unknown token; the others may be added ones
-            if token in (self._base if name == "unk_token" else self._ids):
+            if self._is_known(name, token):
                 present[name] = token
-            elif token is not None and (name, token) != ("mask_token", "[MASK]"):  # the default
+            elif token is not None and (name, token) != ("mask_token", type(settings).mask_token):
                 hint = f"pass {name}= the name that it has there"
                 raise ValueError(f"the vocabulary has no {token!r:.60}, the {name}; {hint}")
         return present
+
+    def _is_known(self, role: str, token: str | None) -> bool:
+        return token in self._ids
+
+    def _normalized(self, text: str, first: int = 0) -> Normalized:
+        """Return what of a text is looked at, and where it came from, counted from first."""
+        return Normalized(text, range(first, first + len(text)))
 
     def __len__(self) -> int:
         """Return how many tokens there are, added ones included."""
@@ -158,11 +160,13 @@ class Vocabulary(Spelled):
             if is_role:
                 roles[name] = getattr(value, "content", value)
             tokens += values
-        if roles["unk_token"] != self.unk_token:
-            raise ValueError("the unk_token is WordPiece's; pass unk_token= to from_pretrained")
+        self._check_roles(roles)
         count = self.add_tokens(tokens, special_tokens=True)
         self.special_tokens_map = {name: roles[name] for name in TOKEN_NAMES if name in roles}
         return count
+
+    def _check_roles(self, roles: Mapping[str, str]) -> None:
+        """Raise ValueError for a token whose role cannot be changed."""
 
     def finders(self) -> tuple[Finder, Finder]:
         """Return what finds added tokens in a text as written, and in a normalised text."""
@@ -170,13 +174,13 @@ class Vocabulary(Spelled):
         if self._finders is None or self._finders[0] is not added:
             tokens = sorted(added.items(), key=lambda item: not item[1].special)
             written = [(t.content, i, t) for i, t in tokens if not t.normalized]
-            normal = [(self.normalizer(t.content).text, i, t) for i, t in tokens if t.normalized]
+            normal = [(self._normalized(t.content).text, i, t) for i, t in tokens if t.normalized]
             self._finders = added, Finder(written), Finder(normal)
         return self._finders[1:]
 
     def convert_tokens_to_ids(self, tokens: str | list[str]) -> Any:
         """Return the id of a token, or of each; the unknown token's where there is none."""
-        unknown = self._ids[self.special_tokens_map["unk_token"]]
+        unknown = self._ids.get(self.special_tokens_map.get("unk_token", ""))
         if isinstance(tokens, str):
             return self._ids.get(tokens, unknown)
         return [self._ids.get(token, unknown) for token in tokens]
@@ -198,12 +202,8 @@ class Vocabulary(Spelled):
         return self._tokens[number]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Return tokens as a text, put together as the tokenizers library does: one by one."""
-        spaced = (f" {token}" for token in tokens[1:])
-        parts = [*tokens[:1], *(part.removeprefix(f" {self.prefix}") for part in spaced)]
-        if self.decoder_cleanup:
-            parts = [_clean_up(part).replace(" do not", " don't") for part in parts]
-        return "".join(parts)
+        """Return tokens as a text."""
+        raise NotImplementedError
 
     def decode(
         self,
@@ -219,7 +219,7 @@ class Vocabulary(Spelled):
             return [self.decode(row, skip_special_tokens, cleans) for row in rows]
         text = self.convert_tokens_to_string(self.convert_ids_to_tokens(rows, skip_special_tokens))
         cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
-        return _clean_up(text) if cleans else text
+        return clean_up(text) if cleans else text
 
     def batch_decode(self, sequences: Any, *options: Any, **named: Any) -> list[str]:
         """Return a list of rows as a list of texts; the options are those of decode."""
@@ -253,7 +253,7 @@ def _ids_of(given: Any) -> Any:
     return given["input_ids"] if isinstance(given, Mapping) else given
 
 
-def _clean_up(text: str) -> str:
+def clean_up(text: str) -> str:
     """Take away spaces before English punctuation and shortened words, as transformers does."""
     for spaced, written in _SPACED.items():
         text = text.replace(spaced, written)

@@ -7,11 +7,9 @@ Devlin et al. 2018 (tokenization.py, WordpieceTokenizer).
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
 
 from minibert.tokenizers.characters import PUNCTUATION, SPACES
-
-REMEMBERED_PIECES = 2**14
+from minibert.tokenizers.pieces import Piece, Pieces
 
 
 @cache
@@ -21,43 +19,26 @@ def word_pattern() -> re.Pattern[str]:
     return re.compile(f"[^{space}{mark}]+|[{mark}]")
 
 
-class Piece(NamedTuple):
-    """A token of a word, and which characters of the word it covers."""
-
-    id: int
-    token: str
-    start: int
-    end: int
-
-
-class WordPiece(dict[str, tuple[Piece, ...]]):
+class WordPiece(Pieces):
     """The pieces of each word; a word of which some part has no piece is the unknown token alone.
 
-    Words are remembered, and all forgotten when there are too many. Threads may share them.
+    The places of pieces count characters.
     """
 
     def __init__(
         self, vocab: Mapping[str, int], unk: str = "[UNK]", prefix: str = "##", max_chars: int = 100
     ) -> None:
+        super().__init__()
         self.vocab = vocab
         self.unk_token = unk
         self.prefix = prefix
         self.max_chars = max_chars
-        self._room = REMEMBERED_PIECES
-
-    def __missing__(self, word: str) -> tuple[Piece, ...]:
-        unknown = Piece(self.vocab[self.unk_token], self.unk_token, 0, len(word))
-        if len(word) > self.max_chars:
-            return (unknown,)
-        pieces = tuple(self._split(word)) or (unknown,)
-        if len(pieces) > self._room:
-            self.clear()
-            self._room = REMEMBERED_PIECES
-        self._room -= len(pieces)
-        self[word] = pieces
-        return pieces
 
     def _split(self, word: str) -> list[Piece]:
+        found = self._longest_pieces(word) if len(word) <= self.max_chars else []
+        return found or [Piece(self.vocab[self.unk_token], self.unk_token, 0, len(word))]
+
+    def _longest_pieces(self, word: str) -> list[Piece]:
         pieces: list[Piece] = []
         start = 0
         while start < len(word):

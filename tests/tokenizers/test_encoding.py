@@ -1,6 +1,6 @@
 """Rows: special tokens, padding, and what is cut off."""
 
-from minibert.tokenizers import BertTokenizer, bert
+from minibert.tokenizers import BertTokenizer, base
 
 
 def test_padding_may_be_on_the_left(vocab):
@@ -67,8 +67,8 @@ def test_special_tokens_are_counted(tokenizer):
 def test_windows_that_nobody_asked_for_are_not_made(tokenizer, monkeypatch):
     """Of a pair there would be as many as the windows of one text times those of the other."""
     made = []
-    fill = bert.fill
-    monkeypatch.setattr(bert, "fill", lambda *given: made.append(1) or fill(*given))
+    fill = base.fill
+    monkeypatch.setattr(base, "fill", lambda *given: made.append(1) or fill(*given))
     options = {"truncation": True, "max_length": 9}
     tokenizer("a b c d " * 9, "e f g h " * 9, **options)
     assert len(made) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minibert.tokenizers import AddedToken, BertTokenizer
-from minibert.tokenizers.files import read_vocab
+from minibert.tokenizers.bert_form import read_vocab
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "é", "e", "##a", "中"]
 

@@ -131,7 +131,7 @@ def test_what_is_not_said_is_as_in_bert(vocab):
 
 
 def test_a_setting_that_there_is_not_is_told_with_those_that_there_are(vocab):
-    with pytest.raises(TypeError, match="no setting 'use_fast'; it has do_lower_case, bos_token, "):
+    with pytest.raises(TypeError, match="no setting 'use_fast'; it has bos_token, eos_token, "):
         BertTokenizer(vocab, use_fast=True)
 
 

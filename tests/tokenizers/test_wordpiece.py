@@ -2,7 +2,7 @@
 
 import pytest
 
-from minibert.tokenizers import wordpiece
+from minibert.tokenizers import pieces as remembering
 from minibert.tokenizers.wordpiece import WordPiece, word_pattern
 
 VOCAB = {t: i for i, t in enumerate(["[UNK]", "un", "una", "##ff", "##aff", "##able", "u", "##n"])}
@@ -41,7 +41,7 @@ def test_another_prefix_and_another_unknown_token():
 
 
 def test_it_remembers_words_but_not_without_end(monkeypatch):
-    monkeypatch.setattr(wordpiece, "REMEMBERED_PIECES", 3)
+    monkeypatch.setattr(remembering, "REMEMBERED_PIECES", 3)
     pieces = WordPiece(VOCAB)
     for word in ("un", "una", "u", "unaff", "x" * 101, "unaffable"):
         expected = [p.token for p in WordPiece(VOCAB)[word]]

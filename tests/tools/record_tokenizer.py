@@ -187,6 +187,8 @@ def characters() -> dict:
     after = {part: [(c, n.normalize_str(chr(c))) for c in CODES] for part, n in normal.items()}
     split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = [(c, [word for word, _ in split(f"a{chr(c)}b")]) for c in CODES]
+    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
+    joins = {first: [c for c in CODES if len(level(first + chr(c))) == 1] for first in "a1"}
     order = tokenizers.normalizers.NFD().normalize_str
     whole = [c for c in CODES if order(chr(c)) == chr(c)]
     moved = [  # past an overlay, of class 1, or before an iota subscript, of class 240
@@ -204,6 +206,8 @@ def characters() -> dict:
         "marks": ranges(moved),
         "decomposed": ranges(set(CODES) - set(whole)),
         "of words": ranges(word_characters()),
+        "letters": ranges(joins["a"]),
+        "numbers": ranges(joins["1"]),
         "lower": "".join(f"{chr(c)}{t}" for c, t in after["lowercase"] if t != chr(c) != "İ"),
     }
 

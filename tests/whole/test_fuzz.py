@@ -9,7 +9,7 @@ import pytest
 from minibert.runtime.warn import warn
 from minibert.tokenizers import tokenizer_json
 from minibert.tokenizers.fields import typed
-from minibert.tokenizers.options import Settings
+from minibert.tokenizers.settings import BertSettings
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,8 @@ def test_a_field_whose_type_is_not_checked_is_found(tmp_path, monkeypatch):
 
 
 def test_a_token_that_is_lost_by_saving_is_found(tmp_path, monkeypatch):
-    written = tokenizer_json._write_template
-    monkeypatch.setattr(tokenizer_json, "_write_template", lambda t: written((t[0], t[1][1:])))
+    written = tokenizer_json.write_template
+    monkeypatch.setattr(tokenizer_json, "write_template", lambda t: written((t[0], t[1][1:])))
     found = fuzz_files.fuzz(tmp_path, 100, seed=0)
     assert any("after saving" in said or "was saved" in said for said in found.values()), found
 
@@ -42,7 +42,7 @@ FINDINGS = {
     "an error of Python": (lambda path: {}["a"], "KeyError"),
     "an error of a library": (lambda path: np.zeros(3).reshape(2), "ValueError, cannot reshape"),
     "a warning of a library": (lambda path: np.ones(1) / 0, "warns: divide by zero"),
-    "a long text": (lambda path: Settings.of(**{"x" * 1000: 1}), "a text of 1"),
+    "a long text": (lambda path: BertSettings.of(**{"x" * 1000: 1}), "a text of 1"),
     "a long warning": (lambda path: warn("x" * 1001), "a text of 1001 characters"),
     "control characters": (lambda path: warn("a\x1b[31m"), "control characters"),
     "a word of Python": (lambda path: warn("found NoneType"), "words of Python"),
