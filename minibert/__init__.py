@@ -34,7 +34,7 @@ _LATER = {
         *map("AutoModelFor{}".format, _HEADS),
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
-    "tokenizers": ("BertTokenizer",),
+    "tokenizers": ("BartTokenizer", "BertTokenizer", "GPT2Tokenizer", "RobertaTokenizer"),
     "runtime.swap": ("SwapError", "swap"),
     "verification": (
         *("Diagnosis", "Reference", "compare_recordings"),

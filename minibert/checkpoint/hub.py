@@ -27,7 +27,7 @@ WANTS: dict[str, tuple[str, ...]] = {
     "config": (CONFIG_NAME,),
     "weights": FORMS,
     "tokenizer": (
-        *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),
+        *("vocab.txt", "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"),
         *("special_tokens_map.json", "added_tokens.json", CONFIG_NAME),
     ),
     # and of each module's folder what it has of all of these
@@ -38,7 +38,7 @@ WANTS: dict[str, tuple[str, ...]] = {
 #: The folder of a module of sentence-transformers; in older layouts the model itself is in 0_*.
 _MODULE = re.compile(r"\d+_\w+(?=/)")
 #: At least one of these must be there.
-_NEEDED = {"config": (CONFIG_NAME,), "weights": FORMS, "tokenizer": WANTS["tokenizer"][:2]}
+_NEEDED = {"config": (CONFIG_NAME,), "weights": FORMS, "tokenizer": WANTS["tokenizer"][:3]}
 #: What git allows as a name, or nearly; above all, no way out of the folder of refs.
 _REVISION = re.compile(r"\w[\w.@#+=-]*(/\w[\w.@#+=-]*)*")
 

@@ -72,8 +72,8 @@ _KEYWORDS: dict[str, tuple[Accepts, str]] = {
     "add_pooling_layer": (lambda value: value is True, f"{_LATER} last_hidden_state alone"),
     # of tokenizers
     **dict.fromkeys(("use_fast", "from_slow", "legacy", "add_prefix_space"), (_flag, "")),
-    "tokenizer_type": (_one_of("bert"), "there is BertTokenizer alone"),
-    "backend": (_one_of("tokenizers"), "there is BertTokenizer alone"),
+    "tokenizer_type": (_one_of("bert", "gpt2", "bart", "roberta"), "no other tokenizer is there"),
+    "backend": (_one_of("tokenizers"), "there is no other"),
 }
 
 

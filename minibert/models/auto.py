@@ -13,7 +13,13 @@ from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
 from minibert.runtime.spelling import Spelled, a_kind
-from minibert.tokenizers import BertTokenizer
+from minibert.tokenizers import (
+    BartTokenizer,
+    BertTokenizer,
+    GPT2Tokenizer,
+    PreTrainedTokenizer,
+    RobertaTokenizer,
+)
 
 #: model_type -> what an Auto class stands for -> the class.
 CLASSES: dict[str, dict[str, Any]] = {
@@ -34,6 +40,12 @@ CLASSES: dict[str, dict[str, Any]] = {
 MODELS: tuple[type[PreTrainedModel], ...] = tuple(
     kind for kinds in CLASSES.values() for kind in kinds.values() if hasattr(kind, "stages")
 )
+#: The name of each tokenizer, in transformers too -> the class. BART's is RoBERTa's.
+TOKENIZERS: dict[str, type[PreTrainedTokenizer]] = {
+    name: kind
+    for kind in (BertTokenizer, GPT2Tokenizer, RobertaTokenizer, BartTokenizer)
+    for name in ([kind.__name__] if kind is BartTokenizer else kind.form.classes)
+}
 #: The name of each class -> its model_type.
 _TYPES = {kind.__name__: key for key, kinds in CLASSES.items() for kind in kinds.values()}
 
@@ -98,7 +110,7 @@ class AutoTokenizer(_Auto):
     """Reads the tokenizer of whatever model is there."""
 
     @staticmethod
-    def from_pretrained(name: str | os.PathLike[str], **options: Any) -> BertTokenizer:
+    def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PreTrainedTokenizer:
         """Return the tokenizer; see BertTokenizer.from_pretrained.
 
         The tokenizer_class of tokenizer_config.json tells which; config.json, if that is silent.
@@ -106,9 +118,10 @@ class AutoTokenizer(_Auto):
         folder, overrides = find_folder(name, ("tokenizer",), options)
         path = folder / "tokenizer_config.json"
         kind_name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
-        found = _TYPES.get(kind_name.removesuffix("Fast"))
-        found = found or model_type(find_folder(name, ("config",), options)[0])
-        kind: type[BertTokenizer] = CLASSES[found]["tokenizer"]
+        kind = TOKENIZERS.get(kind_name.removesuffix("Fast"))
+        if kind is None:
+            found = model_type(find_folder(name, ("config",), options)[0])
+            kind = CLASSES[found]["tokenizer"]
         return kind.from_pretrained(folder, **overrides)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from minibert.checkpoint.hub import find_folder
 from minibert.runtime.warn import warn
 from minibert.tokenizers.batch_encoding import BatchEncoding, columns_of, pad_columns, to_batch
-from minibert.tokenizers.encoding import Encoding, Side, Template, Tokens, fill, pad, truncate
+from minibert.tokenizers.encoding import Encoding, Side, Slot, Template, Tokens, fill, pad, truncate
 from minibert.tokenizers.files import read_tokenizer, write_tokenizer
 from minibert.tokenizers.forms import Form
 from minibert.tokenizers.normalize import Normalized
@@ -132,7 +132,7 @@ class PreTrainedTokenizer(Vocabulary):
         split = [self._split_text(text) for text in texts]
         slots, special = self.template[len(texts) - 1], asked.add_special_tokens
         if lengths.truncation is None or lengths.max_length is None:
-            return [fill(slots, split, special)]
+            return [self._row(slots, split, special)]
         count = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
         room = lengths.max_length - count
         if room < 0:
@@ -140,7 +140,11 @@ class PreTrainedTokenizer(Vocabulary):
             raise ValueError(f"{found}, and the special tokens alone take {count}")
         windows = truncate(split, lengths.truncation, room, lengths.stride, self.truncation_side)
         count_of_rows = None if asked.return_overflowing_tokens else 1
-        return [fill(slots, kept, special) for kept in islice(windows, count_of_rows)]
+        return [self._row(slots, kept, special) for kept in islice(windows, count_of_rows)]
+
+    def _row(self, slots: Sequence[Slot], texts: Sequence[Tokens], special: bool) -> Encoding:
+        """Return the row of one or two texts that have been cut."""
+        return fill(slots, texts, special)
 
     def _split_text(self, text: Text) -> Tokens:
         """Return the tokens of a text; of given words, which are the words that tokens count."""

@@ -59,6 +59,13 @@ class Template(NamedTuple):
         single = (Slot(None, 0, (first_id,), (first,)), Slot(0, 0), end)
         return cls(single, (*single, Slot(1, 1), end._replace(type_id=1)))
 
+    @classmethod
+    def of_roberta(cls, first: str, first_id: int, sep: str, sep_id: int) -> "Template":
+        """Return RoBERTa's template, <s> A </s> and <s> A </s></s> B </s>, all of type 0."""
+        end = Slot(None, 0, (sep_id,), (sep,))
+        single = (Slot(None, 0, (first_id,), (first,)), Slot(0, 0), end)
+        return cls(single, (*single, end, Slot(1, 0), end))
+
 
 def fill(slots: Iterable[Slot], texts: Sequence[Tokens], special: bool) -> Encoding:
     """Return the row of one or two texts, with the template's special tokens or without."""

@@ -97,3 +97,48 @@ class BertSettings(Settings):
         if (longest := self.max_input_chars_per_word) > MAX_WORD_CHARACTERS:
             found = f"max_input_chars_per_word is {longest:.3g}"
             raise ValueError(f"{found}; allowed: up to {MAX_WORD_CHARACTERS}")
+
+
+@dataclass(kw_only=True)
+class ByteLevelSettings(Settings):
+    """The settings of the tokenizers that join bytes; without the tokens of any of them."""
+
+    owner = "a byte-level tokenizer"
+    choices = Settings.choices | {
+        **dict.fromkeys(("add_prefix_space", "trim_offsets", "ignore_merges"), (True, False)),
+        "keeps_first_space": (True, False, None),
+        "errors": ("replace", "ignore", "strict"),
+    }
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
+    add_prefix_space: bool = False  # before a text, and what follows an added token
+    trim_offsets: bool = False  # the place of a token is without its spaces
+    # but with a space that stands first; None: if one is added there
+    keeps_first_space: bool | None = None
+    merges: Sequence[tuple[str, str]] = ()  # pairs of tokens to join, the first before all others
+    ignore_merges: bool = False  # a word that is a token stays whole
+    errors: str = "replace"  # what decoding does with bytes that are no UTF-8
+
+
+@dataclass(kw_only=True)
+class GPT2Settings(ByteLevelSettings):
+    """The settings of GPT-2's tokenizer."""
+
+    owner = "GPT2Tokenizer"
+    bos_token: str | None = "<|endoftext|>"
+    eos_token: str | None = "<|endoftext|>"
+    unk_token: str | None = "<|endoftext|>"
+
+
+@dataclass(kw_only=True)
+class RobertaSettings(ByteLevelSettings):
+    """The settings of RoBERTa's and BART's tokenizer."""
+
+    owner = "RobertaTokenizer"
+    bos_token: str | None = "<s>"
+    eos_token: str | None = "</s>"
+    unk_token: str | None = "<unk>"
+    sep_token: str | None = "</s>"
+    pad_token: str | None = "<pad>"
+    cls_token: str | None = "<s>"
+    mask_token: str | None = "<mask>"
+    trim_offsets: bool = True

@@ -218,8 +218,11 @@ class Vocabulary(Spelled):
         if any(isinstance(row, list) for row in rows):
             return [self.decode(row, skip_special_tokens, cleans) for row in rows]
         text = self.convert_tokens_to_string(self.convert_ids_to_tokens(rows, skip_special_tokens))
-        cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
-        return clean_up(text) if cleans else text
+        return clean_up(text) if self._cleans(cleans) else text
+
+    def _cleans(self, asked: bool | None) -> bool:
+        """Return whether a text loses its spaces before punctuation, asked for or not."""
+        return self.clean_up_tokenization_spaces if asked is None else asked
 
     def batch_decode(self, sequences: Any, *options: Any, **named: Any) -> list[str]:
         """Return a list of rows as a list of texts; the options are those of decode."""
