@@ -60,25 +60,24 @@ class ByteLevelForm(Form):
         """Return the merges, the template, and what is said of offsets."""
         model = file["model"]
         if file.get("normalizer") is not None:
-            found = f"the normalizer is {typed(file['normalizer'], 'type', None, str)!r:.60}"
-            raise ValueError(f"{found}; {self.title} has none")
+            kind = typed(file["normalizer"], "type", None, str)
+            raise ValueError(f"the normalizer is {kind!r:.60}; {self.title} has none")
         require(model, "the model", _MODEL)
         if not {*CHARACTERS.values()} <= keywords["vocab"].keys():
             require(model, "the model, whose vocabulary has no token for some bytes", _UNKNOWN)
         require(file["pre_tokenizer"], "the pre_tokenizer", {"use_regex": (None, True)})
         merges = [_pair(entry) for entry in typed_list(model, "merges", str, list)]
-        return {"merges": merges, **_read_processor(file.get("post_processor"))}
+        found = {"merges": merges, **_read_processor(file.get("post_processor"))}
+        if found["keeps_first_space"] == keywords["add_prefix_space"]:
+            found["keeps_first_space"] = None  # as it would be
+        return found
 
     def write_json(self, file: dict[str, Any], settings: Settings) -> dict[str, Any]:
         """Return tokenizer.json with the merges and what is said of offsets."""
         said: Any = settings
         prefix, keeps = said.add_prefix_space, said.keeps_first_space
-        level: dict[str, Any] = {
-            "type": "ByteLevel",
-            "add_prefix_space": prefix,
-            "trim_offsets": True,
-        }
-        level["use_regex"] = True
+        level = {"type": "ByteLevel", "add_prefix_space": prefix}
+        level |= {"trim_offsets": True, "use_regex": True}
         if said.trim_offsets:
             trims = level | {"add_prefix_space": prefix if keeps is None else keeps}
             steps = [trims, file["post_processor"]]

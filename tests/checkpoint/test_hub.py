@@ -233,7 +233,7 @@ def test_without_a_request_what_is_in_the_cache_is_used(server, filled, ask, tmp
     for revision in (None, filled.name):
         assert ask("lab/bert", revision=revision, local_files_only=True).folder == str(filled)
     for name, wants, lacking in [
-        ("lab/bert", ("config", "tokenizer"), "vocab.txt or tokenizer.json"),
+        ("lab/bert", ("config", "tokenizer"), "vocab.txt or tokenizer.json or vocab.json"),
         ("lab/other", ("config",), "config.json"),
         ("lab/other", ("weights",), " or ".join(FORMS)),
     ]:
