@@ -114,7 +114,7 @@ class StreamDecoder:
 
 
 def _trimmed(token: Token, keeps_first: bool, is_first: bool) -> Token:
-    """Return a token whose place is without its spaces, but for one that stands first, if kept.
+    """Return a token whose place is without its spaces, but for a single one that stands first, if kept.
 
     What the tokenizers library takes for the first: of a row, or at the beginning of its text.
     """
@@ -122,9 +122,8 @@ def _trimmed(token: Token, keeps_first: bool, is_first: bool) -> Token:
     is_space = [character == SPACE or character.isspace() for character in text]
     before = next((i for i, space in enumerate(is_space) if not space), len(text))
     after = next((i for i, space in enumerate(reversed(is_space)) if not space), len(text))
-    if before:
-        is_kept = keeps_first and (is_first or start == 0)
-        start = min(start + before - is_kept, end)
+    is_kept = before == 1 and keeps_first and (is_first or start == 0)
+    start = min(start + before - is_kept, end)
     if after and end >= after:
         end = max(end - after, start)
     return number, text, (start, end), word

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import random
 from itertools import product
 from pathlib import Path
 
@@ -79,14 +80,14 @@ def test_fuzzed_lines():
     assert differences(*both(trims=True), list(fuzzed(1, 20_000))) == []
 
 
-@pytest.mark.parametrize("flags", product([False, True], repeat=3), ids=str)
+@pytest.mark.parametrize("flags", [*product([False, True], repeat=3)], ids=str)
 def test_added_tokens_and_places(flags):
     assert differences(*both(*flags), list(fuzzed(7, 4_000, PIECES))) == []
 
 
 def test_parts_of_characters_are_decoded_alike():
     ours, theirs = both()
-    chance = __import__("random").Random(3)
+    chance = random.Random(3)
     for _ in range(5_000):
         ids = [chance.randrange(50_000 if chance.random() < 0.5 else 256) for _ in range(9)]
         text = theirs.decode(ids)
@@ -104,7 +105,7 @@ def test_what_is_saved_is_read_by_either(tmp_path, name, prefix):
     ours.save_pretrained(tmp_path / "ours")
     made = getattr(minibert, name)(CLASSES[name], MERGES, **given)
     read = [x.from_pretrained(tmp_path / "ours") for x in (kind, transformers.AutoTokenizer)]
-    lines = [line for line in fuzzed(5, 300, PIECES)]
+    lines = list(fuzzed(5, 300, PIECES))
     options = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
     for texts in ([lines], [lines, lines[::-1]]):
         expected = dict(theirs(*texts, **options))
