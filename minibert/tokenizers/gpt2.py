@@ -9,6 +9,7 @@ from minibert.tokenizers.base import PreTrainedTokenizer, Word
 from minibert.tokenizers.bpe import BytePairs
 from minibert.tokenizers.byte_level import SPACE, ByteDecoder, words
 from minibert.tokenizers.byte_level_form import BartForm, ByteLevelForm, GPT2Form, RobertaForm
+from minibert.tokenizers.characters import SPACES
 from minibert.tokenizers.encoding import Encoding, Slot, Token, Tokens
 from minibert.tokenizers.fields import require_utf8
 from minibert.tokenizers.settings import ByteLevelSettings
@@ -114,12 +115,13 @@ class StreamDecoder:
 
 
 def _trimmed(token: Token, keeps_first: bool, is_first: bool) -> Token:
-    """Return a token whose place is without its spaces, but for a single one that stands first, if kept.
+    """Return a token whose place is without its spaces; of one that stands first, one may be kept.
 
-    What the tokenizers library takes for the first: of a row, or at the beginning of its text.
+    As in the tokenizers library: first is what begins a row or its text, and only a single space
+    is kept.
     """
     number, text, (start, end), word = token
-    is_space = [character == SPACE or character.isspace() for character in text]
+    is_space = [character == SPACE or character in SPACES for character in text]
     before = next((i for i, space in enumerate(is_space) if not space), len(text))
     after = next((i for i, space in enumerate(reversed(is_space)) if not space), len(text))
     is_kept = before == 1 and keeps_first and (is_first or start == 0)

@@ -119,6 +119,22 @@ def test_the_rows_of_each_class(gpt2, roberta):
         gpt2(["a", "a b"], padding=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "offsets"),  # as the tokenizers library has them
+    [
+        (" <mask>", [(0, 7)]),
+        ("  <mask>", [(2, 8)]),
+        ("a   <mask>", [(0, 1), (4, 10)]),
+        ("\x1c<mask>", [(0, 1), (1, 7)]),
+    ],
+)
+def test_a_single_space_that_stands_first_is_kept(said, text, offsets):
+    tokenizer = RobertaTokenizer(said["vocab"], said["merges"], keeps_first_space=True)
+    tokenizer.add_tokens(AddedToken("<mask>", lstrip=True, special=True))
+    row = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    assert row.offset_mapping == offsets
+
+
 def test_the_bytes_and_their_characters():
     assert len({*CHARACTERS.values()}) == 256
     assert (CHARACTERS[32], CHARACTERS[10], CHARACTERS[0x41], CHARACTERS[0xAD]) == (*"ĠĊAŃ",)
