@@ -36,6 +36,15 @@ def test_surrogates_are_removed():
     assert all(chr(code) in characters.REMOVED for code in range(0xD800, 0xE000))
 
 
+@pytest.mark.parametrize(("ours", "category"), [("LETTERS", "L"), ("NUMBERS", "N")])
+def test_letters_and_numbers_are_unicode_s(ours, category):
+    """Of characters that this Python knows; live checks ask the library about all."""
+    known = [c for c in ALL if unicodedata.category(c) != "Cn"]
+    found = {c for c in known if c in getattr(characters, ours)}
+    expected = {c for c in known if unicodedata.category(c)[0] == category}
+    assert len(found ^ expected) < 0.001 * len(expected)
+
+
 def test_marks(said):
     whole = [c for c in ALL if characters.decompose(c) == c]
     found = {c for c in whole if characters.combining_class(c)}

@@ -173,6 +173,12 @@ def test_the_first_merge_wins_and_the_leftmost():
         BytePairs(vocab, [("c", "a")])
 
 
+def test_a_pair_that_has_become_another_waits_for_its_own_turn():
+    parts = [("b", "c"), ("a", "b"), ("bc", "d"), ("a", "bc")]
+    vocab = {t: i for i, t in enumerate([*"abcd", *map("".join, parts)])}
+    assert [piece.token for piece in BytePairs(vocab, parts)["abcd"]] == ["a", "bcd"]
+
+
 def test_a_long_word_takes_time_in_proportion(said):
     pairs = BytePairs(said["vocab"], said["merges"])
     assert sum(p.end - p.start for p in pairs["ab" * 200_000]) == 400_000
