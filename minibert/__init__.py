@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from minibert.grading import *
     from minibert.models.auto import *
     from minibert.models.bert_heads import *
+    from minibert.models.gpt2 import *
     from minibert.runtime.swap import *
     from minibert.tokenizers import *
     from minibert.verification import *
@@ -31,9 +32,13 @@ _HEADS = (
 _LATER = {
     "models.auto": (
         *("AutoConfig", "AutoModel", "AutoTokenizer"),
-        *map("AutoModelFor{}".format, _HEADS),
+        *map("AutoModelFor{}".format, (*_HEADS, "CausalLM")),
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
+    "models.gpt2": (
+        *("GPT2Config", "GPT2Model", "GPT2LMHeadModel"),
+        *map("GPT2For{}Classification".format, ("Sequence", "Token")),
+    ),
     "tokenizers": ("BartTokenizer", "BertTokenizer", "GPT2Tokenizer", "RobertaTokenizer"),
     "runtime.swap": ("SwapError", "swap"),
     "verification": (

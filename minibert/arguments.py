@@ -27,10 +27,10 @@ def mask(values: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], Mask]:
     return np.logical_or(allowed.any(axis=1), allowed.any(axis=2)), allowed
 
 
-def token_types(values: Any, shape: tuple[int, ...], count: int) -> Integers:
-    """Return the segment of each token (B, T): 0 by default."""
+def token_types(values: Any, shape: tuple[int, ...], count: int, default: int = 0) -> Integers:
+    """Return the segment of each token (B, T)."""
     if values is None:
-        return np.zeros(shape, np.int64)
+        return np.full(shape, default, np.int64)
     types = indices("token_type_ids", values, count, "type_vocab_size")
     _same_shape("token_type_ids", types, shape)
     return types

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from minibert import arguments
 from minibert.runtime.arrays import Array, Integers, Mask
 
+CHOSEN = "input_ids", "inputs_embeds", "attention_mask", "token_type_ids"  # among choices
 Columns = tuple[slice, int] | None  # a slice of so many equal groups of columns; None: all
 Place = tuple[Any, tuple[int, ...]]  # an index, and the shape of what it indexes
 
@@ -25,6 +26,10 @@ class Limits(Protocol):
     type_vocab_size: int
     max_position_embeddings: int
     hidden_size: int
+
+    @property
+    def default_token_type(self) -> int:
+        """The type of a token of which nothing is said; -1: none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,14 @@ class Sequence:
     columns: NDArray[np.intp]  # where they stood in the input
     shape: tuple[int, int]  # (B, T), of the batch
     allowed: Mask = None  # which of its tokens (axis 1) each of them (axis 0) may look at
+
+    @cached_property
+    def not_ahead(self) -> Mask:
+        """``allowed``, and of that what does not come after the token that looks."""
+        length = len(self.columns)
+        # with the axes in the order in which scores lie in memory, NumPy masks them twice as fast
+        before = np.tri(length, dtype=bool).T.copy().T
+        return before if self.allowed is None else before & self.allowed
 
     def block(self, heads: slice, queries: slice, num_heads: int) -> Block:
         """Return some queries in some of so many heads."""
@@ -101,6 +114,10 @@ class Batch:
                 allowed = None if self.allowed is None else self.allowed[i][np.ix_(tokens, tokens)]
                 found.append(Sequence(i, slice(start, end), tokens, (size, length), allowed))
         return tuple(found)
+
+    def words(self, table: Array) -> Array:
+        """Return the vector of each token: its row of the table, or what was given in its place."""
+        return table[self.token_ids] if self.token_embeddings is None else self.token_embeddings
 
     @property
     def vectors(self) -> Vectors:
@@ -168,18 +185,18 @@ def make_batch(
         raise ValueError("pass either input_ids or inputs_embeds, and not both")
     choices = 1
     if with_choices:
-        choices, input_ids = arguments.merge_choices("input_ids", input_ids)
-        count, inputs_embeds = arguments.merge_choices("inputs_embeds", inputs_embeds)
-        choices *= count  # one of the two is not there
-        _, attention_mask = arguments.merge_choices("attention_mask", attention_mask)
-        _, token_type_ids = arguments.merge_choices("token_type_ids", token_type_ids)
+        given = input_ids, inputs_embeds, attention_mask, token_type_ids
+        counts, given = zip(*map(arguments.merge_choices, CHOSEN, given), strict=True)
+        input_ids, inputs_embeds, attention_mask, token_type_ids = given
+        choices = counts[0] * counts[1]  # one of the two is not there
     if inputs_embeds is None:
         words: Any = arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
     else:
         words = arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)
     shape = words.shape[:2]
     mask, allowed = arguments.mask(attention_mask, shape)
-    types = arguments.token_types(token_type_ids, shape, limits.type_vocab_size)
+    kinds = limits.type_vocab_size, limits.default_token_type
+    types = arguments.token_types(token_type_ids, shape, *kinds)
     positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
     rows = {"token_ids" if inputs_embeds is None else "token_embeddings": words[mask]}
     return Batch(mask, types[mask], positions[mask], allowed=allowed, choices=choices, **rows)

@@ -103,11 +103,14 @@ def attention(
     """Let each query average the values of all keys, or of those that ``allowed`` (Q, K) says.
 
     Vaswani et al., equation 1. The queries may be fewer than the keys. A query that is allowed
-    nothing averages all values, as in transformers.
+    nothing averages all values, as in transformers. A score that does not count is shown as 0.
     """
-    scores = trace("scores", attention_scores(query, key))
-    if allowed is not None:
-        scores = np.where(allowed, scores, np.finfo(scores.dtype).min)
+    scores = attention_scores(query, key)
+    if allowed is None:
+        scores = trace("scores", scores)
+    else:
+        shown = trace("scores", np.where(allowed, scores, 0))
+        scores = np.where(allowed, shown, np.finfo(scores.dtype).min)
     probabilities = trace("probabilities", softmax(scores))
     return attention_context(probabilities, value)
 

@@ -65,13 +65,18 @@ class Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """Each token looks at all real tokens of its own sequence, in several heads."""
+    """Each token looks at all real tokens of its own sequence, in several heads.
+
+    causal: at none that comes after it. scale: of the scores, besides that by ``sqrt(D)``.
+    """
 
     query: Linear
     key: Linear
     value: Linear
     output: Linear
     num_heads: int
+    causal: bool = False
+    scale: float = 1.0
 
     @adds_up(lambda self: self.num_heads, some_heads)
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
@@ -79,6 +84,7 @@ class Attention:
         query = trace("query", self.query(x))
         key = trace("key", self.key(x))
         value = trace("value", self.value(x))
+        query = query if self.scale == 1 else query * self.scale
         contexts = [
             self.attend(query, key, value, sequence, trace.of(sequence))
             for sequence in batch.sequences
@@ -92,9 +98,8 @@ class Attention:
         """Let the T tokens of one sequence look at each other: (N, C) each -> (T, C)."""
         rows, split, num_heads = sequence.rows, functions.split_heads, self.num_heads
         q, k, v = (split(x[rows], num_heads) for x in (query, key, value))
-        return functions.merge_heads(
-            functions.attention(q, k, v, allowed=sequence.allowed, trace=trace)
-        )
+        allowed = sequence.not_ahead if self.causal else sequence.allowed
+        return functions.merge_heads(functions.attention(q, k, v, allowed=allowed, trace=trace))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,20 +120,27 @@ class FeedForward:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Attention, then feed-forward, each with a residual, and a norm after it (post-norm)."""
+    """Attention, then feed-forward, each with a residual and a norm.
+
+    The norm comes after the residual (BERT) or, if ``pre_norm``, before the part (GPT-2).
+    """
 
     attention: Attention
     attention_norm: LayerNorm
     feed_forward: FeedForward
     norm: LayerNorm
+    pre_norm: bool = False
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
         """(N, C) -> (N, C)."""
-        inner = trace.within("attention")
-        attended = inner("output", self.attention(x, inner, batch))
-        x = trace("attention", self.attention_norm(x + attended))
-        fed = trace("feed_forward", self.feed_forward(x, trace.within("feed_forward")))
-        return self.norm(x + fed)
+        inner, norm = trace.within("attention"), self.attention_norm
+        given = inner("norm", norm(x)) if self.pre_norm else x
+        x = x + inner("output", self.attention(given, inner, batch))
+        x = trace("attention", x if self.pre_norm else norm(x))
+        inner, norm = trace.within("feed_forward"), self.norm
+        given = inner("norm", norm(x)) if self.pre_norm else x
+        x = x + trace("feed_forward", self.feed_forward(given, inner))
+        return x if self.pre_norm else norm(x)
 
 
 @dataclass(frozen=True, eq=False)

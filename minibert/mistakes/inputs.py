@@ -34,7 +34,8 @@ class Inputs:
         words = inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
         shape = words.shape[:2]
         mask, allowed = arguments.mask(inputs.get("attention_mask"), shape)
-        types = arguments.token_types(inputs.get("token_type_ids"), shape, limits.type_vocab_size)
+        kinds = limits.type_vocab_size, limits.default_token_type
+        types = arguments.token_types(inputs.get("token_type_ids"), shape, *kinds)
         count = limits.max_position_embeddings
         positions = arguments.positions(inputs.get("position_ids"), shape, count)
         return cls(words, mask, types, positions, allowed)

@@ -57,7 +57,6 @@ class OtherLayer(Layer):
 
     first: Join = _post_norm
     second: Join = _post_norm
-    pre_norm: bool = False
     parallel: bool = False
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:

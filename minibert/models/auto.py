@@ -8,7 +8,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import open_weights, read_config
 from minibert.checkpoint.names import standard_names
-from minibert.models import bert_heads
+from minibert.models import bert_heads, gpt2
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
@@ -34,7 +34,15 @@ CLASSES: dict[str, dict[str, Any]] = {
         "TokenClassification": bert_heads.BertForTokenClassification,
         "QuestionAnswering": bert_heads.BertForQuestionAnswering,
         "MultipleChoice": bert_heads.BertForMultipleChoice,
-    }
+    },
+    "gpt2": {
+        "config": gpt2.GPT2Config,
+        "tokenizer": GPT2Tokenizer,
+        "model": gpt2.GPT2Model,
+        "CausalLM": gpt2.GPT2LMHeadModel,
+        "SequenceClassification": gpt2.GPT2ForSequenceClassification,
+        "TokenClassification": gpt2.GPT2ForTokenClassification,
+    },
 }
 #: Every model class.
 MODELS: tuple[type[PreTrainedModel], ...] = tuple(
@@ -86,6 +94,15 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     return "bert" if telling in names else None
 
 
+def _class(found: str, stands_for: str) -> Any:
+    """Return what a model of a type has; ValueError if it has none of that."""
+    if stands_for not in CLASSES[found]:
+        there = [name for name, kinds in CLASSES.items() if stands_for in kinds]
+        what = f"there is no {stands_for} of {found!r} here"
+        raise ValueError(f"{what}: there is one of {', '.join(map(repr, there))}")
+    return CLASSES[found][stands_for]
+
+
 class _Auto(Spelled):
     """Base of the classes that only choose another."""
 
@@ -134,19 +151,21 @@ class _AutoModel(_Auto):
     ) -> Any:
         """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
         folder, others = find_folder(name, ("config", "weights"), options)
-        return CLASSES[model_type(folder)][cls.stands_for].from_pretrained(folder, dtype, **others)
+        kind = _class(model_type(folder), cls.stands_for)
+        return kind.from_pretrained(folder, dtype, **others)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, seed: int = 0) -> Any:
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):
             raise TypeError(f"from_config takes a config, found {a_kind(config)}")
-        return CLASSES[config.model_type][cls.stands_for](config, seed)
+        return _class(config.model_type, cls.stands_for)(config, seed)
 
 
 def _auto(stands_for: str) -> type[_AutoModel]:
     name = "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
-    doc = f"Chooses the class for a checkpoint, as {CLASSES['bert'][stands_for].__name__}."
+    kinds = ", ".join(k[stands_for].__name__ for k in CLASSES.values() if stands_for in k)
+    doc = f"Chooses the class for a checkpoint: {kinds}."
     return type(name, (_AutoModel,), {"__doc__": doc, "stands_for": stands_for})
 
 
@@ -158,3 +177,4 @@ AutoModelForSequenceClassification = _auto("SequenceClassification")
 AutoModelForTokenClassification = _auto("TokenClassification")
 AutoModelForQuestionAnswering = _auto("QuestionAnswering")
 AutoModelForMultipleChoice = _auto("MultipleChoice")
+AutoModelForCausalLM = _auto("CausalLM")

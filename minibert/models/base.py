@@ -42,6 +42,8 @@ class PreTrainedModel(Spelled):
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
     known_unused: ClassVar[dict[str, str]]  # beginnings of other names -> what they are
     with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
+    last_state: ClassVar[str] = ""  # the stage that is the last hidden state: by default a layer
+    pooler: Any = None
     config: Any
     loading_report: LoadingReport | None
 
@@ -175,8 +177,9 @@ class PreTrainedModel(Spelled):
         """Return the stages that the output's hidden_states and attentions are."""
         layers = [f"layer.{i}" for i in range(len(self.encoder.layers))]
         shown = layers if self._wants("output_attentions", attentions) else []
-        hidden = ["embeddings", *layers] if self._wants("output_hidden_states", states) else []
-        return hidden, [f"{layer}.attention.probabilities" for layer in shown]
+        hidden = ["embeddings", *layers[:-1], self.last_state or layers[-1]]
+        wanted = hidden if self._wants("output_hidden_states", states) else []
+        return wanted, [f"{layer}.attention.probabilities" for layer in shown]
 
     def _wants(self, option: str, given: bool | None) -> Any:
         return getattr(self.config, option) if given is None else given

@@ -4,7 +4,6 @@ Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", arXiv:18
 and names follow transformers' modeling_bert.py with eager attention.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,8 +21,6 @@ from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import over_sequences
 from minibert.trace import Stage, Trace
 
-MAX_PARAMETERS = 2**38  # a terabyte in float32
-
 
 @dataclass(init=False, repr=False, eq=False)
 class BertConfig(PretrainedConfig):
@@ -34,6 +31,7 @@ class BertConfig(PretrainedConfig):
 
     model_type: ClassVar[str] = "bert"
     known_architectures: ClassVar[str] = ARCHITECTURES
+    default_token_type: ClassVar[int] = 0
 
     vocab_size: int = setting(30522, rules.SIZE)
     hidden_size: int = setting(768, rules.SIZE)
@@ -62,26 +60,19 @@ class BertConfig(PretrainedConfig):
     bos_token_id: int | None = setting(None, rules.or_null(rules.NATURAL))
     eos_token_id: int | list[int] | None = setting(None, rules.or_null(rules.TOKEN_IDS))
 
+    @property
+    def blank_token_id(self) -> int | None:
+        """The token whose embedding is drawn as zeros."""
+        return self.pad_token_id
+
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
-        hidden, heads, pad = self.hidden_size, self.num_attention_heads, self.pad_token_id
-        if hidden % heads:
-            must = f"it must divide 'hidden_size', which is {hidden}"
-            raise ValueError(f"config field 'num_attention_heads' is {heads}; {must}")
+        self.must_divide("num_attention_heads", "hidden_size")
+        self.must_fit(NAMES, "num_hidden_layers")
+        pad = self.pad_token_id
         if pad is not None and pad >= self.vocab_size:
             must = f"it must be below 'vocab_size', which is {self.vocab_size}"
             raise ValueError(f"config field 'pad_token_id' is {pad}; {must}")
-        count = sum(
-            math.prod(getattr(self, str(size)) for size in entry.shape)
-            * (self.num_hidden_layers if "{i}" in entry.name else 1)
-            for entry in NAMES
-        )
-        if count > MAX_PARAMETERS:
-            raise ValueError(
-                f"the sizes in the config make {count:.1e} parameters, which no machine can hold; "
-                f"allowed: {MAX_PARAMETERS:.1e}. Look at hidden_size, intermediate_size, "
-                "vocab_size, max_position_embeddings, type_vocab_size and num_hidden_layers"
-            )
 
 
 # ruff: noqa: E501 - a table is read by its columns
@@ -173,6 +164,10 @@ class BertModel(BertPreTrainedModel):
             x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch))
         return x
 
+    def states(self, batch: Batch, trace: Trace) -> Array:
+        """Return the last hidden state: the tokens of a batch -> (N, C)."""
+        return over_sequences(self.encode, batch, trace)
+
     def pooled(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return one vector for each sequence: (N, C) -> (n, C)."""
         assert self.pooler is not None  # who calls this has one
@@ -181,7 +176,7 @@ class BertModel(BertPreTrainedModel):
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
-        x, pooled = over_sequences(self.encode, batch, trace), None
+        x, pooled = self.states(batch, trace), None
         if self.pooler is not None:
             pooled = batch.vectors.unpack(self.pooled(x, batch, trace))
         return {"last_hidden_state": batch.unpack(x), "pooler_output": pooled}

@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.batch import Batch, Vectors
-from minibert.checkpoint.load import Weights
-from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
+from minibert.batch import Batch
+from minibert.checkpoint.names import Entry
 from minibert.layers import Linear, PredictionHead
 from minibert.models import outputs
 from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
 from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
+from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import over_sequences
 from minibert.runtime.threads import in_turn
 from minibert.trace import Stage, Trace, silent
 
@@ -43,21 +42,11 @@ PREDICTION_STAGES = (
 )
 
 
-class BertHeadModel(BertPreTrainedModel):
+class BertHeadModel(ModelWithHead, BertPreTrainedModel):
     """Base of all heads: a BertModel in ``bert``, with a pooler where the head reads it."""
 
+    base_class = BertModel
     bert: BertModel
-
-    def _assemble(self, arrays: dict[str, Array]) -> None:
-        self.bert = BertModel.__new__(BertModel)
-        self.bert.config, self.bert.loading_report = self.config, self.loading_report
-        self.bert._assemble(arrays)
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return the tensors under the names of transformers: ``bert.`` before the encoder's."""
-        encoder = {name for name, *_ in expand(ENCODER + POOLER, self.config, self.counters)}
-        tensors = super().state_dict()
-        return {f"bert.{k}" if k in encoder else k: v for k, v in tensors.items()}
 
 
 class BertForMaskedLM(BertHeadModel):
@@ -68,6 +57,7 @@ class BertForMaskedLM(BertHeadModel):
     """
 
     output_class: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
+    shared = SHARED
     known_unused: ClassVar[dict[str, str]] = {
         "cls.predictions.decoder.weight": "equal to the word embeddings, which serve",
         "cls.predictions.decoder.bias": "equal to cls.predictions.bias, which serves",
@@ -85,28 +75,6 @@ class BertForMaskedLM(BertHeadModel):
         """Return the table of stages."""
         return STAGES + PREDICTION_STAGES
 
-    @classmethod
-    def fitted(cls, config: BertConfig, weights: Weights, dtype: np.dtype[Any]) -> list[Parameter]:
-        """Return the parameters by the names that the file has: what it holds is used.
-
-        Where it holds a decoder's matrix or bias that differs from the one to share, that is used
-        and not shared, whatever the config says; where it holds one of the two, it serves as both.
-        """
-        names: dict[str, str] = {}
-        found: dict[str, str] = {}
-        if config.tie_word_embeddings:
-            wanted = [entry.name for entry in ENCODER]
-            standard, _ = standard_names(weights.tensors, wanted, cls.prefix)
-            found = {name: key for key, name in standard.items()}
-        for copy, source in SHARED.items():
-            there = [weights.tensors[found[n]] for n in (copy, source) if n in found]
-            if len(there) == 1:
-                names |= {source: copy} if copy in found else {copy: source}
-            elif there and not np.array_equal(there[0].read(dtype), there[1].read(dtype)):
-                config.tie_word_embeddings &= copy.endswith("bias")
-                names |= {source: copy} if copy.endswith("bias") else {}
-        return [p._replace(name=names.get(p.name, p.name)) for p in cls._parameters(config)]
-
     def _assemble(self, arrays: dict[str, Array]) -> None:
         super()._assemble(arrays)
         build = Builder(self.config, arrays)
@@ -122,7 +90,7 @@ class BertForMaskedLM(BertHeadModel):
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
-        x = over_sequences(self.bert.encode, batch, trace)
+        x = self.bert.states(batch, trace)
         return {"logits": batch.unpack(self.word_logits(x, trace))}
 
     def logits_at(self, where: NDArray[np.bool_], **inputs: Any) -> Array:
@@ -134,7 +102,7 @@ class BertForMaskedLM(BertHeadModel):
         batch = self.batch(**inputs)
 
         def run() -> Array:
-            x = over_sequences(self.bert.encode, batch, silent)
+            x = self.bert.states(batch, silent)
             return self.word_logits(x[where[batch.mask]], silent)
 
         return in_turn(run)
@@ -161,7 +129,7 @@ class BertForPreTraining(BertForMaskedLM):
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
-        x = over_sequences(self.bert.encode, batch, trace)
+        x = self.bert.states(batch, trace)
         pooled = self.bert.pooled(x, batch, trace)
         words = batch.unpack(self.word_logits(x, trace))
         follows = trace.of(batch.vectors)("seq_relationship", self.seq_relationship(pooled))
@@ -169,41 +137,13 @@ class BertForPreTraining(BertForMaskedLM):
         return {"prediction_logits": words, "seq_relationship_logits": follows}
 
 
-class BertMatrixHead(BertHeadModel):
+class BertMatrixHead(MatrixHead, BertHeadModel):
     """Base of the heads that are one matrix, on the pooler's vectors or on each token."""
 
-    matrix: ClassVar[str]  # its field
-    module: ClassVar[str]  # its name in a checkpoint
-    size: ClassVar[int | str]  # how many numbers it returns, or the field of the config that says
-    reads_pooler: ClassVar[bool] = False
-
     @classmethod
-    def names(cls, config: BertConfig) -> tuple[Entry, ...]:
-        """Return the table of names."""
-        head = pair(cls.module, cls.matrix, cls.size, "hidden_size")
-        return ENCODER + (POOLER if cls.reads_pooler else ()) + head
-
-    @classmethod
-    def stages(cls) -> tuple[Stage, ...]:
-        """Return the table of stages."""
-        return *STAGES, Stage("logits", "BL" if cls.reads_pooler else "BTL", cls.module, "output")
-
-    def _assemble(self, arrays: dict[str, Array]) -> None:
-        super()._assemble(arrays)
-        setattr(self, self.matrix, Builder(self.config, arrays).linear(self.matrix))
-
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        where: Batch | Vectors = batch
-        x = over_sequences(self.bert.encode, batch, trace)
-        if self.reads_pooler:
-            x, where = self.bert.pooled(x, batch, trace), batch.vectors
-        logits = trace.of(where)("logits", getattr(self, self.matrix)(x))
-        return self.fields(where.unpack(logits), batch)
-
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
-        """Return the output's fields."""
-        return {"logits": logits}
+    def base_names(cls, config: BertConfig) -> tuple[Entry, ...]:
+        """Return the names of what the head reads: a pooler only if it reads one."""
+        return ENCODER + (POOLER if cls.reads_pooler else ())
 
 
 class BertForNextSentencePrediction(BertMatrixHead):

@@ -34,16 +34,17 @@ class Builder:
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
         return LayerNorm(weight, bias, self.config.layer_norm_eps)
 
-    def layer(self, name: str) -> Layer:
-        """Return a whole layer."""
+    def layer(self, name: str, pre_norm: bool = False, **options: Any) -> Layer:
+        """Return a whole layer. options: those of its Attention."""
         parts = ("query", "key", "value", "output")
         query, key, value, output = (self.linear(f"{name}.attention.{part}") for part in parts)
         wide, narrow = (self.linear(f"{name}.feed_forward.{x}") for x in ("intermediate", "output"))
         return Layer(
-            Attention(query, key, value, output, self.config.num_attention_heads),
+            Attention(query, key, value, output, self.config.num_attention_heads, **options),
             self.norm(f"{name}.attention_norm"),
             FeedForward(wide, narrow, self.config.hidden_act),
             self.norm(f"{name}.norm"),
+            pre_norm,
         )
 
 
@@ -63,9 +64,10 @@ def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Par
             array = np.zeros(parameter.shape, dtype)
         else:
             array = random().standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
-            array *= config.initializer_range
-        if parameter.field == "embeddings.word" and config.pad_token_id is not None:
-            array[config.pad_token_id] = 0
+            is_last = parameter.field.endswith(".output.weight")  # before a residual
+            array *= config.initializer_range * (config.residual_scale if is_last else 1)
+        if parameter.field == "embeddings.word" and config.blank_token_id is not None:
+            array[config.blank_token_id] = 0
         array.setflags(write=False)
         return array
 

@@ -6,10 +6,12 @@ what this package cannot compute it does not accept.
 
 import copy
 import json
+import math
 import os
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -20,6 +22,7 @@ from minibert.checkpoint.foreign import foreign_code
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
+from minibert.checkpoint.names import Entry
 from minibert.models import rules
 from minibert.models.habits import FIELDS, HARMLESS
 from minibert.runtime.arrays import dtype_name
@@ -27,6 +30,7 @@ from minibert.runtime.spelling import Spelled, nearest
 from minibert.runtime.warn import warn
 
 Config = TypeVar("Config", bound="PretrainedConfig")
+MAX_PARAMETERS = 2**38  # a terabyte in float32
 
 
 def setting(default: Any, rule: rules.Rule) -> Any:
@@ -45,6 +49,8 @@ class PretrainedConfig(Spelled):
     synonyms = FIELDS
     model_type: ClassVar[str]
     known_architectures: ClassVar[str]  # a pattern: classes of transformers that compute as here
+    attribute_map: ClassVar[dict[str, str]] = {}  # what all models call a field -> its name here
+    default_token_type: ClassVar[int] = -1  # none
 
     architectures: list[str] | None = setting(None, rules.or_null(rules.TEXTS))
     dtype: str | None = setting(None, rules.DTYPE)  # of the file, not of the model
@@ -56,6 +62,11 @@ class PretrainedConfig(Spelled):
     problem_type: str | None = setting(None, rules.PROBLEM)
     id2label: dict[int, str] = setting(None, rules.NAMES_OF_IDS)  # setting it sets label2id
     label2id: dict[str, int] = setting(None, rules.IDS_OF_NAMES)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in cls.attribute_map.keys() - vars(cls).keys():
+            setattr(cls, name, property(attrgetter(cls.attribute_map[name])))
 
     def __init__(self, **values: Any) -> None:
         for name in values.keys() - self._names() - HARMLESS:
@@ -84,7 +95,7 @@ class PretrainedConfig(Spelled):
         self._set(name, value)
 
     def _set(self, name: str, value: Any) -> None:
-        name = "dtype" if name == "torch_dtype" else name
+        name = {"torch_dtype": "dtype", **self.attribute_map}.get(name, name)
         value = _plain(name, value)
         rule = self._rules().get(name, rules.UNKNOWN)
         if rule is rules.UNKNOWN and (name.startswith("__") or name in dir(type(self))):
@@ -99,6 +110,37 @@ class PretrainedConfig(Spelled):
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
+
+    def must_divide(self, part: str, whole: str) -> None:
+        """Raise ValueError unless one field divides another."""
+        by, size = getattr(self, part), getattr(self, whole)
+        if size % by:
+            must = f"it must divide {whole!r}, which is {size}"
+            raise ValueError(f"config field {part!r} is {by}; {must}")
+
+    def must_fit(self, table: tuple[Entry, ...], layers: str) -> None:
+        """Raise ValueError if a model with these arrays, and so many layers, would be absurd."""
+        count = sum(
+            math.prod(getattr(self, str(size)) for size in entry.shape)
+            * (getattr(self, layers) if "{i}" in entry.name else 1)
+            for entry in table
+        )
+        if count > MAX_PARAMETERS:
+            fields = dict.fromkeys(str(size) for entry in table for size in entry.shape)
+            raise ValueError(
+                f"the sizes in the config make {count:.1e} parameters, which no machine can hold; "
+                f"allowed: {MAX_PARAMETERS:.1e}. Look at {', '.join(fields)} and {layers}"
+            )
+
+    @property
+    def residual_scale(self) -> float:
+        """How much smaller the matrices before a residual are drawn."""
+        return 1.0
+
+    @property
+    def blank_token_id(self) -> int | None:
+        """The token whose embedding is drawn as zeros."""
+        return None
 
     @property
     def num_labels(self) -> int:
@@ -117,7 +159,7 @@ class PretrainedConfig(Spelled):
 
     @classmethod
     def _names(cls) -> set[str]:
-        return {*cls._rules(), "model_type", "torch_dtype"}
+        return {*cls._rules(), *cls.attribute_map, "model_type", "torch_dtype"}
 
     @classmethod
     def _no_field(cls, name: str) -> str:

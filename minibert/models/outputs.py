@@ -64,12 +64,36 @@ class BaseModelOutputWithPooling(ModelOutput):
 
 
 @dataclass(frozen=True, eq=False)
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """What GPT2Model returns. The last hidden state is what the last norm makes of it."""
+
+    last_hidden_state: Array  # (B, T, C), zeros where the mask is 0
+    past_key_values: Any = None
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class LogitsOutput(ModelOutput):
     """What a head with a single result returns."""
 
     logits: Array
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CausalLMOutputWithCrossAttentions(ModelOutput):
+    """logits: (B, T, V), of the word after each token; zeros where the mask is 0."""
+
+    logits: Array
+    past_key_values: Any = None
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+class SequenceClassifierOutputWithPast(CausalLMOutputWithCrossAttentions):
+    """logits: (B, num_labels)."""
 
 
 class MaskedLMOutput(LogitsOutput):

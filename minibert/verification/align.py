@@ -89,7 +89,7 @@ def _chosen(reference: Reference, rows: list[Row]) -> Reference:
     places = np.array([np.resize(columns, length) for _, columns in rows])  # padding is anything
     which = np.array([i for i, _ in rows])[:, None]
     inputs = {name: x[which, places] for name, x in reference.inputs.items() if x.ndim > 1}
-    for name in ("token_type_ids", "position_ids"):
+    for name in ("position_ids", *({"token_type_ids"} & {*reference.inputs})):
         values = [np.resize(_values(reference, name, row), length) for row in rows]
         inputs[name] = np.array(values)
     stages = {name: _stage(name, x, which, places) for name, x in reference.stages.items()}

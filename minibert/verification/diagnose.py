@@ -7,8 +7,8 @@ from typing import Any
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint.load import LoadingReport
 from minibert.data import shipped_references
+from minibert.models.auto import AutoModel
 from minibert.models.base import PreTrainedModel
-from minibert.models.bert import BertModel
 from minibert.runtime.progress import work
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.threads import turn
@@ -51,9 +51,11 @@ def verify(
     with turn():
         fields = model.forward(batch, trace)
     ours = {name: trace.take(name) for name in list(trace)}
-    returned = returned_stages(fields, f"layer.{len(model.encoder.layers) - 1}")
+    last = model.last_state or f"layer.{len(model.encoder.layers) - 1}"
+    returned = returned_stages(fields, last)
     for name in returned.keys() & ours.keys():  # what a trace does not see: the unpacking
-        ours[name] = returned[name].reshape(ours[name].shape)
+        if returned[name].size == ours[name].size:  # not of the last token alone
+            ours[name] = returned[name].reshape(ours[name].shape)
     with turn(), work("verify"):
         theirs = Isolation(model, batch, reference, "the reference")
         comparison = Comparison(ours, theirs, None, _tolerance(atol, rtol))
@@ -95,7 +97,8 @@ def compare_recordings(
 def _opened(model: Any, options: dict[str, Any]) -> PreTrainedModel:
     """Return the model itself, or that of a name."""
     if isinstance(model, str | os.PathLike):
-        return BertModel.from_pretrained(model, **options)
+        opened: PreTrainedModel = AutoModel.from_pretrained(model, **options)
+        return opened
     if options:
         raise TypeError(f"{[*options]} are for a name of a model, and a model is given")
     if not isinstance(model, PreTrainedModel):

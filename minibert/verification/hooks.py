@@ -1,4 +1,4 @@
-"""Seeing the stages of a BERT of transformers while it runs.
+"""Seeing the stages of a model of transformers while it runs.
 
 A model's own table of stages says which module shows which. Forward hooks see every stage but the
 attention's scores, which are no module's input or output: they are what torch's softmax is given,
@@ -64,6 +64,8 @@ def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack)
     def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
         outputs = output if isinstance(output, tuple) else (output,)
         shown = outputs[1] if part == "second" else outputs[0]
+        if part.endswith(" of 3"):  # query, key and value in one
+            shown = shown.chunk(3, -1)[int(part[0]) - 1]
         if shown is not None:  # no probabilities, where the attention is not eager
             keep(shown)
 
@@ -77,7 +79,8 @@ def _watch_softmax(torch: Any, module: Any, keep: Callable[[Any], None], stack: 
 
     def watch(_: Any, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         if function in softmax:
-            keep(arguments[0])
+            scores = arguments[0]  # with a large negative number where a score does not count
+            keep(scores.masked_fill(scores < torch.finfo(scores.dtype).min / 2, 0))
         return function(*arguments, **(options or {}))
 
     base = torch.overrides.TorchFunctionMode

@@ -21,8 +21,8 @@ from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
+from minibert.models.auto import CLASSES, AutoModel
 from minibert.models.base import PreTrainedModel
-from minibert.models.bert import BertModel
 from minibert.runtime.progress import progress, work
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.warn import warn
@@ -74,7 +74,7 @@ def record_checkpoint(
 def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") -> Reference:
     """Record every stage of a model in memory on these inputs, zeros where there is padding.
 
-    model: one of minibert's, or a BERT of transformers with any head but that of multiple choice,
+    model: one of minibert's, or its like of transformers with any head but that of multiple choice,
     on any device, as it is: ValueError if it would draw at random (training mode) or compute in
     less than float32 (half precision, autocast, TF32); a warning for stages that are not seen, as
     scores and probabilities are not unless the attention is eager.
@@ -121,7 +121,7 @@ def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
 
 def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
     """Return the model, and whether its pooler is drawn."""
-    model = BertModel.from_pretrained(folder, dtype=dtype)
+    model: PreTrainedModel = AutoModel.from_pretrained(folder, dtype=dtype)
     return model, bool(model.loading_report and model.loading_report.newly_initialized)
 
 
@@ -148,7 +148,7 @@ def _library(name: str) -> Any:
 def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
     """Return transformers' model, and whether its pooler is drawn."""
     _library("torch")
-    kind = _library("transformers").BertModel
+    kind = _library("transformers").AutoModel
     model, found = kind.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
     )
@@ -160,15 +160,16 @@ def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
 
 def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, str]]:
     torch, transformers = _library("torch"), _library("transformers")
-    if getattr(getattr(model, "config", None), "model_type", None) != "bert":
+    if getattr(getattr(model, "config", None), "model_type", None) not in CLASSES:
         raise TypeError(
-            f"the model is {a_kind(model)}; needed: a BERT of minibert or of transformers."
+            f"the model is {a_kind(model)}; needed: one of minibert, or its like of transformers."
             " For what another program computes there is Reference.from_arrays"
         )
     if type(model).__name__ == "BertForMultipleChoice":
         raise TypeError("a multiple-choice head takes inputs of three axes; record its model.bert")
     _refuse_inexact(torch, model)
-    make_batch(model.config, np.float64, **inputs)  # says in a sentence what torch would not
+    limits = CLASSES[model.config.model_type]["config"].from_dict(model.config.to_dict())
+    make_batch(limits, np.float64, **inputs)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
     seen: Stages = {}
     with torch.inference_mode(), ExitStack() as stack:

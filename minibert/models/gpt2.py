@@ -1,0 +1,291 @@
+"""GPT-2: its config, the table of its names, the model, and its heads.
+
+Radford et al., "Language Models are Unsupervised Multitask Learners", 2019. Numbers and names
+follow transformers' modeling_gpt2.py with eager attention. What differs from BERT: a norm comes
+before each half of a layer and after the last, no token looks ahead, and nothing is pooled.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minibert.batch import Batch
+from minibert.checkpoint.names import Entry
+from minibert.functions import ACTIVATIONS
+from minibert.models import outputs, rules
+from minibert.models.base import PreTrainedModel
+from minibert.models.building import Builder, pair
+from minibert.models.config import PretrainedConfig, setting
+from minibert.models.heads import MatrixHead
+from minibert.runtime.arrays import Array, Integers
+from minibert.runtime.parallel import over_sequences
+from minibert.trace import Stage, Trace
+
+
+@dataclass(init=False, repr=False, eq=False)
+class GPT2Config(PretrainedConfig):
+    """The config of GPT-2, with the fields and defaults of transformers: gpt2, the smallest.
+
+    ValueError for a value that is not allowed, naming the field, the value and what is allowed.
+    """
+
+    model_type: ClassVar[str] = "gpt2"
+    known_architectures: ClassVar[str] = (
+        r"(TF|Flax)?GPT2(Model|LMHeadModel|DoubleHeadsModel|For(Sequence|Token)Classification)"
+    )
+    attribute_map: ClassVar[dict[str, str]] = {
+        "hidden_size": "n_embd",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "intermediate_size": "n_inner",
+        "max_position_embeddings": "n_positions",
+        "hidden_act": "activation_function",
+        "layer_norm_eps": "layer_norm_epsilon",
+    }
+
+    vocab_size: int = setting(50257, rules.SIZE)
+    n_embd: int = setting(768, rules.SIZE)
+    n_layer: int = setting(12, rules.LAYERS)
+    n_head: int = setting(12, rules.SIZE)
+    n_inner: int | None = setting(None, rules.or_null(rules.SIZE))  # None: 4 * n_embd
+    activation_function: str = setting("gelu_new", rules.one_of(*ACTIVATIONS))
+    n_positions: int = setting(1024, rules.SIZE)
+    layer_norm_epsilon: float = setting(1e-5, rules.POSITIVE)
+    scale_attn_weights: bool = setting(True, rules.FLAG)  # scores divided by sqrt(D)
+    scale_attn_by_inverse_layer_idx: bool = setting(False, rules.FLAG)  # and by the layer's number
+    initializer_range: float = setting(0.02, rules.NON_NEGATIVE)
+    pad_token_id: int | None = setting(None, rules.or_null(rules.NATURAL))
+    use_cache: bool = setting(True, rules.FLAG)
+    tie_word_embeddings: bool = setting(True, rules.FLAG)
+    add_cross_attention: bool = setting(False, rules.one_of(False))
+    # of half precision, of training or of generating text: without effect on a forward pass
+    reorder_and_upcast_attn: bool = setting(False, rules.FLAG)
+    resid_pdrop: float = setting(0.1, rules.PROBABILITY)
+    embd_pdrop: float = setting(0.1, rules.PROBABILITY)
+    attn_pdrop: float = setting(0.1, rules.PROBABILITY)
+    classifier_dropout: float | None = setting(None, rules.or_null(rules.PROBABILITY))
+    bos_token_id: int | None = setting(50256, rules.or_null(rules.NATURAL))
+    eos_token_id: int | list[int] | None = setting(50256, rules.or_null(rules.TOKEN_IDS))
+    # of GPT2DoubleHeadsModel, which is not here
+    summary_type: str = setting("cls_index", rules.TEXT)
+    summary_use_proj: bool = setting(True, rules.FLAG)
+    summary_activation: str | None = setting(None, rules.or_null(rules.TEXT))
+    summary_proj_to_labels: bool = setting(True, rules.FLAG)
+    summary_first_dropout: float = setting(0.1, rules.PROBABILITY)
+
+    @property
+    def intermediate_size(self) -> int:
+        """The width of the feed-forward network."""
+        return 4 * self.n_embd if self.n_inner is None else self.n_inner
+
+    @property
+    def type_vocab_size(self) -> int:
+        """How many token types there are: each is a word."""
+        return self.vocab_size
+
+    @property
+    def residual_scale(self) -> float:
+        """How much smaller the matrices before a residual are drawn."""
+        return 1 / math.sqrt(2 * self.n_layer)
+
+    def attention_scale(self, i: int) -> float:
+        """Return what the scores of a layer are multiplied by, besides ``1 / sqrt(D)``."""
+        scale = 1.0 if self.scale_attn_weights else math.sqrt(self.n_embd // self.n_head)
+        return scale / (i + 1) if self.scale_attn_by_inverse_layer_idx else scale
+
+    def check(self) -> None:
+        """Raise ValueError if fields that are right alone do not fit together."""
+        self.must_divide("n_head", "n_embd")
+        self.must_fit(NAMES, "n_layer")
+
+
+# ruff: noqa: E501 - a table is read by its columns
+# fmt: off
+_C, _F = "n_embd", "intermediate_size"
+
+
+def _conv1d(name: str, field: str, *shape: str, part: tuple[int, int] = (0, 1)) -> tuple[Entry, Entry]:
+    """Return the lines of a matrix that lies as (in, out) in the checkpoint, and of its bias."""
+    weight, bias = pair(name, field, *shape)
+    return weight._replace(transposed=True, part=part), bias._replace(part=part)
+
+
+#: Names in a checkpoint, our fields, shapes.
+NAMES = (
+    Entry("wte.weight", "embeddings.word", ("vocab_size", _C)),
+    Entry("wpe.weight", "embeddings.position", ("n_positions", _C)),
+    *pair("h.{i}.ln_1", "layer.{i}.attention_norm", _C),
+    *_conv1d("h.{i}.attn.c_attn", "layer.{i}.attention.query", _C, _C, part=(0, 3)),
+    *_conv1d("h.{i}.attn.c_attn", "layer.{i}.attention.key", _C, _C, part=(1, 3)),
+    *_conv1d("h.{i}.attn.c_attn", "layer.{i}.attention.value", _C, _C, part=(2, 3)),
+    *_conv1d("h.{i}.attn.c_proj", "layer.{i}.attention.output", _C, _C),
+    *pair("h.{i}.ln_2", "layer.{i}.norm", _C),
+    *_conv1d("h.{i}.mlp.c_fc", "layer.{i}.feed_forward.intermediate", _F, _C),
+    *_conv1d("h.{i}.mlp.c_proj", "layer.{i}.feed_forward.output", _C, _F),
+    *pair("ln_f", "norm", _C),
+)
+
+#: The stages that a trace sees, their axes, and the module of transformers that shows each.
+STAGES = tuple(Stage(*line) for line in (
+    ("embeddings", "BTC", "drop", "output"),
+    ("layer.{i}.attention.norm", "BTC", "h.{i}.ln_1", "output"),
+    ("layer.{i}.attention.query", "BTC", "h.{i}.attn.c_attn", "1 of 3"),
+    ("layer.{i}.attention.key", "BTC", "h.{i}.attn.c_attn", "2 of 3"),
+    ("layer.{i}.attention.value", "BTC", "h.{i}.attn.c_attn", "3 of 3"),
+    ("layer.{i}.attention.scores", "BHTT", "h.{i}.attn", "softmax"),
+    ("layer.{i}.attention.probabilities", "BHTT", "h.{i}.attn", "second"),
+    ("layer.{i}.attention.context", "BTC", "h.{i}.attn.c_proj", "input"),
+    ("layer.{i}.attention.output", "BTC", "h.{i}.attn.c_proj", "output"),  # before the residual
+    ("layer.{i}.attention", "BTC", "h.{i}.ln_2", "input"),  # after it
+    ("layer.{i}.feed_forward.norm", "BTC", "h.{i}.ln_2", "output"),
+    ("layer.{i}.feed_forward.intermediate", "BTF", "h.{i}.mlp.c_fc", "output"),
+    ("layer.{i}.feed_forward.activation", "BTF", "h.{i}.mlp.c_proj", "input"),
+    ("layer.{i}.feed_forward", "BTC", "h.{i}.mlp.c_proj", "output"),  # before the residual
+    ("layer.{i}", "BTC", "h.{i}", "output"),
+    ("norm", "BTC", "ln_f", "output"),
+))
+# fmt: on
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Words + positions, without a norm. A token's type, if it has one, is a word too."""
+
+    word: Array  # (V, C)
+    position: Array  # (n_positions, C)
+    token_type: Array  # the words
+
+    def __call__(self, batch: Batch, trace: Trace) -> Array:
+        """Return the tokens of a batch: -> (N, C)."""
+        x = batch.words(self.word) + self.position[batch.position_ids]
+        types = batch.token_type_ids
+        return x + self.token_type[types] * (types >= 0)[:, None] if (types >= 0).any() else x
+
+
+class GPT2PreTrainedModel(PreTrainedModel):
+    """Base of GPT2Model and of GPT-2 with a head."""
+
+    config_class = GPT2Config
+    prefix = "transformer."
+    counters: ClassVar[dict[str, str]] = {"i": "n_layer"}
+    required = ("wte.", "wpe.", "h.", "ln_f.")
+    known_unused: ClassVar[dict[str, str]] = {
+        "h.{i}.attn.bias": "a buffer that says that no token looks ahead",
+        "h.{i}.attn.masked_bias": "a buffer: what a score is where it does not count",
+        "h.": "belongs to the layers",
+        "lm_head.": "belongs to a language-model head",
+        "score.": "belongs to a head for sequences",
+        "classifier.": "belongs to a head for tokens",
+        "multiple_choice_head.": "belongs to a multiple-choice head",
+    }
+    last_state = "norm"
+    config: GPT2Config
+
+
+class GPT2Model(GPT2PreTrainedModel):
+    """GPT-2 without a head: ids in, hidden states out.
+
+    A call returns a BaseModelOutputWithPastAndCrossAttentions.
+    """
+
+    output_class = outputs.BaseModelOutputWithPastAndCrossAttentions
+
+    @classmethod
+    def names(cls, config: GPT2Config) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        return NAMES
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages, in network order."""
+        return STAGES
+
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        build, config = Builder(self.config, arrays), self.config
+        word, position = (arrays[f"embeddings.{table}"] for table in ("word", "position"))
+        self.embeddings = Embeddings(word, position, word)
+        kind = {"pre_norm": True, "causal": True}
+        self.layers = tuple(
+            build.layer(f"layer.{i}", **kind, scale=config.attention_scale(i))
+            for i in range(config.n_layer)
+        )
+        self.norm = build.norm("norm")
+
+    def encode(self, batch: Batch, trace: Trace) -> Array:
+        """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
+        x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
+        for i, layer in enumerate(self.layers):
+            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch))
+        return x
+
+    def states(self, batch: Batch, trace: Trace) -> Array:
+        """Return the last hidden state: the tokens of a batch -> (N, C)."""
+        return trace("norm", self.norm(over_sequences(self.encode, batch, trace)))
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        return {"last_hidden_state": batch.unpack(self.states(batch, trace))}
+
+
+class GPT2MatrixHead(MatrixHead, GPT2PreTrainedModel):
+    """Base of the heads: a GPT2Model in ``transformer``, and a matrix on each token."""
+
+    base_class = GPT2Model
+    transformer: GPT2Model
+
+
+class GPT2LMHeadModel(GPT2MatrixHead):
+    """A score for each word to come next; a call returns a CausalLMOutputWithCrossAttentions.
+
+    The head's matrix is that of the words, unless config.tie_word_embeddings is off or a
+    checkpoint has another one: then its config is changed to say so.
+    """
+
+    output_class = outputs.CausalLMOutputWithCrossAttentions
+    matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
+    shared: ClassVar[dict[str, str]] = {"lm_head.weight": "wte.weight"}
+    known_unused: ClassVar[dict[str, str]] = {
+        "lm_head.weight": "equal to the word embeddings, which serve",
+        **GPT2PreTrainedModel.known_unused,
+    }
+
+    @classmethod
+    def names(cls, config: GPT2Config) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        return NAMES if config.tie_word_embeddings else super().names(config)
+
+
+class GPT2ForTokenClassification(GPT2MatrixHead):
+    """A label for each token; a call returns a TokenClassifierOutput."""
+
+    output_class = outputs.TokenClassifierOutput
+    matrix, module, size = "classifier", "classifier", "num_labels"
+
+
+class GPT2ForSequenceClassification(GPT2MatrixHead):
+    """A label for the whole, from the last token; a call returns a SequenceClassifierOutputWithPast.
+
+    That is the last real token whose id is not config.pad_token_id.
+    """
+
+    output_class = outputs.SequenceClassifierOutputWithPast
+    matrix, module, size, has_bias = "score", "score", "num_labels", False
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Return the output's fields."""
+        return {"logits": logits[np.arange(len(logits)), self._last(batch)]}
+
+    def _last(self, batch: Batch) -> Integers:
+        """Return the column of each sequence's last token."""
+        pad, told = self.config.pad_token_id, batch.mask.copy()
+        if pad is None and len(told) > 1 and batch.mask.all():
+            raise ValueError(
+                "the config has no pad_token_id, and there is no attention_mask that says where "
+                "sequences end: pass one, or set model.config.pad_token_id"
+            )
+        if pad is not None and batch.token_ids is not None:
+            told[batch.mask] = batch.token_ids != pad
+        columns: Integers = (np.arange(told.shape[1]) * told).argmax(axis=1)
+        return columns
