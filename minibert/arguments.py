@@ -8,12 +8,15 @@ from numpy.typing import DTypeLike, NDArray
 from minibert.runtime.arrays import Array, Integers, Mask, number_array
 
 
-def mask(values: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], Mask]:
+def mask(values: Any, shape: tuple[int, ...], past: Mask = None) -> tuple[NDArray[np.bool_], Mask]:
     """Return the mask (B, T), True at real tokens (by default all); and who may look at whom.
 
     The second is (B, T, T), if ``values`` are of this shape or (B, 1, T, T): then a token is real
-    if it looks at any, or any at it.
+    if it looks at any, or any at it. past: the mask of tokens before, (B, P); then ``values`` are
+    (B, P + T).
     """
+    if past is not None:
+        return _later(values, shape, past), None
     if values is None:
         return np.ones(shape, bool), None
     mask = number_array("attention_mask", values)
@@ -36,15 +39,16 @@ def token_types(values: Any, shape: tuple[int, ...], count: int, default: int = 
     return types
 
 
-def positions(values: Any, shape: tuple[int, ...], count: int) -> Integers:
-    """Return the position of each token (B, T): 0, 1, 2, ... by default."""
+def positions(values: Any, shape: tuple[int, ...], count: int, before: int = 0) -> Integers:
+    """Return the position of each token (B, T): 0, 1, 2, ... by default, after those before."""
     if values is None:
-        if shape[1] > count:
+        end = before + shape[1]
+        if end > count:
             raise ValueError(
-                f"the sequences are {shape[1]} tokens long; this model has positions for {count} "
+                f"the sequences are {end} tokens long; this model has positions for {count} "
                 "(max_position_embeddings): cut them or split them"
             )
-        return np.broadcast_to(np.arange(shape[1]), shape)
+        return np.broadcast_to(np.arange(before, end), shape)
     array = number_array("position_ids", values)
     lines = array[np.newaxis] if array.ndim == 1 else array
     positions = indices("position_ids", lines, count, "max_position_embeddings")
@@ -89,6 +93,21 @@ def indices(name: str, values: Any, count: int, field: str) -> Integers:
     outside = (array < 0) | (array >= count)
     _refuse(name, array, outside, f"0 to {count - 1} ({field} is {count})")
     return array.astype(np.int64, copy=False)
+
+
+def _later(values: Any, shape: tuple[int, ...], past: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    before = past.shape[1]
+    if before and len(past) != shape[0]:
+        raise ValueError(f"past_key_values is of {len(past)} sequences, the input of {shape[0]}")
+    if values is None:
+        return np.ones(shape, bool)
+    whole, allowed = mask(values, (shape[0], before + shape[1]))
+    if allowed is not None:
+        raise ValueError("attention_mask has an axis for queries; with past_key_values: (B, T)")
+    if before and (whole[:, :before] != past).any():
+        what = f"attention_mask says of the first {before} tokens, those of past_key_values,"
+        raise ValueError(f"{what} something else than when they were computed")
+    return whole[:, before:]
 
 
 def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ Every layer but attention treats each token alone, so hidden states are (N, C), 
 tokens. Which row is which token is known here alone: a trace asks where its pieces lie.
 """
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minibert import arguments
+from minibert.cache import Cache, Past
 from minibert.runtime.arrays import Array, Integers, Mask
 
 CHOSEN = "input_ids", "inputs_embeds", "attention_mask", "token_type_ids"  # among choices
@@ -42,13 +44,13 @@ class Block:
     num_heads: int
 
     def place(self, x: Array, columns: Columns = None) -> Place:
-        """Return where scores (h, q, k) lie in (B, H, T, T)."""
+        """Return where scores (h, q, k) lie in (B, H, T, K)."""
         part, num_heads = columns or (slice(0, None), self.num_heads)
-        tokens = self.sequence.columns
+        tokens = self.sequence
         heads = np.arange(part.start + self.heads.start, part.start + self.heads.stop)
-        size, length = self.sequence.shape
-        index = self.sequence.index, *np.ix_(heads, tokens[self.queries], tokens)
-        return index, (size, num_heads, length, length)
+        size, length, keys = tokens.shape
+        index = tokens.index, *np.ix_(heads, tokens.columns[self.queries], tokens.keys)
+        return index, (size, num_heads, length, keys)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +60,18 @@ class Sequence:
     index: int  # which sequence of the batch
     rows: slice  # where they lie among the rows
     columns: NDArray[np.intp]  # where they stood in the input
-    shape: tuple[int, int]  # (B, T), of the batch
-    allowed: Mask = None  # which of its tokens (axis 1) each of them (axis 0) may look at
+    keys: NDArray[np.intp]  # the columns of what they may look at: of themselves, or more
+    shape: tuple[int, int, int]  # (B, T, K), of the batch
+    allowed: Mask = None  # which of the keys (axis 1) each of its tokens (axis 0) may look at
 
     @cached_property
     def not_ahead(self) -> Mask:
         """``allowed``, and of that what does not come after the token that looks."""
-        length = len(self.columns)
+        queries, keys = len(self.columns), len(self.keys)
+        if queries == 1:
+            return self.allowed
         # with the axes in the order in which scores lie in memory, NumPy masks them twice as fast
-        before = np.tri(length, dtype=bool).T.copy().T
+        before = np.tri(queries, keys, keys - queries, dtype=bool).T.copy().T
         return before if self.allowed is None else before & self.allowed
 
     def block(self, heads: slice, queries: slice, num_heads: int) -> Block:
@@ -101,19 +106,38 @@ class Batch:
     token_embeddings: Array | None = None  # (N, C), given in place of ids
     allowed: Mask = None  # (B, T, T): which keys each query may look at
     choices: int = 1  # how many sequences belong to one question
+    cache: Cache | None = None  # of the tokens before these
+    past: Past | None = None  # that of one layer
 
     @cached_property
     def sequences(self) -> tuple[Sequence, ...]:
         """Those that have a real token."""
         size, length = self.mask.shape
+        before = self.cache.get_seq_length() if self.cache else 0
         ends = np.cumsum(self.mask.sum(axis=1)).tolist()
         found = []
         for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
             if end > start:
                 tokens = np.flatnonzero(self.mask[i])
                 allowed = None if self.allowed is None else self.allowed[i][np.ix_(tokens, tokens)]
-                found.append(Sequence(i, slice(start, end), tokens, (size, length), allowed))
+                shape, keys = (size, length, before + length), tokens
+                if self.cache:
+                    keys = np.concatenate([np.flatnonzero(self.cache.mask[i]), before + tokens])
+                found.append(Sequence(i, slice(start, end), tokens, keys, shape, allowed))
         return tuple(found)
+
+    def of_layer(self, i: int) -> "Batch":
+        """Return the batch with the keys and values that a layer keeps, if any are kept."""
+        return self._with(self.cache.of_layer(i)) if self.cache else self
+
+    def columns(self, heads: slice, count: int) -> "Batch":
+        """Return the batch with the keys and values of some of a layer's heads."""
+        return self._with(self.past.of_heads(heads)) if self.past else self
+
+    def _with(self, past: Past) -> "Batch":
+        batch = copy(self)  # and with it the sequences
+        vars(batch)["past"] = past
+        return batch
 
     def words(self, table: Array) -> Array:
         """Return the vector of each token: its row of the table, or what was given in its place."""
@@ -175,6 +199,7 @@ def make_batch(
     inputs_embeds: Any = None,
     *,
     with_choices: bool = False,
+    cache: Cache | None = None,
 ) -> Batch:
     """Check what a caller passed, and pack it.
 
@@ -189,14 +214,20 @@ def make_batch(
         counts, given = zip(*map(arguments.merge_choices, CHOSEN, given), strict=True)
         input_ids, inputs_embeds, attention_mask, token_type_ids = given
         choices = counts[0] * counts[1]  # one of the two is not there
-    if inputs_embeds is None:
-        words: Any = arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
-    else:
-        words = arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)
+    words = _words(limits, dtype, input_ids, inputs_embeds)
     shape = words.shape[:2]
-    mask, allowed = arguments.mask(attention_mask, shape)
+    past, before = (None, 0) if cache is None else (cache.mask, cache.get_seq_length())
+    mask, allowed = arguments.mask(attention_mask, shape, past)
     kinds = limits.type_vocab_size, limits.default_token_type
     types = arguments.token_types(token_type_ids, shape, *kinds)
-    positions = arguments.positions(position_ids, shape, limits.max_position_embeddings)
-    rows = {"token_ids" if inputs_embeds is None else "token_embeddings": words[mask]}
-    return Batch(mask, types[mask], positions[mask], allowed=allowed, choices=choices, **rows)
+    positions = arguments.positions(position_ids, shape, limits.max_position_embeddings, before)
+    rows: Any = {"token_ids" if inputs_embeds is None else "token_embeddings": words[mask]}
+    packed = Batch(mask, types[mask], positions[mask], **rows)
+    return replace(packed, allowed=allowed, choices=choices, cache=cache)
+
+
+def _words(limits: Limits, dtype: DTypeLike, input_ids: Any, inputs_embeds: Any) -> NDArray[Any]:
+    """Return ids (B, T), or what is given in their place, (B, T, C)."""
+    if inputs_embeds is None:
+        return arguments.indices("input_ids", input_ids, limits.vocab_size, "vocab_size")
+    return arguments.embeddings(inputs_embeds, limits.hidden_size, dtype)

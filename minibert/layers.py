@@ -12,6 +12,7 @@ import numpy as np
 
 from minibert import functions
 from minibert.batch import Batch, Sequence
+from minibert.cache import Past
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import adds_up, some_heads, some_width
 from minibert.trace import Trace
@@ -86,18 +87,26 @@ class Attention:
         value = trace("value", self.value(x))
         query = query if self.scale == 1 else query * self.scale
         contexts = [
-            self.attend(query, key, value, sequence, trace.of(sequence))
+            self.attend(query, key, value, batch.past, sequence, trace.of(sequence))
             for sequence in batch.sequences
         ]
         context = np.concatenate(contexts or [query])  # there may be no row at all
         return self.output(trace("context", context))
 
     def attend(
-        self, query: Array, key: Array, value: Array, sequence: Sequence, trace: Trace
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        past: Past | None,
+        sequence: Sequence,
+        trace: Trace,
     ) -> Array:
         """Let the T tokens of one sequence look at each other: (N, C) each -> (T, C)."""
         rows, split, num_heads = sequence.rows, functions.split_heads, self.num_heads
         q, k, v = (split(x[rows], num_heads) for x in (query, key, value))
+        if past is not None:  # and at those before them
+            k, v = past.extended(sequence.index, k, v)
         allowed = sequence.not_ahead if self.causal else sequence.allowed
         return functions.merge_heads(functions.attention(q, k, v, allowed=allowed, trace=trace))
 

@@ -3,12 +3,14 @@
 import copy
 import math
 import os
+from dataclasses import fields
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from minibert.batch import Batch, make_batch
+from minibert.cache import Cache
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import LoadingReport, Weights, load_arrays, of_one_save, open_weights
 from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
@@ -142,6 +144,8 @@ class PreTrainedModel(Spelled):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         trace: dict[str, Array] | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
     ) -> Any:
         """Run the model on a batch.
 
@@ -153,25 +157,36 @@ class PreTrainedModel(Spelled):
         inputs_embeds: (B, T, C), in place of input_ids.
         output_hidden_states, output_attentions, return_dict: None means what the config says.
         trace: a dict that receives every stage (see ``stage_axes``) as an array of its own.
+        past_key_values: what an earlier call returned, of the tokens that come before these; it is
+        extended, and attention_mask, if given, is of all tokens. use_cache: whether to return one.
 
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
-        batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
+        cache = self._cache(past_key_values, use_cache)
+        batch = self.batch(*inputs, cache=cache)
         states, attentions = self._shown(output_hidden_states, output_attentions)
         wanted = None if trace is not None else {*states, *attentions}
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
-        fields = in_turn(self.forward, batch, recording if is_watched else silent)
+        found = in_turn(self.forward, batch, recording if is_watched else silent)
+        if cache is not None:
+            cache.add(batch.mask)
+            found["past_key_values"] = cache
         self._record_no_scores(batch, recording)
-        if not {*attentions} <= {*recording}:
-            what = "output_attentions is on, and attention is swapped for a function that shows no"
-            raise ValueError(f"{what} probabilities; swap softmax, or leave output_attentions off")
-        fields["hidden_states"] = tuple(recording[name] for name in states) or None
-        fields["attentions"] = tuple(recording[name] for name in attentions) or None
-        output = self.output_class(**fields)
+        output = self.output_class(**found, **self._seen(recording, states, attentions))
         self._hand_over(recording, trace)
         return output if self._wants("return_dict", return_dict) else output.to_tuple()
+
+    def _cache(self, given: Cache | None, use_cache: bool | None) -> Cache | None:
+        """Return what keeps keys and values: what is given, or a new one if wanted."""
+        returns_it = any(field.name == "past_key_values" for field in fields(self.output_class))
+        if returns_it and given is None and self._wants("use_cache", use_cache):
+            return Cache()
+        if given is not None and not returns_it:
+            raise ValueError(f"{type(self).__name__} takes no past_key_values")
+        return given
 
     def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:
         """Return the stages that the output's hidden_states and attentions are."""
@@ -181,6 +196,15 @@ class PreTrainedModel(Spelled):
         wanted = hidden if self._wants("output_hidden_states", states) else []
         return wanted, [f"{layer}.attention.probabilities" for layer in shown]
 
+    def _seen(
+        self, recording: Recording, states: list[str], attentions: list[str]
+    ) -> dict[str, tuple[Array, ...] | None]:
+        if not {*attentions} <= {*recording}:
+            what = "output_attentions is on, and attention is swapped for a function that shows no"
+            raise ValueError(f"{what} probabilities; swap softmax, or leave output_attentions off")
+        shown = {"hidden_states": states, "attentions": attentions}
+        return {x: tuple(recording[name] for name in names) or None for x, names in shown.items()}
+
     def _wants(self, option: str, given: bool | None) -> Any:
         return getattr(self.config, option) if given is None else given
 
@@ -189,7 +213,8 @@ class PreTrainedModel(Spelled):
         if batch.sequences:
             return
         size, length = batch.mask.shape
-        shape = size, self.config.num_attention_heads, length, length
+        keys = batch.cache.get_seq_length() if batch.cache else length  # with these, by now
+        shape = size, self.config.num_attention_heads, length, keys
         for name, axes in self.stage_axes().items():
             if axes == "BHTT":
                 recording.pieces[name] = [((), shape, np.zeros((), self.dtype))]
@@ -204,7 +229,13 @@ class PreTrainedModel(Spelled):
 
     def batch(self, *inputs: Any, **named: Any) -> Batch:
         """Check the inputs of a call, and pack them."""
-        return make_batch(self.config, self.dtype, *inputs, **named, with_choices=self.with_choices)
+        named["with_choices"] = self.with_choices
+        batch = make_batch(self.config, self.dtype, *inputs, **named)
+        if batch.cache is not None:
+            layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
+            width = self.config.hidden_size // heads
+            batch.cache.reserve(batch.mask, layers, heads, width, self.dtype)
+        return batch
 
     def stage_axes(self) -> dict[str, str]:
         """Return the axes of every stage that a trace receives, in network order."""

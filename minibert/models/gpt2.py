@@ -217,7 +217,7 @@ class GPT2Model(GPT2PreTrainedModel):
         """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
         x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
         for i, layer in enumerate(self.layers):
-            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch))
+            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch.of_layer(i)))
         return x
 
     def states(self, batch: Batch, trace: Trace) -> Array:

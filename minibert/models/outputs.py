@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
+from minibert.cache import Cache
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import Spelled, a_kind
 
@@ -68,7 +69,7 @@ class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
     """What GPT2Model returns. The last hidden state is what the last norm makes of it."""
 
     last_hidden_state: Array  # (B, T, C), zeros where the mask is 0
-    past_key_values: Any = None
+    past_key_values: Cache | None = None
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
 
@@ -87,7 +88,7 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
     """logits: (B, T, V), of the word after each token; zeros where the mask is 0."""
 
     logits: Array
-    past_key_values: Any = None
+    past_key_values: Cache | None = None
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
 

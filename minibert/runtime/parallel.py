@@ -103,7 +103,8 @@ def adds_up(
 
             def one(i: int) -> None:
                 inner = trace.columns(slices[i], count)
-                outputs[i] = call(part(layer, slices[i]), x, inner, *args)
+                some = [arg.columns(slices[i], count) for arg in args]  # a batch, if anything
+                outputs[i] = call(part(layer, slices[i]), x, inner, *some)
 
             spread(one, range(len(slices)))
             return reduce(add, outputs)

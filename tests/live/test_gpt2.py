@@ -137,3 +137,21 @@ def test_a_checkpoint_is_recorded_by_either(tmp_path):
 
 
 SOURCES = ("minibert", "transformers")
+
+
+@pytest.mark.filterwarnings("ignore:`past_key_values`")  # which 5.24 calls cache, too
+def test_a_cache_holds_what_that_of_transformers_holds(tmp_path):
+    model = drawn(tmp_path, "GPT2LMHeadModel").double()
+    ours = GPT2LMHeadModel.from_pretrained(tmp_path, "float64")
+    ids, theirs, cache = batch()["input_ids"], None, None
+    for part in (slice(0, 9), slice(9, 10), slice(10, 23)):
+        with torch.inference_mode():
+            expected = model(torch.tensor(ids[:, part]), past_key_values=theirs)
+        found = ours(ids[:, part], past_key_values=cache)
+        theirs, cache = expected.past_key_values, found.past_key_values
+        logits = expected.logits.numpy()
+        assert np.abs(found.logits - logits).max() <= 1e-12 * np.abs(logits).max()
+        assert cache.get_seq_length() == theirs.get_seq_length()
+    for i, pair in enumerate(cache):
+        for a, b in zip(pair, (theirs.layers[i].keys, theirs.layers[i].values), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), atol=1e-12)
