@@ -107,6 +107,14 @@ def added(q: Any, k: Any, v: Any, allowed: Any = None, trace: Any = silent) -> A
     return functions.attention(query * scale, key, v, trace=trace)
 
 
+def _up_to(offset: int) -> Change:
+    """Let tokens look at those before them, and at so many after."""
+    return _looking(
+        lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], k=offset, dtype=bool)
+    )
+
+
+UP_TO_LAST, UP_TO_NEXT = _up_to(-1), _up_to(1)
 PADDING = "padding that is attended: the attention mask missing"
 SWAPPED = "the attention mask and the token types swapped"
 TYPES_AS_MASK = "token types that are all 1, as if the attention mask stood in their place"
@@ -128,10 +136,7 @@ LOOKING: Changes = (
     ),
     ("the attention mask turned round, left and right", _keys(lambda mask: mask[:, ::-1])),
     (SWAPPED, _swapped),
-    (
-        "a causal mask: no token looks at later ones",
-        _looking(lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], dtype=bool)),
-    ),
+    ("a causal mask: no token looks at later ones", _up_to(0)),
 )
 
 

@@ -13,6 +13,7 @@ from minibert.batch import Batch
 from minibert.functions import tanh
 from minibert.layers import Layer, LayerNorm, Linear
 from minibert.mistakes.functions import LAYER_NORM, MATRICES
+from minibert.mistakes.inputs import UP_TO_LAST, UP_TO_NEXT
 from minibert.mistakes.rounded import coarse
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace, silent
@@ -85,6 +86,24 @@ JOINS: tuple[tuple[str, Join], ...] = (
     ("the residual taken from the layer's input", lambda norm, x, change, z: norm(z + change)),
 )
 _alone, _left_out = JOINS[0][1], JOINS[4][1]
+
+
+def _not_causal(attention: Any) -> Any:
+    return replace(attention, causal=False)
+
+
+def left_out(part: Any) -> Any:
+    """Return what changes nothing in place of a part of rows alone."""
+    return lambda x: x
+
+
+#: What a causal attention may be given up for: a phrase, its change, and who may look at whom.
+NOT_CAUSAL: tuple[tuple[str, Change, Any], ...] = (
+    ("no causal mask: tokens look at later ones, too", _not_causal, None),
+    ("the causal mask one token too long: the next one is seen", _not_causal, UP_TO_NEXT),
+    ("the causal mask one token short: no token sees itself", _not_causal, UP_TO_LAST),
+)
+POST_NORM: Change = lambda layer: replace(layer, pre_norm=False)  # noqa: E731
 PRE_NORM = joined(first=_no_norm, second=_no_norm, pre_norm=True)
 PARALLEL = joined(first=_no_norm, parallel=True)
 
@@ -114,6 +133,11 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("the feed-forward half left out", joined(second=_left_out)),
     ("the attention half left out", joined(first=_left_out)),
     ("its two norms exchanged", norms_exchanged),
+)
+LAYER_OF_PRE_NORM: tuple[tuple[str, Change], ...] = (
+    *LAYER[:2],
+    ("norms after each half instead of before (post-norm)", POST_NORM),
+    LAYER[-1],
 )
 
 # the pooler

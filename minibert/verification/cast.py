@@ -108,8 +108,9 @@ def cast(
         encoder.embeddings = change("embeddings", in_dtype(embeddings, dtype))
     else:
         encoder.embeddings = Nothing(in_dtype(embeddings.word, dtype))
-    if encoder.pooler is not None:
-        encoder.pooler = change("pooler", in_dtype(encoder.pooler, dtype))
+    for name, part in vars(encoder).items():  # the pooler, the last norm
+        if is_dataclass(part) and name not in ("embeddings", "layers", "config", "loading_report"):
+            vars(encoder)[name] = change(name, in_dtype(part, dtype))
     if model is model.encoder or last is not None:
         return encoder, batch
     whole = copy.copy(model)
@@ -127,5 +128,7 @@ def _few_words(embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
         given = in_dtype(batch.token_embeddings, dtype)
         few = replace(embeddings, word=embeddings.word[:0])
         return few, replace(batch, token_embeddings=given)
+    if (batch.token_type_ids < 0).all():  # of no type: the table is not needed
+        embeddings = replace(embeddings, token_type=embeddings.token_type[:1])
     words, ids = np.unique(batch.token_ids, return_inverse=True)
     return replace(embeddings, word=embeddings.word[words]), replace(batch, token_ids=ids)

@@ -60,9 +60,13 @@ def given_to(side: Isolation, stage: str) -> Array:
     """Return what a matrix was given."""
     word, i = stage.rpartition(".")[2], layer_of(stage)
     before = f"layer.{(i if i >= 0 else len(side.model.encoder.layers)) - 1}" if i else "embeddings"
+    before = side.model.last_state or before if i < 0 else before
+    normed = dict.fromkeys(("query", "key", "value"), f"layer.{i}.attention.norm")
+    normed["intermediate"] = f"layer.{i}.feed_forward.norm"
     names = {
         "output": f"layer.{i}.attention.context",
         "intermediate": f"layer.{i}.attention",
+        **{x: norm for x, norm in normed.items() if norm in side.axes},  # before, not after
         "feed_forward": f"layer.{i}.feed_forward.activation",
         "decoder": "predictions",
     }

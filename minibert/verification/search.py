@@ -188,7 +188,8 @@ def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
     if inside <= set(places):
         others = enumerate(model.encoder.layers)
         weights = ((weights_of(i, j), put(other)) for j, other in others if j != i)
-        for phrase, change in (*parts.LAYER, *weights):
+        ways = parts.LAYER_OF_PRE_NORM if model.encoder.layers[i].pre_norm else parts.LAYER
+        for phrase, change in (*ways, *weights):
             yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
 
 

@@ -88,7 +88,7 @@ def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
     theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
     if pattern_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
         yield from _masked(side, own, theirs)
-    if pattern_of(stage) in (_A, "layer.{i}"):
+    if pattern_of(stage) in (_A, "layer.{i}") and weights_at(side.model, stage) is not None:
         yield DROPOUT, _residual_dropped(side, stage, theirs)
     for phrase, signature in _SIGNATURES.get(pattern_of(stage), ()):
         yield phrase, signature(own, theirs, side.batch, known)

@@ -57,6 +57,9 @@ PLACES = {
     f"{F}.intermediate": Place(path="feed_forward.intermediate", changes=MATRIX),
     f"{F}.activation": Place("{activation}", ("{activation}",)),
     F: Place(path="feed_forward.output", changes=MATRIX),
+    f"{A}.norm": Place(NORM, path="attention_norm", changes=parts.NORM),  # of a pre-norm layer
+    f"{F}.norm": Place(NORM, path="norm", changes=parts.NORM),
+    "norm": Place(NORM, part="norm", changes=(("no last norm", parts.left_out), *parts.NORM)),
     L: Place(NORMED, path="norm", changes=parts.NORM),
     "pooler": Place(
         "tanh(x @ weight.T + bias) of the first real token", ("pooler",), "pooler", "", parts.POOLER
@@ -65,13 +68,21 @@ PLACES = {
     "predictions.activation": Place("{activation}", ("{activation}",)),
     "predictions": Place(NORM, part="predictions", path="norm", changes=parts.NORM),
 }
-HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs")  # a matrix each
+RESIDUAL = Place("the residual added")  # of a pre-norm layer
+EMBEDDED = Place("words + positions from 0", ("embeddings",))  # without a norm
+HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs", "lm_head", "score")  # matrices
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
+POST_NORM = "the norm after the residual instead of before the operation (post-norm)"
 PARALLEL = "the layer's input, both halves in parallel"
 OWN_NORM = "the norm of the attention in place of the layer's own"
 THEIR_NORM = "the layer's last norm in place of the attention's"
 TWICE = "a layer that runs twice"
-WHOLE = {PRE_NORM, PARALLEL, TWICE}  # of layers: tried of a stage only if that is recorded
+WHOLE = {
+    PRE_NORM,
+    POST_NORM,
+    PARALLEL,
+    TWICE,
+}  # of layers: tried of a stage only if that is recorded
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,10 @@ def _of_attention(model: Any, stage: str, i: int) -> Iterator[Trial]:
     if stage.endswith((".scores", ".context")):
         for phrase, function in ROLES:
             yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
+    if stage.endswith((".scores", ".probabilities")) and model.encoder.layers[i].attention.causal:
+        for phrase, change, looking in parts.NOT_CAUSAL:
+            changed = {f"layer.{i}": inside("attention", change)}
+            yield Trial((stage,), phrase, parts=changed, inputs=looking)
     if stage.endswith(".scores"):
         for count, change in _of_heads(model.config.hidden_size, model.config.num_attention_heads):
             yield Trial((stage,), f"{count} heads", parts={f"layer.{i}": change})
@@ -150,17 +165,22 @@ def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
 
 def weights_at(model: Any, stage: str) -> Any:
     """Return the matrix or the norm whose result a stage is, if it is that of one alone."""
-    place, i = place_of(model, stage), layer_of(stage)
     if stage == "embeddings":
-        return model.encoder.embeddings.norm
+        return getattr(model.encoder.embeddings, "norm", None)
+    place, i = place_of(model, stage), layer_of(stage)
     if not (place.path or place.changes):
         return None
-    owner = model.encoder.layers[i] if i >= 0 else getattr(model, place.part, model.encoder.pooler)
+    around = model if hasattr(model, place.part) else model.encoder
+    owner = model.encoder.layers[i] if i >= 0 else getattr(around, place.part)
     return _at(owner, place.path) if place.path else owner
 
 
 def place_of(model: Any, stage: str) -> Place:
     """Return where in a model a stage is computed."""
+    if stage == "embeddings" and weights_at(model, stage) is None:
+        return EMBEDDED
+    if pattern_of(stage) in (A, L) and model.encoder.layers[0].pre_norm:
+        return RESIDUAL
     if pattern_of(stage) in PLACES:
         return PLACES[pattern_of(stage)]
     name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
@@ -199,7 +219,8 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
             if other != word:
                 yield f"the weights of the {other}", _moved(f"attention.{other}", path)
     if word in (*siblings[:3], "intermediate") and i >= 0:
-        yield PRE_NORM, parts.PRE_NORM
+        is_pre_norm = model.encoder.layers[i].pre_norm
+        yield (POST_NORM, parts.POST_NORM) if is_pre_norm else (PRE_NORM, parts.PRE_NORM)
     if word == "intermediate" and i >= 0:
         yield PARALLEL, parts.PARALLEL
     if stage in (f"layer.{i}.attention", *(f"layer.{i}.attention.{x}" for x in siblings[:3])):

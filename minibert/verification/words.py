@@ -35,18 +35,20 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
     places = ", ".join(f"[{b}, {t}]" for b, t in np.argwhere(off)[:SHOWN])
     more = f", and {len(ids) - SHOWN} others elsewhere" if len(ids) > SHOWN else ""
     phrase = f"other words: at {places} those of ids {', '.join(map(str, ids[:SHOWN]))}{more}"
-    return Trial(("embeddings.sum",), phrase, inputs=change)
+    return Trial((stage,), phrase, inputs=change)
 
 
 def _nearest(side: Isolation, stage: str, off: Any) -> Any:
     """Return for each token the word whose vector comes nearest to what is recorded."""
     parts, inputs = side.model.encoder.embeddings, side.inputs
-    rest = parts.token_type[inputs.types[off]] + parts.position[inputs.positions[off]]
+    types = inputs.types[off]
+    rest = parts.token_type[types] * (types >= 0)[:, None] + parts.position[inputs.positions[off]]
+    norm = getattr(parts, "norm", None)
     theirs = side.stages[stage][off].astype(np.float64)
     best, found = np.full(len(rest), np.inf), np.zeros(len(rest), int)
     for start in range(0, len(parts.word), CHUNK):
         words = parts.word[start : start + CHUNK].astype(np.float64)
-        distances = _distances(words, rest.astype(np.float64), theirs, stage, parts.norm)
+        distances = _distances(words, rest.astype(np.float64), theirs, stage, norm)
         nearest = distances.argmin(axis=0)
         distance = distances[nearest, np.arange(len(rest))]
         found = np.where(distance < best, start + nearest, found)
@@ -60,7 +62,7 @@ def _distances(words: Array, rest: Array, theirs: Array, stage: str, norm: Any) 
     After a norm that is 1 less the correlation of the vectors, which scale and shift leave alone.
     """
     distances: Array
-    if stage == "embeddings.sum":
+    if stage == "embeddings.sum" or norm is None:
         target = theirs - rest
         distances = np.square(words).sum(axis=1)[:, None] - 2 * words @ target.T
         return distances
