@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from test_tokenizer import ODD, fuzzed, lines_of_files, of_every_block
+from corpus import ODD, fuzzed, lines_of_files, of_every_block
 
 import minibert
 from minibert.tokenizers import AddedToken
