@@ -152,6 +152,10 @@ class Batch:
         """Return the row of each sequence's first real token, [CLS] as a rule."""
         return [sequence.rows.start for sequence in self.sequences]
 
+    def last_rows(self) -> list[int]:
+        """Return the row of each sequence's last real token."""
+        return [sequence.rows.stop - 1 for sequence in self.sequences]
+
     def only(self, indices: list[int]) -> "Batch":
         """Return the share of the batch that has these sequences, in the places where they are."""
         mask = np.zeros_like(self.mask)

@@ -14,14 +14,16 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
+from minibert.layers import Linear
 from minibert.models import outputs, rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
+from minibert.models.generation import generate
 from minibert.models.heads import MatrixHead
 from minibert.runtime.arrays import Array, Integers
 from minibert.runtime.parallel import over_sequences
-from minibert.trace import Stage, Trace
+from minibert.trace import Stage, Trace, silent
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -68,12 +70,6 @@ class GPT2Config(PretrainedConfig):
     classifier_dropout: float | None = setting(None, rules.or_null(rules.PROBABILITY))
     bos_token_id: int | None = setting(50256, rules.or_null(rules.NATURAL))
     eos_token_id: int | list[int] | None = setting(50256, rules.or_null(rules.TOKEN_IDS))
-    # of GPT2DoubleHeadsModel, which is not here
-    summary_type: str = setting("cls_index", rules.TEXT)
-    summary_use_proj: bool = setting(True, rules.FLAG)
-    summary_activation: str | None = setting(None, rules.or_null(rules.TEXT))
-    summary_proj_to_labels: bool = setting(True, rules.FLAG)
-    summary_first_dropout: float = setting(0.1, rules.PROBABILITY)
 
     @property
     def intermediate_size(self) -> int:
@@ -244,6 +240,7 @@ class GPT2LMHeadModel(GPT2MatrixHead):
     """
 
     output_class = outputs.CausalLMOutputWithCrossAttentions
+    lm_head: Linear
     matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
     shared: ClassVar[dict[str, str]] = {"lm_head.weight": "wte.weight"}
     known_unused: ClassVar[dict[str, str]] = {
@@ -255,6 +252,15 @@ class GPT2LMHeadModel(GPT2MatrixHead):
     def names(cls, config: GPT2Config) -> tuple[Entry, ...]:
         """Return the table of names."""
         return NAMES if config.tie_word_embeddings else super().names(config)
+
+    def next_logits(self, batch: Batch) -> Array:
+        """Return a score for each word to come after the last token of each sequence: (n, V)."""
+        x: Array = self.lm_head(self.transformer.states(batch, silent)[batch.last_rows()])
+        return x
+
+    def generate(self, input_ids: Any, attention_mask: Any = None, **options: Any) -> Integers:
+        """Return the prompts and what is likeliest to come after them; see generation.generate."""
+        return generate(self, input_ids, attention_mask, **options)
 
 
 class GPT2ForTokenClassification(GPT2MatrixHead):

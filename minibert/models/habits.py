@@ -20,7 +20,7 @@ METHODS: dict[str, str] = {
     **dict.fromkeys(("resize_token_embeddings", "prune_heads", "load_state_dict"), _NO_CHANGE),
     **dict.fromkeys(("modules", "named_modules", "children"), "print(model), or see model.layers"),
     "predict": "call the model itself, model(input_ids), or use minibert.tasks",
-    "generate": "BERT generates no text; minibert.tasks.fill_mask fills a [MASK]",
+    "generate": "GPT2LMHeadModel writes texts; for BERT minibert.tasks.fill_mask fills a [MASK]",
     "encode": "minibert.tasks.embed makes vectors of texts",
     "register_forward_hook": "pass a dict, model(..., trace=seen): it receives every stage",
     "get_input_embeddings": "the matrix is model.array('embeddings.word')",
@@ -73,10 +73,13 @@ FIELDS: dict[str, str] = {
     **dict.fromkeys(("pad_id", "padding_idx", "pad_token"), "pad_token_id"),
     "torch_dtype": "dtype",
 }
-#: What configs of BERT hold besides, of older versions or of training: it changes no number.
+#: What configs hold besides, of older versions, of training or of heads that are not here: it
+#: changes no number.
 HARMLESS = {
     *("transformers_version", "gradient_checkpointing", "output_past", "directionality"),
     *("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_type"),
     *("pooler_size_per_head", "torchscript", "finetuning_task", "task_specific_params"),
+    *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
+    *("summary_first_dropout", "n_ctx", "predict_special_tokens"),
     *("use_bfloat16", "use_return_dict", "tokenizer_class", "attn_implementation"),
 }

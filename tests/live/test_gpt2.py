@@ -155,3 +155,18 @@ def test_a_cache_holds_what_that_of_transformers_holds(tmp_path):
     for i, pair in enumerate(cache):
         for a, b in zip(pair, (theirs.layers[i].keys, theirs.layers[i].values), strict=True):
             np.testing.assert_allclose(a, b.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("ends", [[], [55], [44, 90, 13]])
+def test_it_writes_what_transformers_writes(tmp_path, ends):
+    model = drawn(tmp_path, "GPT2LMHeadModel").double()
+    ours = GPT2LMHeadModel.from_pretrained(tmp_path, "float64")
+    ids = batch()["input_ids"][:, :9]
+    mask = np.ones_like(ids)
+    mask[1, :4], mask[3, :8] = 0, 0
+    options = {"max_new_tokens": 30, "eos_token_id": ends, "pad_token_id": 7}
+    options["eos_token_id"] = ends or -1
+    with torch.inference_mode():
+        expected = model.generate(torch.tensor(ids), attention_mask=torch.tensor(mask), **options)
+    found = ours.generate(ids, mask, **{**options, "eos_token_id": ends})
+    assert np.array_equal(found, expected.numpy())
