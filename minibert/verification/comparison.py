@@ -21,6 +21,11 @@ from minibert.verification.whole import seen_together
 SEVERAL = 3  # layers whose errors are all of a size are no chance
 
 
+def _layers(side: Isolation) -> int:
+    """Return how many layers have stages of their own."""
+    return len({layer_of(name) for name in side.measures} - {-1})
+
+
 def _proof(side: Isolation, stage: str) -> str:
     inner = next((x for x in side.gap(stage) if layer_of(x) >= 0), "the stages inside")
     return f"Recording {inner} would tell"
@@ -123,6 +128,8 @@ class Comparison:
             if noise.precision:
                 row = replace(row, **figures, status="UNPROVEN", after=after, side=side.who)
                 return replace(row, detail=f"{cause}; a fault may do so, too. {_proof(side, name)}")
+            if _layers(side) < SEVERAL:
+                row, cause = replace(row, remains=cause), None
         wrong_row = replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
         return of_both(row, wrong_row) if row.status == "FAULT" else wrong_row
 
@@ -140,9 +147,8 @@ class Comparison:
         for name in side.measures:
             self._recognise(name, side)
         digits = {p.arithmetic or p.digits for p in side.precisions.values()}
-        layers = {layer_of(name) for name in side.measures} - {-1}
         assert noise.precision
-        return noise.precision.arithmetic in digits or len(layers) >= SEVERAL
+        return noise.precision.arithmetic in digits or _layers(side) >= SEVERAL
 
     def _recognise(self, name: str, side: Isolation) -> None:
         """See whether a stage is beyond its floor for short matrix products only."""

@@ -100,10 +100,10 @@ def _of_matrix(x: Array, own: Array, theirs: Array, linear: Linear) -> Iterator[
     error = theirs - own
     yield from _of_bias(own, error, bias)
     yield from _of_column(x, own, error, weight)
-    yield from _of_rows(x, own, theirs, weight)
     yield from _of_factor(own - bias, theirs - bias, bias, "the weight matrix")
     yield from _of_factor(own, theirs, 0 * bias, "the weight matrix and the bias")
     yield from _of_order(own, theirs, bias)
+    yield from _of_rows(x, own, theirs, weight)
     yield from _of_others(x, theirs)
 
 

@@ -116,9 +116,11 @@ def recovered(side: Isolation, stage: str) -> Iterator[tuple[str, str, Array]]:
             if (theirs := _everywhere(side, first, make)) is None:
                 continue
             made = side.computed(stage, besides={source: theirs})
-            words = "a column of the weight matrix another one"
+            words = f"column {make.args[-1]} of the weight matrix another one"
             if make.func is _column:
-                words = f"row {make.args[0]} of the weight matrix or number of the bias another one"
+                words = (
+                    f"row {make.args[-1]} of the weight matrix or number of the bias another one"
+                )
             yield source, next(fits_of_rows(side, source, theirs[real]), words), made
 
 

@@ -26,7 +26,8 @@ def seen_together(rows: Rows, side: Isolation) -> Rows:
             return row
         if row.stage in causes:
             return replace(row, cause=causes[row.stage])
-        return row if row.cause else replace(row, remains=_remains(side, row.stage))
+        shown = f"{row.remains}; " if row.remains else ""
+        return row if row.cause else replace(row, remains=shown + _remains(side, row.stage))
 
     return tuple(map(of, rows))
 
@@ -81,6 +82,8 @@ def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
     others = [row.stage for row in faults if not _is_named(side, row)]
     if len(others) < SEVERAL or not all(_is_of_weights(side, x) for x in others):
         return {}
+    if not _is_function_of_inputs(side):
+        return {}
     inside = any(pattern_of(x) not in WHOLES for x in others)
     if not inside and "embeddings" not in others:
         return {}  # a layer has more than weights
@@ -91,6 +94,17 @@ def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
 
 
 WHOLES = ("embeddings", "embeddings.sum", "layer.{i}", "pooler")
+
+
+def _is_function_of_inputs(side: Isolation) -> bool:
+    """Tell whether tokens with one word, type and position have one embedding, as it was made."""
+    stage = side.known.get("embeddings")
+    if stage is None or side.inputs.words.ndim > 2:
+        return True
+    inputs, rows = side.inputs, stage[side.real]
+    kinds = np.stack([x[side.real] for x in (inputs.words, inputs.types, inputs.positions)], axis=1)
+    _, first, alike = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+    return np.allclose(rows, rows[first][alike.ravel()], atol=1e-4 * float(np.abs(rows).max()))
 
 
 def _is_named(side: Isolation, row: StageResult) -> bool:
