@@ -35,6 +35,7 @@ PRODUCTS = ("linear", "attention_scores", "attention_context")
 NEARER = 10  # times smaller is the error with what explains it
 SOLVED = 1e-9  # of the error is left where a few numbers have been solved for
 IN_VAIN = 2  # searches of gaps in different layers without a cause: another has none either
+LARGE = 1000  # times float32's rounding is an error that float32 may look at
 SINGLE = 2  # faulty layers at most where a few numbers of one may be others
 EXPLAINED = 3  # the same digits left out make TF32's error so much smaller; a fault's error stays
 
@@ -115,6 +116,9 @@ class _Search:
         self.side, self.stage, self.enough = side, stage, enough
         self.few: list[int] | None = None
         self.count = 0
+        measure = side.measures[stage]
+        is_large = measure.added.rms > LARGE * measure.rounding.rms
+        self.dtype = np.float32 if is_large else np.float64  # of the first look
         # a sequence may have no place in a stage, as one padded on the left has none in the pooler
         places, sequences = side.places(stage), side.batch.sequences
         sequences = tuple(s for s in sequences if places[s.index].any())
@@ -130,7 +134,7 @@ class _Search:
         self.count += 1
         progress(f"{self.stage}, what explains it: trial {self.count}")
         if self.few is not None and trial.inputs is None:
-            made = _tried(self.side, self.stage, trial, np.float64, self.few)
+            made = _tried(self.side, self.stage, trial, self.dtype, self.few)
             if made is None or made.shape != self.side.stages[self.stage].shape:
                 return False
             if not self.side.error(self.stage, made, self.few).rms < self.added / 1.5:

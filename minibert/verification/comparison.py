@@ -128,7 +128,7 @@ class Comparison:
             if noise.precision:
                 row = replace(row, **figures, status="UNPROVEN", after=after, side=side.who)
                 return replace(row, detail=f"{cause}; a fault may do so, too. {_proof(side, name)}")
-            if _layers(side) < SEVERAL:
+            if side.gap(name):  # other mistakes may lead as far
                 row, cause = replace(row, remains=cause), None
         wrong_row = replace(row, **figures, status="FAULT", cause=cause, after=after, side=side.who)
         return of_both(row, wrong_row) if row.status == "FAULT" else wrong_row
