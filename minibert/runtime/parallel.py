@@ -222,7 +222,9 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
         shape = *x.shape[:-1], len(weight)
         if x.size * len(weight) > SMALL and len(parts := shares(len(weight))) > 1:
             return _of_parts(apply, parts, x, weight, bias)
-        if x.ndim == 2 and len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS and len(weight) % 8 == 0:
+        is_few = x.ndim == 2 and len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS
+        # of a matrix that lies as (in, out), eight outputs lie apart: that would take longer
+        if is_few and len(weight) % 8 == 0 and weight.strides[1] == weight.itemsize:
             # OpenBLAS rearranges a matrix before it multiplies, unless it has only eight outputs:
             # it goes as a stack of such, with axes in the order that .T makes (stack, inputs, 8)
             stack = weight.reshape(-1, 8, x.shape[1]).transpose(1, 2, 0)
