@@ -17,7 +17,7 @@ from minibert._version import __version__
 from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
 from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
-from minibert.models.bert import BertModel
+from minibert.models.auto import AutoModel
 from minibert.models.inspect import inspect
 from minibert.verification import Reference, compare_recordings, record_checkpoint, verify
 from minibert.verification.inputs import read_inputs
@@ -166,7 +166,7 @@ def _model(options: Namespace) -> Path | None:
 def _verify(options: Namespace) -> int:
     folder = _folder(options.folder, options)
     path = _reference_path(folder, options.reference)
-    model = BertModel.from_pretrained(folder, dtype=options.dtype)
+    model = AutoModel.from_pretrained(folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
     report = verify(model, reference, options.atol, options.rtol)
     return _report(report, options, options.folder, reference.inputs)
@@ -187,7 +187,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 def _compare(options: Namespace) -> int:
     name = options.model
-    model = BertModel.from_pretrained(name, **_hub(options)) if name else None
+    model = AutoModel.from_pretrained(name, **_hub(options)) if name else None
     layers = model.config.num_hidden_layers if model else None
     first, second = (Reference.load(path, layers) for path in (options.first, options.second))
     report = compare_recordings(first, second, model, options.atol, options.rtol)

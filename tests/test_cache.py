@@ -127,9 +127,12 @@ def test_who_wants_none_gets_none(exact):
 def test_who_keeps_none_takes_none():
     bert = BertModel(BertConfig(num_hidden_layers=1, vocab_size=9, pad_token_id=0))
     for model in (bert, GPT2ForTokenClassification(GPT2Config(**SMALL))):
-        assert "past_key_values" not in model([[1]], use_cache=True)
-        with pytest.raises(ValueError, match="takes no past_key_values"):
-            model([[1]], past_key_values=Cache())
+        assert "past_key_values" not in model([[1]])
+        for given in ({"past_key_values": Cache()}, {"use_cache": True}):
+            with pytest.raises(
+                ValueError, match=f"{type(model).__name__} keeps no keys and values"
+            ):
+                model([[1]], **given)
 
 
 @pytest.mark.parametrize(

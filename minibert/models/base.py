@@ -144,6 +144,7 @@ class PreTrainedModel(Spelled):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         trace: dict[str, Array] | None = None,
+        *,
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
     ) -> Any:
@@ -184,8 +185,11 @@ class PreTrainedModel(Spelled):
         returns_it = any(field.name == "past_key_values" for field in fields(self.output_class))
         if returns_it and given is None and self._wants("use_cache", use_cache):
             return Cache()
-        if given is not None and not returns_it:
-            raise ValueError(f"{type(self).__name__} takes no past_key_values")
+        if (given is not None or use_cache) and not returns_it:
+            what = "keeps no keys and values from call to call"
+            raise ValueError(
+                f"{type(self).__name__} {what}: leave past_key_values and use_cache out"
+            )
         return given
 
     def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:

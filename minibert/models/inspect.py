@@ -3,6 +3,7 @@
 import math
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.names import Parameter, expand, standard_names
 from minibert.checkpoint.tensors import StoredTensor
-from minibert.models.bert import NAMES, BertConfig, BertModel
+from minibert.models.auto import CLASSES, model_type
+from minibert.models.config import PretrainedConfig
 from minibert.runtime.spelling import spelled
 
 
@@ -20,7 +22,7 @@ from minibert.runtime.spelling import spelled
 class Inspection:
     """A checkpoint laid open; none of its numbers is read. Prints as a table."""
 
-    config: BertConfig
+    config: PretrainedConfig
     files: tuple[Path, ...]
     places: tuple[tuple[StoredTensor, str], ...]  # in network order, what is unused last
     problems: tuple[str, ...]  # what from_pretrained would refuse
@@ -44,37 +46,47 @@ class Inspection:
 
 @spelled
 def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
-    """Lay open a checkpoint of BERT; arguments as of BertModel.from_pretrained.
+    """Lay open a checkpoint; arguments as of BertModel.from_pretrained.
 
     OSError or ValueError if its files cannot be read; what is wrong with single tensors stands
     in ``problems``.
     """
     folder, overrides = find_folder(name, ("config", "weights"), options)
-    config = BertConfig.from_pretrained(folder, **overrides)
+    kind = CLASSES[model_type(folder)]["model"]
+    config = kind.config_class.from_pretrained(folder, **overrides)
     weights = open_weights(folder)
     tensors = defaultdict(list)
     places, problems, notes = [], [], []
-    parameters = expand(NAMES, config, BertModel.counters)
+    parameters = expand(kind.names(config), config, kind.counters)
     wanted = {parameter.name for parameter in parameters}
-    standard_of, shared = standard_names(weights.tensors, wanted, BertModel.prefix)
+    standard_of, shared = standard_names(weights.tensors, wanted, kind.prefix)
     for name, standard in standard_of.items():
         tensors[standard].append(weights.tensors[name])
     if shared:
         notes.append(f"the names of the tensors begin with {visible(shared, 80)!r}")
-    for parameter in parameters:
+    for parameter, fields in _by_tensor(parameters):
         found = tensors.pop(parameter.name, [])
-        places += [(tensor, f"-> {parameter.field}") for tensor in found]
+        places += [(tensor, f"-> {', '.join(fields)}") for tensor in found]
         problem = _problem(parameter, found)
-        if problem and not found and not parameter.name.startswith(BertModel.required):
+        if problem and not found and not parameter.name.startswith(kind.required):
             notes.append(f"{problem}: it would be drawn at random")
         elif problem:
             problems.append(problem)
     for standard, found in tensors.items():
-        why = BertModel.why_unused(standard, config)
-        places += [(t, f"unused: {why or 'inside the model, and not of BERT'}") for t in found]
-        problems += [f"{standard!r:.80} is inside the model, and not of BERT"] if not why else []
+        why = kind.why_unused(standard, config)
+        places += [(t, f"unused: {why or 'inside the model, and unknown'}") for t in found]
+        problems += [f"{standard!r:.80} is inside the model, and unknown"] if not why else []
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
+
+
+def _by_tensor(parameters: list[Parameter]) -> Iterator[tuple[Parameter, list[str]]]:
+    """Yield a parameter of each tensor, and the fields of all that the tensor holds."""
+    fields = defaultdict(list)
+    for parameter in parameters:
+        fields[parameter.name].append(parameter.field)
+    for parameter in {p.name: p for p in parameters}.values():
+        yield parameter, fields[parameter.name]
 
 
 def _problem(parameter: Parameter, found: list[StoredTensor]) -> str | None:
@@ -82,6 +94,6 @@ def _problem(parameter: Parameter, found: list[StoredTensor]) -> str | None:
         return f"{parameter.name!r} is missing"
     if len(found) > 1:
         return f"{' and '.join(repr(t.name) for t in found)} both mean {parameter.name!r}"
-    if found[0].shape != parameter.shape:
-        return f"{found[0].name!r} is {found[0].shape}, expected {parameter.shape}"
+    if found[0].shape != parameter.stored_shape:
+        return f"{found[0].name!r} is {found[0].shape}, expected {parameter.stored_shape}"
     return None

@@ -1,6 +1,7 @@
 """A checkpoint laid open, as data; tests/whole/test_cli.py has what is printed of it."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_what_loading_would_refuse_is_a_problem(changed):
     assert changed(change).problems == (
         "'encoder.layer.1.output.dense.bias' is missing",
         "'pooler.dense.bias' is (4,), expected (21,)",
-        "'encoder.layer.0.adapter.weight' is inside the model, and not of BERT",
+        "'encoder.layer.0.adapter.weight' is inside the model, and unknown",
     )
 
 
@@ -66,3 +67,12 @@ def test_a_prefix_before_the_names_is_a_note(changed):
 
     found = changed(change)
     assert (found.problems, found.notes) == ((), ("the names of the tensors begin with 'module.'",))
+
+
+def test_gpt2_is_laid_open_too():
+    found = inspect(Path(__file__).parents[1] / "data" / "gpt2")
+    assert not found.problems
+    places = {tensor.name: place for tensor, place in found.places}
+    assert places["ln_f.weight"] == "-> norm.weight"
+    parts = (f"layer.0.attention.{name}.weight" for name in ("query", "key", "value"))
+    assert places["h.0.attn.c_attn.weight"] == f"-> {', '.join(parts)}"

@@ -141,6 +141,22 @@ def test_norms_after_the_residual_are_told(model, reference):
     few = {name: x for name, x in wrong.stages.items() if name in HIDDEN}
     found = verify(model, Reference(wrong.inputs, few, wrong.provenance))
     assert "norms after each half instead of before (post-norm)" in found.verdict
+    assert "this model uses the residual added (" in found.verdict  # and no norm
+
+
+@pytest.mark.parametrize("name", ["query", "intermediate"])
+def test_a_matrix_behind_a_norm_is_fitted_to_what_that_gave(model, reference, name):
+    part = "attention" if name == "query" else "feed_forward"
+
+    def change(layer):
+        linear = getattr(getattr(layer, part), name)
+        weight = linear.weight.copy()
+        weight[:, 4] += 1
+        other = replace(getattr(layer, part), **{name: replace(linear, weight=weight)})
+        return replace(layer, **{part: other})
+
+    wrong = record_model(every_layer(change)(model), reference.inputs)
+    assert "column 4 of the weight matrix another one" in verify(model, wrong).verdict
 
 
 @pytest.mark.parametrize("off", [-1, 1])
@@ -174,11 +190,17 @@ def test_the_head_is_looked_at_too(reference):
 
 
 def test_other_words_are_read_off_the_embeddings(model, reference):
+    table = model.embeddings.word.copy()
+    table[-1] *= 50  # that of a type, if -1 were one
+    model = copy(model)
+    model.embeddings = replace(model.embeddings, word=table, token_type=table)
     ids = reference.inputs["input_ids"].copy()
-    ids[0, 3] = (ids[0, 3] + 5) % 80
+    ids[0, 3:7] = (ids[0, 3:7] + 5) % 80
     wrong = record_model(model, {**reference.inputs, "input_ids": ids})
     found = verify(model, Reference(reference.inputs, wrong.stages, wrong.provenance))
-    assert f"other words: at [0, 3] those of ids {ids[0, 3]}" in found.verdict
+    places = "[0, 3], [0, 4], [0, 5], [0, 6]"
+    said = f"other words: at {places} those of ids {', '.join(map(str, ids[0, 3:7]))}"
+    assert said in found.verdict
 
 
 def test_token_types_are_verified(model, reference):
