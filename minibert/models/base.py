@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-from dataclasses import fields
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -182,7 +181,7 @@ class PreTrainedModel(Spelled):
 
     def _cache(self, given: Cache | None, use_cache: bool | None) -> Cache | None:
         """Return what keeps keys and values: what is given, or a new one if wanted."""
-        returns_it = any(field.name == "past_key_values" for field in fields(self.output_class))
+        returns_it = hasattr(self.output_class, "past_key_values")
         if returns_it and given is None and self._wants("use_cache", use_cache):
             return Cache()
         if (given is not None or use_cache) and not returns_it:

@@ -166,7 +166,7 @@ class CheckedCall:
         if options["allowed"] is not None and "allowed" not in takes:
             raise self._error(
                 "has no parameter named allowed, which says at which keys (axis 1) each query "
-                "(axis 0) may look: attention_mask has an axis for queries"
+                "(axis 0) may look: attention_mask has an axis for queries, or no token looks ahead"
             )
 
     def result(self) -> NDArray[Any]:
