@@ -66,12 +66,12 @@ _KEYWORDS: dict[str, tuple[Accepts, str]] = {
     "key_mapping": (_off, "rename the tensors in the file"),
     # what is returned
     "config": (_off, "pass what is to differ as keywords, as num_labels=3"),
-    "generation_config": (_off, "BERT generates no text"),
+    "generation_config": (_off, "pass to generate what it is to do"),
     "output_loading_info": (_off, f"{_LATER} loading_report"),
     "return_unused_kwargs": (_off, "a keyword that is no field is refused"),
     "add_pooling_layer": (lambda value: value is True, f"{_LATER} last_hidden_state alone"),
     # of tokenizers
-    **dict.fromkeys(("use_fast", "from_slow", "legacy", "add_prefix_space"), (_flag, "")),
+    **dict.fromkeys(("use_fast", "from_slow", "legacy"), (_flag, "")),
     "tokenizer_type": (_one_of("bert", "gpt2", "bart", "roberta"), "no other tokenizer is there"),
     "backend": (_one_of("tokenizers"), "there is no other"),
 }

@@ -54,6 +54,10 @@ TOKENIZERS: dict[str, type[PreTrainedTokenizer]] = {
     for kind in (BertTokenizer, GPT2Tokenizer, RobertaTokenizer, BartTokenizer)
     for name in ([kind.__name__] if kind is BartTokenizer else kind.form.classes)
 }
+_BY_TYPE = {
+    kind.__name__.removesuffix("Tokenizer").lower(): kind
+    for kind in (BertTokenizer, GPT2Tokenizer, RobertaTokenizer, BartTokenizer)
+}
 #: The name of each class -> its model_type.
 _TYPES = {kind.__name__: key for key, kinds in CLASSES.items() for kind in kinds.values()}
 
@@ -130,12 +134,14 @@ class AutoTokenizer(_Auto):
     def from_pretrained(name: str | os.PathLike[str], **options: Any) -> PreTrainedTokenizer:
         """Return the tokenizer; see BertTokenizer.from_pretrained.
 
-        The tokenizer_class of tokenizer_config.json tells which; config.json, if that is silent.
+        ``tokenizer_type`` tells which (bert, gpt2, roberta or bart), or else tokenizer_class in
+        tokenizer_config.json, or config.json.
         """
+        wanted: Any = options.get("tokenizer_type")
         folder, overrides = find_folder(name, ("tokenizer",), options)
         path = folder / "tokenizer_config.json"
         kind_name = str(read_json(path).get("tokenizer_class")) if path.exists() else ""
-        kind = TOKENIZERS.get(kind_name.removesuffix("Fast"))
+        kind = _BY_TYPE.get(wanted) or TOKENIZERS.get(kind_name.removesuffix("Fast"))
         if kind is None:
             found = model_type(find_folder(name, ("config",), options)[0])
             kind = CLASSES[found]["tokenizer"]

@@ -55,6 +55,8 @@ class PreTrainedTokenizer(Vocabulary):
         others override the files. OSError for missing files, ValueError for what is in them.
         """
         path, overrides = find_folder(name, ("tokenizer",), options)
+        if "add_prefix_space" not in {setting.name for setting in fields(cls.form.settings)}:
+            overrides.pop("add_prefix_space", None)  # as in transformers: words are words there
         keywords = read_tokenizer(path, overrides, cls.form)
         try:
             return cls(**keywords)

@@ -52,6 +52,7 @@ def read_config(folder: Path, form: Form) -> dict[str, Any]:
                 extra = [*_listed(config), *_listed(said)]
             config |= {**said, EXTRA_NAMES[0]: extra, EXTRA_NAMES[1]: None}
             if unknown := [name for name in said if not _is_known(name, form)]:
+                class_in(folder, config, form)  # of another kind, that is what is to be said
                 shown = visible(", ".join(unknown), 200)
                 warn(f"{str(path)!r} has fields that are unknown here and not used: {shown}")
     return config

@@ -289,3 +289,18 @@ def test_older_files_that_will_not_do(folder):
     merges.unlink()
     with pytest.raises(FileNotFoundError, match=r"has neither tokenizer.json nor merges.txt"):
         RobertaTokenizer.from_pretrained(folder)
+
+
+def test_a_setting_that_is_passed_counts_before_the_files(folder, gpt2, tmp_path):
+    for add, first in ((True, "Ġthe"), (False, "the")):
+        read = RobertaTokenizer.from_pretrained(folder, add_prefix_space=add)
+        assert read.tokenize("the") == [first]
+    gpt2.save_pretrained(tmp_path / "gpt2")
+    assert AutoTokenizer.from_pretrained(tmp_path / "gpt2", add_prefix_space=True).add_prefix_space
+
+
+def test_a_type_that_is_passed_chooses_the_class(folder):
+    kind = type(AutoTokenizer.from_pretrained(folder, tokenizer_type="roberta"))
+    assert kind is RobertaTokenizer
+    with pytest.raises(ValueError, match="the tokenizer_class is 'RobertaTokenizer'"):
+        AutoTokenizer.from_pretrained(folder, tokenizer_type="bert")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minibert.runtime.warn import warn
-from minibert.tokenizers import tokenizer_json
+from minibert.tokenizers import templates, tokenizer_json
 from minibert.tokenizers.fields import typed
 from minibert.tokenizers.settings import BertSettings
 
@@ -26,7 +26,7 @@ def unchecked(values, name, default, *kinds):
 
 
 def test_a_field_whose_type_is_not_checked_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenizer_json, "typed", unchecked)
+    monkeypatch.setattr(templates, "typed", unchecked)
     found = fuzz_files.fuzz(tmp_path, 400, seed=0)
     assert any("AttributeError" in said for said in found.values())
 
