@@ -149,12 +149,12 @@ class _Search:
     def numbers(self, trial: Trial) -> Array | None:
         """Return the same numbers as a trial makes them."""
         made = _tried(self.side, self.stage, trial, np.float64, self.few)
-        whole = self.side.stages[self.stage].shape
-        return None if made is None or made.shape != whole else self._of_few(made)
+        shape = self.side.stages[self.stage].shape
+        return None if made is None or made.shape != shape else self._of_few(made)
 
-    def _of_few(self, whole: Array) -> Array:
+    def _of_few(self, stage: Array) -> Array:
         few = slice(None) if self.few is None else self.few
-        return whole[few][self.side.places(self.stage)[few]].astype(np.float64)
+        return stage[few][self.side.places(self.stage)[few]].astype(np.float64)
 
 
 def _sentence(side: Isolation, trial: Trial) -> str:
@@ -232,24 +232,27 @@ def short_products(side: Isolation, stage: str) -> Precision | None:
     for precision in (TF32, SHORT):
         if side.measures[stage].excess(precision) > FACTOR:
             continue
-        digits = precision.arithmetic or precision.digits
-        rounded, cut_off = (partial(shortened, digits=digits, cut=f) for f in (np.rint, np.trunc))
-        for short, result in ((rounded, None), (cut_off, None), (rounded, rounded)):
-            for with_bias in (True, False) if result else (True,):
-                trial = Trial((stage,), "", _products(short, result or _whole, with_bias))
-                computed = _tried(side, stage, trial, np.float64)
-                error = None if computed is None else side.error(stage, computed)
-                if error and error.rms * EXPLAINED <= side.measures[stage].added.rms:
-                    return precision
+        for swaps in _ways_to_shorten(precision.arithmetic or precision.digits):
+            computed = _tried(side, stage, Trial((stage,), "", swaps), np.float64)
+            error = None if computed is None else side.error(stage, computed)
+            if error and error.rms * EXPLAINED <= side.measures[stage].added.rms:
+                return precision
     return None
 
 
-def _whole(x: Array) -> Array:
+def _ways_to_shorten(digits: int) -> Iterator[dict[str, Callable[..., Array]]]:
+    rounded, cut_off = (partial(shortened, digits=digits, cut=f) for f in (np.rint, np.trunc))
+    yield from (products(short, whole) for short in (rounded, cut_off))
+    yield from (products(rounded, rounded, with_bias) for with_bias in (True, False))
+
+
+def whole(x: Array) -> Array:
+    """Leave out nothing."""
     return x
 
 
-def _products(
-    short: Callable[[Array], Array], result: Callable[[Array], Array], with_bias: bool
+def products(
+    short: Callable[[Array], Array], result: Callable[[Array], Array], with_bias: bool = True
 ) -> dict[str, Callable[..., Array]]:
     """Return the operations that are matrix products, with digits left out.
 

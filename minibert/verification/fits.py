@@ -31,7 +31,7 @@ def fits(side: Isolation, stage: str) -> Iterator[Fit]:
     real = places[..., 0]
     if isinstance(weights_at(side.model, stage), Linear) and side.gap(stage):
         return
-    for phrase, rows in _of_rows_of(side, stage, side.stages[stage][real]):
+    for phrase, rows in _fits_of(side, stage, side.stages[stage][real]):
         made = np.zeros(places.shape)
         made[real] = rows
         yield phrase, made
@@ -40,12 +40,12 @@ def fits(side: Isolation, stage: str) -> Iterator[Fit]:
 def fits_of_rows(side: Isolation, stage: str, theirs: Array) -> Iterator[str]:
     """Yield the phrases of what makes a stage's rows (N, C) as they are said to be."""
     off = np.abs(theirs - side.computed(stage)[side.real]).max()
-    for phrase, rows in _of_rows_of(side, stage, theirs):
+    for phrase, rows in _fits_of(side, stage, theirs):
         if np.abs(rows - theirs).max() <= NEAR * off:
             yield phrase
 
 
-def _of_rows_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
+def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
     own, theirs = side.computed(stage)[side.real], rows.astype(np.float64)
     part = weights_at(side.model, stage)
     if stage == "embeddings.sum":
@@ -71,12 +71,7 @@ def given_to(side: Isolation, stage: str) -> Array:
         "decoder": "predictions",
     }
     name = names.get(word if i >= 0 or word == "decoder" else "", before)
-    known = side.known[name] if name in side.known else side.computed(name)
-    return known.astype(np.float64)
-
-
-def _rms(x: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(x))))
+    return side.stage(name)
 
 
 def _listed(name: str, numbers: Any) -> str:
@@ -103,7 +98,7 @@ def _of_matrix(x: Array, own: Array, theirs: Array, linear: Linear) -> Iterator[
     yield from _of_factor(own - bias, theirs - bias, bias, "the weight matrix")
     yield from _of_factor(own, theirs, 0 * bias, "the weight matrix and the bias")
     yield from _of_order(own, theirs, bias)
-    yield from _of_rows(x, own, theirs, weight)
+    yield from _of_rows(own, theirs)
     yield from _of_others(x, theirs)
 
 
@@ -132,7 +127,7 @@ def _of_column(x: Array, own: Array, error: Array, weight: Array) -> Iterator[Fi
     yield phrase, own + np.outer(x[:, k], shares[k])
 
 
-def _of_rows(x: Array, own: Array, theirs: Array, weight: Array) -> Iterator[Fit]:
+def _of_rows(own: Array, theirs: Array) -> Iterator[Fit]:
     """Take what it is of a few columns, if all others are right."""
     columns = _off(theirs - own)
     if len(columns):

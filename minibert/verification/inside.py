@@ -57,7 +57,7 @@ class Inside:
         batch = replace(one, mask=mask, allowed=None, **copies)
         model, batch = cast(side.model, batch, np.float64, i, i, cache=side.layers)
         trace = Replacing(batch, known, only={self.target})
-        over_sequences(partial(model.encode), batch, trace)
+        over_sequences(model.encode, batch, trace)
         return trace[self.target][:, self.tokens]
 
     def slopes(self, at: Array, basis: Array) -> Array:

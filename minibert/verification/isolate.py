@@ -176,6 +176,11 @@ class Isolation:
         run(batch, trace)
         return trace[stage]
 
+    def stage(self, name: str) -> Array:
+        """Return a stage as it is recorded, or else computed, in float64."""
+        known = self.known[name] if name in self.known else self.computed(name)
+        return known.astype(np.float64)
+
     def _with_padding(self, name: str) -> Array:
         """Return a known stage with what is recorded at padding; NaN where nothing is."""
         stage, places = self.known[name], self.places(name)

@@ -15,7 +15,7 @@ from minibert.mistakes.rounded import bfloat16, float16
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, is_swapping, swap
 from minibert.trace import Replacing, layer_of
-from minibert.verification.cause import FACTOR, PRODUCTS, shortened
+from minibert.verification.cause import FACTOR, products, shortened, whole
 from minibert.verification.isolate import Isolation
 from minibert.verification.precision import BFLOAT16, FLOAT16, TF32, Precision, is_float32
 
@@ -46,14 +46,7 @@ def _rounded(
     def short(x: Array) -> Array:
         return cut(x * scale) / scale
 
-    def of(name: str) -> Callable[..., Any]:
-        def product(*arrays: Array) -> Array:
-            made: Array = OPERATIONS[name](*map(short, arrays[:2]), *arrays[2:])
-            return short(made) if result else made
-
-        return product
-
-    return {name: of(name) for name in PRODUCTS}
+    return products(short, short if result else whole)
 
 
 def _in_steps(x: Array, count: int, scale: float) -> Array:
@@ -116,9 +109,10 @@ def _run(side: Isolation, swaps: dict[str, Callable[..., Any]]) -> Replacing:
 def _distance(side: Isolation, noise: Noise, exact: Replacing, faulty: list[str]) -> float:
     """Return how far the sizes of errors are from those of a noise; infinite: others differ."""
     distance = 0.0
-    runs = [_run(side, noise.products(SCALES[0]))]
-    if all(_is_of_size(side, name, exact, runs[0]) for name in faulty):
-        runs += [_run(side, noise.products(scale)) for scale in SCALES[1:]]
+    first = _run(side, noise.products(SCALES[0]))
+    if not all(_is_of_size(side, name, exact, first) for name in faulty):
+        return np.inf
+    runs = [first, *(_run(side, noise.products(scale)) for scale in SCALES[1:])]
     layers = {layer_of(x) for x in (faulty if noise.precision is None else side.measures)} - {-1}
     for name in (x for x in side.measures if layer_of(x) in layers):
         expected = [run[name] - exact[name] for run in runs]
@@ -145,10 +139,10 @@ def _apart(
     """Return how far sizes of errors are apart; infinite: or their spread over columns, tokens."""
     places = side.places(name)
     squares = np.square(found), np.mean(np.square(expected), axis=0)
-    whole, likely = (np.float64(x[places].mean()) for x in squares)
-    size = float(np.log(whole / likely)) / 2
+    mean, likely = (np.float64(x[places].mean()) for x in squares)
+    size = float(np.log(mean / likely)) / 2
     middles = (np.median(np.square(x)[..., places]) for x in (found, np.array(expected)))
-    middle = abs(np.log(next(middles) / whole) - np.log(next(middles) / likely))
+    middle = abs(np.log(next(middles) / mean) - np.log(next(middles) / likely))
     if not (sizes[0] < size < sizes[1] and middle < MIDDLE):
         return np.inf
     real = places.all(axis=-1)

@@ -59,14 +59,14 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     of_inputs = list(_of_inputs(places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
     if len(layers) < 2:
-        inside = [trial for i in layers for trial in _of_layer(model, i, places)]
-        yield [*(t for found in alone.values() for t in found), *inside, *of_inputs, *rounded]
+        whole = [trial for i in layers for trial in _of_layer(model, i, places)]
+        yield [*(t for found in alone.values() for t in found), *whole, *of_inputs, *rounded]
         yield list(_at_several(alone))
         return
     embedded = [t for name in places if layer_of(name) < 0 for t in alone[name]]
     yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
-    inside = [within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
-    yield [*inside, *(trial for i in layers for trial in _of_layer(model, i, places))]
+    in_one = [within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
+    yield [*in_one, *(trial for i in layers for trial in _of_layer(model, i, places))]
     yield list(_exchanged(model, layers))
 
 
@@ -184,8 +184,8 @@ def _chained(changes: list[Change]) -> Change:
 
 def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
     """Yield other ways to put a layer together, where all of its inside is unknown."""
-    inside = {name for name in model.stage_axes() if layer_of(name) == i}
-    if inside <= set(places):
+    own = {name for name in model.stage_axes() if layer_of(name) == i}
+    if own <= set(places):
         others = enumerate(model.encoder.layers)
         weights = ((weights_of(i, j), put(other)) for j, other in others if j != i)
         ways = parts.LAYER_OF_PRE_NORM if model.encoder.layers[i].pre_norm else parts.LAYER

@@ -81,8 +81,7 @@ def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
     prefix = stage.rpartition(".")[0]
 
     def known(word: str) -> Array:
-        name = f"{prefix}.{word}"
-        return side.known[name] if name in side.known else side.computed(name)
+        return side.stage(f"{prefix}.{word}")
 
     own = side.computed(stage)
     theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
@@ -102,10 +101,7 @@ def _residual_dropped(side: Isolation, stage: str, theirs: Array) -> Array:
         _A: (before, f"{stage}.output"),
         "layer.{i}": (f"{stage}.attention", f"{stage}.feed_forward"),
     }
-    x, change = (
-        (side.known[name] if name in side.known else side.computed(name))[real].astype(np.float64)
-        for name in names[pattern_of(stage)]
-    )
+    x, change = (side.stage(name)[real] for name in names[pattern_of(stage)])
     made = np.zeros(theirs.shape)
     norm = weights_at(side.model, stage)
     made[real] = dropped_before_norm(x, change, theirs[real], norm)

@@ -77,12 +77,8 @@ PARALLEL = "the layer's input, both halves in parallel"
 OWN_NORM = "the norm of the attention in place of the layer's own"
 THEIR_NORM = "the layer's last norm in place of the attention's"
 TWICE = "a layer that runs twice"
-WHOLE = {
-    PRE_NORM,
-    POST_NORM,
-    PARALLEL,
-    TWICE,
-}  # of layers: tried of a stage only if that is recorded
+#: Of layers: tried of a stage only if that is recorded.
+WHOLE = {PRE_NORM, POST_NORM, PARALLEL, TWICE}
 
 
 @dataclass(frozen=True)

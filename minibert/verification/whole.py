@@ -13,6 +13,7 @@ from minibert.verification.result import StageResult
 from minibert.verification.trials import AS_IF, OWN_NORM, THEIR_NORM, weights_at, weights_of
 
 Rows = tuple[StageResult, ...]
+WHOLES = ("embeddings", "embeddings.sum", "layer.{i}", "pooler")  # shown without their inside
 SEVERAL = 3  # matrices and norms that are off by themselves are no chance
 ALIKE = 0.5  # of their size: weights that differ by less have something in common
 
@@ -36,28 +37,36 @@ def seen_together(rows: Rows, side: Isolation) -> Rows:
 
 
 def _exchanged(side: Isolation) -> dict[str, str]:
-    """Say of stages with the weights of other layers in which order the layers are."""
-    found: dict[int, int] = {}
-    for stage, trials in side.causes.items():
-        i = layer_of(stage)
-        for j in range(len(side.model.encoder.layers)):
-            if any(trial.phrase.partition(AS_IF)[0] == _plain(i, j) for trial in trials):
-                found[i] = j
-    causes = {}
-    if found and {*found} == {*found.values()}:
-        layers = " and ".join(f"layer.{i}" for i in sorted(found))
-        words = (
-            f"{layers} exchanged" if len(found) == 2 else f"its layers in another order, {found}"
-        )
-        if found == {i: len(side.model.encoder.layers) - 1 - i for i in found} and len(found) > 2:
-            words = "the layers in reverse"
-        causes = {x: words for x, ts in side.causes.items() if layer_of(x) in found and ts}
-    for i in range(len(side.model.encoder.layers)):
-        first, second = f"layer.{i}.attention", f"layer.{i}"
-        pair = zip((first, second), (THEIR_NORM, OWN_NORM), strict=True)
-        if all(any(t.phrase == p for t in side.causes.get(x, ())) for x, p in pair):
-            causes |= dict.fromkeys((first, second), "its two norms exchanged")
+    """Say of stages with the weights of others that these are exchanged."""
+    causes = {**_layers_exchanged(side), **_norms_exchanged(side)}
     return {x: f"{x}: {side.who} agrees with {words}" for x, words in causes.items()}
+
+
+def _layers_exchanged(side: Isolation) -> dict[str, str]:
+    count = len(side.model.encoder.layers)
+    found = {
+        layer_of(stage): j
+        for stage, trials in side.causes.items()
+        for j in range(count)
+        if any(t.phrase.partition(AS_IF)[0] == _plain(layer_of(stage), j) for t in trials)
+    }
+    if not found or {*found} != {*found.values()}:
+        return {}
+    words = f"its layers in another order, {found}"
+    if len(found) == 2:
+        words = f"{' and '.join(f'layer.{i}' for i in sorted(found))} exchanged"
+    elif all(j == count - 1 - i for i, j in found.items()):
+        words = "the layers in reverse"
+    return {x: words for x, trials in side.causes.items() if layer_of(x) in found and trials}
+
+
+def _norms_exchanged(side: Isolation) -> dict[str, str]:
+    causes: dict[str, str] = {}
+    for i in range(len(side.model.encoder.layers)):
+        places = {f"layer.{i}.attention": THEIR_NORM, f"layer.{i}": OWN_NORM}
+        if all(any(t.phrase == p for t in side.causes.get(x, ())) for x, p in places.items()):
+            causes |= dict.fromkeys(places, "its two norms exchanged")
+    return causes
 
 
 def _plain(i: int, j: int) -> str:
@@ -91,9 +100,6 @@ def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
     parts = dict.fromkeys(_part(x) for x in others)
     where = ", ".join(parts)
     return dict.fromkeys(others, f"{where}: {side.who} agrees with {what}")
-
-
-WHOLES = ("embeddings", "embeddings.sum", "layer.{i}", "pooler")
 
 
 def _is_function_of_inputs(side: Isolation) -> bool:

@@ -233,14 +233,8 @@ def test_what_is_saved_is_read_again(said, tmp_path, kind, options, gone):
     ],
     ids=str,
 )
-def test_a_tokenizer_json_that_will_not_do(folder, place, value, words):
-    path = folder / "tokenizer.json"
-    file = json.loads(path.read_text("utf-8"))
-    inner = file
-    for name in place[:-1]:
-        inner = inner[name]
-    inner[place[-1]] = value
-    path.write_text(json.dumps(file), "utf-8")
+def test_a_tokenizer_json_that_will_not_do(folder, change, place, value, words):
+    change(*place, value=value)
     with pytest.raises(ValueError, match=words) as raised:
         RobertaTokenizer.from_pretrained(folder)
     assert str(folder) in str(raised.value)

@@ -1,12 +1,10 @@
 """Recording our own engine; what needs transformers is in tests/live/test_record.py."""
 
-import io
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,13 +153,7 @@ def test_one_file_of_the_package_imports_torch():
     assert [file.name for file in files if pattern.search(file.read_text())] == ["record.py"]
 
 
-def test_a_terminal_shows_how_far_it_is(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("minibert.runtime.progress.sys", SimpleNamespace(stderr=terminal))
-    monkeypatch.setattr("minibert.runtime.progress.PATIENCE", 0)
-    monkeypatch.setattr("minibert.runtime.progress.STEP", 0)
+def test_a_terminal_shows_how_far_it_is(terminal):
     record_checkpoint(WIDE, {"input_ids": [[1, 2]]})
     for text in ("loading, in float64", "running in float64", "running in float32"):
         assert f"record: {text} ..." in terminal.getvalue()

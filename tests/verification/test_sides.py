@@ -1,8 +1,5 @@
 """Both recordings are wrong, or one is shifted; and what a terminal shows meanwhile."""
 
-import io
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -67,13 +64,7 @@ def test_too_few_hidden_states_are_refused():
 
 
 @pytest.mark.parametrize("name", ["verify", "compare"])
-def test_a_terminal_shows_how_far_it_is(monkeypatch, name):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("minibert.runtime.progress.sys", SimpleNamespace(stderr=terminal))
-    monkeypatch.setattr("minibert.runtime.progress.PATIENCE", 0)
-    monkeypatch.setattr("minibert.runtime.progress.STEP", 0)
+def test_a_terminal_shows_how_far_it_is(terminal, name):
     good = recorded()
     verify(MODEL, good) if name == "verify" else compare_recordings(good, good, MODEL)
     assert f"{name}: stage 40 of 51, layer.3" in terminal.getvalue()
