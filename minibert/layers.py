@@ -152,6 +152,20 @@ class Layer:
         return x if self.pre_norm else norm(x)
 
 
+class Stack:
+    """Embeddings, then layers: BERT and GPT-2 are one, BART is two."""
+
+    embeddings: Any
+    layers: tuple[Layer, ...]
+
+    def encode(self, batch: Batch, trace: Trace) -> Array:
+        """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
+        x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
+        for i, layer in enumerate(self.layers):
+            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch.of_layer(i)))
+        return x
+
+
 @dataclass(frozen=True, eq=False)
 class Pooler:
     """One vector a sequence: the first real token ([CLS], as a rule) through a matrix and tanh.

@@ -14,6 +14,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import LoadingReport, Weights, load_arrays, of_one_save, open_weights
 from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
 from minibert.checkpoint.tensors import float_dtype
+from minibert.layers import Stack
 from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
 from minibert.models.habits import METHODS
@@ -124,9 +125,14 @@ class PreTrainedModel(Spelled):
         raise NotImplementedError
 
     @property
-    def encoder(self) -> Any:
+    def base_model(self) -> Any:
         """The model with the embeddings and the layers: this one, or the one that a head reads."""
         return getattr(self, self.prefix.removesuffix("."), self)
+
+    @property
+    def stacks(self) -> dict[str, Stack]:
+        """The embeddings with their layers, by what the names of their stages begin with."""
+        return {"": self.base_model}
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output, each put back where its tokens stood."""
@@ -193,7 +199,7 @@ class PreTrainedModel(Spelled):
 
     def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:
         """Return the stages that the output's hidden_states and attentions are."""
-        layers = [f"layer.{i}" for i in range(len(self.encoder.layers))]
+        layers = [f"layer.{i}" for i in range(len(self.base_model.layers))]
         shown = layers if self._wants("output_attentions", attentions) else []
         hidden = ["embeddings", *layers[:-1], self.last_state or layers[-1]]
         wanted = hidden if self._wants("output_hidden_states", states) else []
@@ -242,8 +248,8 @@ class PreTrainedModel(Spelled):
 
     def stage_axes(self) -> dict[str, str]:
         """Return the axes of every stage that a trace receives, in network order."""
-        stages = expand_stages(self.stages(), len(self.encoder.layers))
-        has_pooler = self.encoder.pooler is not None
+        stages = expand_stages(self.stages(), len(self.base_model.layers))
+        has_pooler = self.base_model.pooler is not None
         return {s.name: s.axes for s in stages if s.name != "pooler" or has_pooler}
 
     def state_dict(self) -> dict[str, Array]:
@@ -268,7 +274,7 @@ class PreTrainedModel(Spelled):
 
     def array(self, field: str) -> Array:
         """Return an array by its field, as ``layer.0.attention.query.weight``."""
-        part: Any = self if field.split(".")[0] in vars(self) else self.encoder
+        part: Any = self if field.split(".")[0] in vars(self) else self.base_model
         for step in field.replace("layer.", "layers.", 1).split("."):
             part = part[int(step)] if step.isdecimal() else getattr(part, step)
         return np.asarray(part)
@@ -276,7 +282,7 @@ class PreTrainedModel(Spelled):
     @property
     def dtype(self) -> "np.dtype[np.floating[Any]]":
         """The dtype of the weights and of all that is computed."""
-        dtype: np.dtype[np.floating[Any]] = self.encoder.embeddings.word.dtype
+        dtype: np.dtype[np.floating[Any]] = self.base_model.embeddings.word.dtype
         return dtype
 
     def num_parameters(self) -> int:

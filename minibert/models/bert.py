@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Embeddings, Pooler
+from minibert.layers import Embeddings, Pooler, Stack
 from minibert.models import rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert_checkpoints import ARCHITECTURES, KNOWN_UNUSED
@@ -129,7 +129,7 @@ class BertPreTrainedModel(PreTrainedModel):
     config: BertConfig
 
 
-class BertModel(BertPreTrainedModel):
+class BertModel(Stack, BertPreTrainedModel):
     """BERT without a head: ids in, hidden states out.
 
     A call returns a BaseModelOutputWithPooling.
@@ -156,13 +156,6 @@ class BertModel(BertPreTrainedModel):
         self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
         has_pooler = "pooler.dense.bias" in arrays
         self.pooler = Pooler(build.linear("pooler.dense")) if has_pooler else None
-
-    def encode(self, batch: Batch, trace: Trace) -> Array:
-        """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
-        x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
-        for i, layer in enumerate(self.layers):
-            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch))
-        return x
 
     def states(self, batch: Batch, trace: Trace) -> Array:
         """Return the last hidden state: the tokens of a batch -> (N, C)."""

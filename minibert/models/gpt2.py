@@ -14,7 +14,7 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Linear
+from minibert.layers import Linear, Stack
 from minibert.models import outputs, rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
@@ -180,7 +180,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
     config: GPT2Config
 
 
-class GPT2Model(GPT2PreTrainedModel):
+class GPT2Model(Stack, GPT2PreTrainedModel):
     """GPT-2 without a head: ids in, hidden states out.
 
     A call returns a BaseModelOutputWithPastAndCrossAttentions.
@@ -208,13 +208,6 @@ class GPT2Model(GPT2PreTrainedModel):
             for i in range(config.n_layer)
         )
         self.norm = build.norm("norm")
-
-    def encode(self, batch: Batch, trace: Trace) -> Array:
-        """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
-        x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
-        for i, layer in enumerate(self.layers):
-            x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch.of_layer(i)))
-        return x
 
     def states(self, batch: Batch, trace: Trace) -> Array:
         """Return the last hidden state: the tokens of a batch -> (N, C)."""

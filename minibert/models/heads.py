@@ -93,9 +93,9 @@ class MatrixHead(ModelWithHead):
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
         where: Batch | Vectors = batch
-        x = self.encoder.states(batch, trace)
+        x = self.base_model.states(batch, trace)
         if self.reads_pooler:
-            x, where = self.encoder.pooled(x, batch, trace), batch.vectors
+            x, where = self.base_model.pooled(x, batch, trace), batch.vectors
         logits = trace.of(where)("logits", getattr(self, self.matrix)(x))
         return self.fields(where.unpack(logits), batch)
 

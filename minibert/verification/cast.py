@@ -100,10 +100,10 @@ def cast(
     last: the last layer that is run; None: all, and what comes after them.
     cache: of converted layers, for the next time.
     """
-    encoder = copy.copy(model.encoder)
+    encoder = copy.copy(model.base_model)
     end = len(encoder.layers) - 1 if last is None else last
     encoder.layers = Layers(encoder.layers, max(first, 0), end, dtype, change, cache)
-    embeddings, batch = _few_words(model.encoder.embeddings, batch, dtype)
+    embeddings, batch = _few_words(model.base_model.embeddings, batch, dtype)
     if first < 0:
         encoder.embeddings = change("embeddings", in_dtype(embeddings, dtype))
     else:
@@ -111,11 +111,11 @@ def cast(
     for name, part in vars(encoder).items():  # the pooler, the last norm
         if is_dataclass(part) and name not in ("embeddings", "layers", "config", "loading_report"):
             vars(encoder)[name] = change(name, in_dtype(part, dtype))
-    if model is model.encoder or last is not None:
+    if model is model.base_model or last is not None:
         return encoder, batch
     whole = copy.copy(model)
     for name, part in vars(model).items():
-        if part is model.encoder:
+        if part is model.base_model:
             vars(whole)[name] = encoder
         elif is_dataclass(part):
             vars(whole)[name] = change(name, in_dtype(part, dtype))

@@ -45,13 +45,13 @@ def verify(
     not fit the model.
     """
     model = _opened(model, options)
-    reference = _reference(reference, len(model.encoder.layers))
+    reference = _reference(reference, len(model.base_model.layers))
     batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
         fields = model.forward(batch, trace)
     ours = {name: trace.take(name) for name in list(trace)}
-    last = model.last_state or f"layer.{len(model.encoder.layers) - 1}"
+    last = model.last_state or f"layer.{len(model.base_model.layers) - 1}"
     returned = returned_stages(fields, last)
     for name in returned.keys() & ours.keys():  # what a trace does not see: the unpacking
         if returned[name].size == ours[name].size:  # not of the last token alone
@@ -85,7 +85,7 @@ def compare_recordings(
     if model is None:
         tolerance = Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
         return Plain(a.stages, b.stages, real, tolerance).diagnosis(provenance)
-    a, b = (side.of_layers(len(model.encoder.layers)) for side in (a, b))
+    a, b = (side.of_layers(len(model.base_model.layers)) for side in (a, b))
     batch = _batch(model, a)
     with turn(), work("compare"):
         ours = Isolation(model, batch, a, "recording A")

@@ -59,7 +59,9 @@ def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
 def given_to(side: Isolation, stage: str) -> Array:
     """Return what a matrix was given."""
     word, i = stage.rpartition(".")[2], layer_of(stage)
-    before = f"layer.{(i if i >= 0 else len(side.model.encoder.layers)) - 1}" if i else "embeddings"
+    before = (
+        f"layer.{(i if i >= 0 else len(side.model.base_model.layers)) - 1}" if i else "embeddings"
+    )
     before = side.model.last_state or before if i < 0 else before
     normed = dict.fromkeys(("query", "key", "value"), f"layer.{i}.attention.norm")
     normed["intermediate"] = f"layer.{i}.feed_forward.norm"

@@ -171,7 +171,7 @@ def _columns_of_matrix(side: Isolation, one: Inside, slopes: Array, error: Array
 
 
 def _arrays(side: Isolation, target: str) -> list[Array]:
-    layer = side.model.encoder.layers[layer_of(target)]
+    layer = side.model.base_model.layers[layer_of(target)]
     own, fed = layer.attention, layer.feed_forward
     parts = own.query, own.key, own.value, own.output, fed.intermediate, fed.output
     return [part.weight for part in parts]

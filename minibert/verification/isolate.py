@@ -113,7 +113,7 @@ class Isolation:
 
     def run(self, trace: Recording, dtype: Any) -> None:
         """Run the network, its head only if there is a stage of it to look at."""
-        encoder = self.model.encoder
+        encoder = self.model.base_model
         needs_head = self.known.keys() - encoder.stage_axes().keys()
         model, batch = cast(self.model if needs_head else encoder, self.batch, dtype)
         model.forward(batch, trace)
@@ -190,7 +190,7 @@ class Isolation:
 
     def start(self, stage: str, known: Container[str]) -> int:
         """Return the layer to begin with for a stage; -1: the embeddings."""
-        count = len(self.model.encoder.layers)
+        count = len(self.model.base_model.layers)
         layer = layer_of(stage)
         if stage.startswith("embeddings"):
             return -1

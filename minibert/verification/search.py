@@ -186,16 +186,16 @@ def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
     """Yield other ways to put a layer together, where all of its inside is unknown."""
     own = {name for name in model.stage_axes() if layer_of(name) == i}
     if own <= set(places):
-        others = enumerate(model.encoder.layers)
+        others = enumerate(model.base_model.layers)
         weights = ((weights_of(i, j), put(other)) for j, other in others if j != i)
-        ways = parts.LAYER_OF_PRE_NORM if model.encoder.layers[i].pre_norm else parts.LAYER
+        ways = parts.LAYER_OF_PRE_NORM if model.base_model.layers[i].pre_norm else parts.LAYER
         for phrase, change in (*ways, *weights):
             yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
 
 
 def _exchanged(model: Any, layers: list[int]) -> Iterator[Trial]:
     """Yield orders of the layers: two exchanged, all reversed."""
-    own: Callable[[int], Change] = lambda i: put(model.encoder.layers[i])  # noqa: E731
+    own: Callable[[int], Change] = lambda i: put(model.base_model.layers[i])  # noqa: E731
     for i in layers:
         for j in layers:
             if i < j:

@@ -115,7 +115,7 @@ def at_stage(model: Any, stage: str) -> Iterator[Trial]:
     for phrase, change in _of_layers(model, stage, place.path):
         yield Trial((stage,), phrase, parts={f"layer.{i}": change})
     if stage == "pooler":
-        last = f"layer.{len(model.encoder.layers) - 1}"
+        last = f"layer.{len(model.base_model.layers) - 1}"
         yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
 
 
@@ -124,7 +124,10 @@ def _of_attention(model: Any, stage: str, i: int) -> Iterator[Trial]:
     if stage.endswith((".scores", ".context")):
         for phrase, function in ROLES:
             yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
-    if stage.endswith((".scores", ".probabilities")) and model.encoder.layers[i].attention.causal:
+    if (
+        stage.endswith((".scores", ".probabilities"))
+        and model.base_model.layers[i].attention.causal
+    ):
         for phrase, change, looking in parts.NOT_CAUSAL:
             changed = {f"layer.{i}": inside("attention", change)}
             yield Trial((stage,), phrase, parts=changed, inputs=looking)
@@ -162,12 +165,12 @@ def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
 def weights_at(model: Any, stage: str) -> Any:
     """Return the matrix or the norm whose result a stage is, if it is that of one alone."""
     if stage == "embeddings":
-        return getattr(model.encoder.embeddings, "norm", None)
+        return getattr(model.base_model.embeddings, "norm", None)
     place, i = place_of(model, stage), layer_of(stage)
     if not (place.path or place.changes):
         return None
-    around = model if hasattr(model, place.part) else model.encoder
-    owner = model.encoder.layers[i] if i >= 0 else getattr(around, place.part)
+    around = model if hasattr(model, place.part) else model.base_model
+    owner = model.base_model.layers[i] if i >= 0 else getattr(around, place.part)
     return _at(owner, place.path) if place.path else owner
 
 
@@ -175,7 +178,7 @@ def place_of(model: Any, stage: str) -> Place:
     """Return where in a model a stage is computed."""
     if stage == "embeddings" and weights_at(model, stage) is None:
         return EMBEDDED
-    if pattern_of(stage) in (A, L) and model.encoder.layers[0].pre_norm:
+    if pattern_of(stage) in (A, L) and model.base_model.layers[0].pre_norm:
         return RESIDUAL
     if pattern_of(stage) in PLACES:
         return PLACES[pattern_of(stage)]
@@ -188,7 +191,7 @@ def _named(model: Any, operation: str, i: int) -> str:
     """Return the name of an operation; that of an activation is in the model."""
     if operation != "{activation}":
         return operation
-    owner = model.predictions if i < 0 else model.encoder.layers[i].feed_forward
+    owner = model.predictions if i < 0 else model.base_model.layers[i].feed_forward
     return functions.ACTIVATIONS[owner.activation].__name__
 
 
@@ -215,7 +218,7 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
             if other != word:
                 yield f"the weights of the {other}", _moved(f"attention.{other}", path)
     if word in (*siblings[:3], "intermediate") and i >= 0:
-        is_pre_norm = model.encoder.layers[i].pre_norm
+        is_pre_norm = model.base_model.layers[i].pre_norm
         yield (POST_NORM, parts.POST_NORM) if is_pre_norm else (PRE_NORM, parts.PRE_NORM)
     if word == "intermediate" and i >= 0:
         yield PARALLEL, parts.PARALLEL
@@ -226,8 +229,8 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
     if path == "attention_norm":
         yield THEIR_NORM, _moved("norm", path)
     if path and i >= 0:
-        for j, other in enumerate(model.encoder.layers):
-            if j != i and (abs(j - i) == 1 or j in (0, len(model.encoder.layers) - 1 - i)):
+        for j, other in enumerate(model.base_model.layers):
+            if j != i and (abs(j - i) == 1 or j in (0, len(model.base_model.layers) - 1 - i)):
                 yield weights_of(i, j), inside(path, put(_at(other, path)))
 
 
@@ -268,7 +271,7 @@ AS_IF = ", as if "
 
 def _of_decoder(model: Any) -> Changes:
     """Return the change of a decoder that does not share the word embeddings."""
-    words = model.encoder.embeddings.word
+    words = model.base_model.embeddings.word
     return (("the decoder tied to the word embeddings", _with_matrix(words)),)
 
 

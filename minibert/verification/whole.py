@@ -43,7 +43,7 @@ def _exchanged(side: Isolation) -> dict[str, str]:
 
 
 def _layers_exchanged(side: Isolation) -> dict[str, str]:
-    count = len(side.model.encoder.layers)
+    count = len(side.model.base_model.layers)
     found = {
         layer_of(stage): j
         for stage, trials in side.causes.items()
@@ -62,7 +62,7 @@ def _layers_exchanged(side: Isolation) -> dict[str, str]:
 
 def _norms_exchanged(side: Isolation) -> dict[str, str]:
     causes: dict[str, str] = {}
-    for i in range(len(side.model.encoder.layers)):
+    for i in range(len(side.model.base_model.layers)):
         places = {f"layer.{i}.attention": THEIR_NORM, f"layer.{i}": OWN_NORM}
         if all(any(t.phrase == p for t in side.causes.get(x, ())) for x, p in places.items()):
             causes |= dict.fromkeys(places, "its two norms exchanged")

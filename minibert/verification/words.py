@@ -40,7 +40,7 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
 
 def _nearest(side: Isolation, stage: str, off: Any) -> Any:
     """Return for each token the word whose vector comes nearest to what is recorded."""
-    parts, inputs = side.model.encoder.embeddings, side.inputs
+    parts, inputs = side.model.base_model.embeddings, side.inputs
     types = inputs.types[off]
     rest = parts.token_type[types] * (types >= 0)[:, None] + parts.position[inputs.positions[off]]
     norm = getattr(parts, "norm", None)

@@ -30,22 +30,22 @@ class Plant:
 
     def __init__(self, model):
         self.model, self.i, self.inputs = copy.copy(model), 0, {}
-        if model.encoder is not model:
+        if model.base_model is not model:
             self.model.bert = copy.copy(model.bert)
 
     @property
-    def encoder(self):
-        return self.model.encoder
+    def base(self):
+        return self.model.base_model
 
     @property
     def layer(self):
-        return self.encoder.layers[self.i]
+        return self.base.layers[self.i]
 
     def put(self, layer):
         """Put a layer in place of layer i; None takes it out."""
-        layers = list(self.encoder.layers)
+        layers = list(self.base.layers)
         layers[self.i : self.i + 1] = [] if layer is None else [layer]
-        self.encoder.layers = tuple(layers)
+        self.base.layers = tuple(layers)
 
     def change(self, path, change):
         """Change what lies at a path in layer i."""
@@ -57,10 +57,8 @@ class Plant:
 
     def embed(self, **changes):
         """Change tables of the embeddings, or their norm."""
-        own = self.encoder.embeddings
-        self.encoder.embeddings = replace(
-            own, **{k: f(getattr(own, k)) for k, f in changes.items()}
-        )
+        own = self.base.embeddings
+        self.base.embeddings = replace(own, **{k: f(getattr(own, k)) for k, f in changes.items()})
 
     def head(self, name, path, change):
         """Change what lies at a path in a part of the head."""
@@ -249,7 +247,7 @@ class Normed(Embeddings):
 
 
 def norm_embeddings(p, act):
-    p.encoder.embeddings = Normed(**parts(p.encoder.embeddings), act=act)
+    p.base.embeddings = Normed(**parts(p.base.embeddings), act=act)
 
 
 for words, act in NORMS.items():
@@ -490,7 +488,7 @@ def words_scaled(p):
 
 
 def order(p, numbers):
-    p.encoder.layers = tuple(p.encoder.layers[j] for j in numbers)
+    p.base.layers = tuple(p.base.layers[j] for j in numbers)
 
 
 @fault(f"{A}.query", "as if layer.{i} were skipped", "inner")
@@ -505,7 +503,7 @@ def layer_skipped_hidden(p):
 
 @fault(f"{A}.query", "as if layer.{before} were repeated", "later")
 def layer_repeated(p):
-    order(p, [p.i - 1 if j == p.i else j for j in range(len(p.encoder.layers))])
+    order(p, [p.i - 1 if j == p.i else j for j in range(len(p.base.layers))])
 
 
 @fault(LAYER, "as if layer.{before} were repeated", "later", hidden=True)
@@ -515,7 +513,7 @@ def layer_repeated_hidden(p):
 
 @fault("layer.0.attention.query", "the layers in reverse", "once")
 def layers_reversed(p):
-    order(p, range(len(p.encoder.layers) - 1, -1, -1))
+    order(p, range(len(p.base.layers) - 1, -1, -1))
 
 
 for words, how in {
@@ -563,7 +561,7 @@ for words, act in {
 
     @fault("pooler", words, "once", name=f"{words} (pooler)")
     def _(p, act=act):
-        p.encoder.pooler = Pooling(p.encoder.pooler.dense, act)
+        p.base.pooler = Pooling(p.base.pooler.dense, act)
 
 
 # the heads
