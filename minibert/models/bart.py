@@ -6,7 +6,7 @@ two stacks, and the second one looks at no token ahead and at what the first one
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from minibert.batch import Batch
@@ -149,6 +149,16 @@ NAMES = (
     *_stack("encoder", "i"),
     *_stack("decoder", "j"),
 )
+#: Where the words are not shared each stack has its own, and nothing uses the others.
+OWN_WORDS = tuple(
+    Entry(f"{side}.embed_tokens.weight", f"{side}.embeddings.word", ("vocab_size", _C))
+    for side in ("encoder", "decoder")
+)
+
+
+def base_names(config: BartConfig) -> tuple[Entry, ...]:
+    """Return the table of names of a model without a head."""
+    return NAMES if config.tie_word_embeddings else NAMES + OWN_WORDS
 
 
 def _attention_stages(part: str, module: str, norm: str, t: str, s: str) -> tuple[Stage, ...]:
@@ -255,7 +265,7 @@ class BartModel(BartPreTrainedModel):
     @classmethod
     def names(cls, config: BartConfig) -> tuple[Entry, ...]:
         """Return the table of names."""
-        return NAMES
+        return base_names(config)
 
     @classmethod
     def stages(cls) -> tuple[Stage, ...]:
@@ -265,7 +275,7 @@ class BartModel(BartPreTrainedModel):
     def _assemble(self, arrays: dict[str, Array]) -> None:
         build = Builder(self.config, arrays)
         self.encoder, self.decoder = BartStack(build, "encoder"), BartStack(build, "decoder")
-        self.embeddings = self.encoder.embeddings  # the words are shared
+        self.embeddings = replace(self.encoder.embeddings, word=arrays["embeddings.word"])
 
     def states(self, batch: Batch, trace: Trace) -> Array:
         """Return the last hidden state of the decoder: the tokens of an encoded batch -> (N, C)."""

@@ -14,7 +14,7 @@ from minibert.checkpoint.load import Weights
 from minibert.checkpoint.names import Entry, Parameter
 from minibert.layers import Linear
 from minibert.models import outputs
-from minibert.models.bart import NAMES, STAGES, BartConfig, BartModel, BartPreTrainedModel
+from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
 from minibert.models.building import Builder, pair
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
@@ -62,7 +62,7 @@ class BartForConditionalGeneration(BartMatrixHead):
     @classmethod
     def names(cls, config: BartConfig) -> tuple[Entry, ...]:
         """Return the table of names."""
-        table = NAMES if config.tie_word_embeddings else super().names(config)
+        table = base_names(config) if config.tie_word_embeddings else super().names(config)
         return *table, Entry(BIAS, BIAS, (1, "vocab_size"))
 
     @classmethod
@@ -77,6 +77,10 @@ class BartForConditionalGeneration(BartMatrixHead):
         weight = self.lm_head.weight
         self.final_logits_bias = arrays.get(BIAS, np.zeros((1, len(weight)), weight.dtype))
         self.lm_head = Linear(weight, self.final_logits_bias[0])
+
+    def num_parameters(self) -> int:
+        """Return how many numbers the model has learnt: the bias is none of them."""
+        return super().num_parameters() - self.config.vocab_size
 
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
@@ -125,7 +129,7 @@ class BartForSequenceClassification(BartHeadModel):
         """Return the table of names."""
         dense = pair(f"{cls.HEAD}.dense", "classifier.dense", "d_model", "d_model")
         return (
-            *NAMES,
+            *base_names(config),
             *dense,
             *pair(f"{cls.HEAD}.out_proj", "classifier.output", "num_labels", "d_model"),
         )

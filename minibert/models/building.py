@@ -73,7 +73,7 @@ def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Par
             array = random().standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
             is_last = parameter.field.endswith(".output.weight")  # before a residual
             array *= config.initializer_range * (config.residual_scale if is_last else 1)
-        if parameter.field == "embeddings.word" and config.blank_token_id is not None:
+        if parameter.field.endswith("embeddings.word") and config.blank_token_id is not None:
             array[config.blank_token_id] = 0
         array.setflags(write=False)
         return array

@@ -34,9 +34,10 @@ class Tied(PreTrainedModel):
             standard, _ = standard_names(weights.tensors, wanted, cls.prefix)
             found = {name: key for key, name in standard.items()}
         for copy, source in cls.shared.items():
-            there = [weights.tensors[found[n]] for n in (copy, source) if n in found]
+            first = names.get(source, source)  # or a copy that serves for it
+            there = [weights.tensors[found[n]] for n in (copy, first) if n in found]
             if len(there) == 1:
-                names |= {source: copy} if copy in found else {copy: source}
+                names |= {source: copy} if copy in found else {copy: first}
             elif there and not np.array_equal(there[0].read(dtype), there[1].read(dtype)):
                 config.tie_word_embeddings &= copy.endswith("bias")
                 names |= {source: copy} if copy.endswith("bias") else {}
