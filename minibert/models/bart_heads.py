@@ -31,16 +31,7 @@ class BartHeadModel(ModelWithHead, BartPreTrainedModel):
     model: BartModel
 
 
-class BartMatrixHead(MatrixHead, BartHeadModel):
-    """Base of the heads that are one matrix, on each token of the decoder."""
-
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        batch = self.model.encoded(batch, trace)
-        return {**super().forward(batch, trace), **encoder_state(batch)}
-
-
-class BartForConditionalGeneration(BartMatrixHead):
+class BartForConditionalGeneration(MatrixHead, BartHeadModel):
     """A score for each word to come next; a call returns a Seq2SeqLMOutput.
 
     The head's matrix is that of the words, unless config.tie_word_embeddings is off or a
@@ -72,11 +63,26 @@ class BartForConditionalGeneration(BartMatrixHead):
         found = super().fitted(config, weights, dtype)
         return [p for p in found if p.name != BIAS or has_bias]
 
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages: the bias is added outside of the head."""
+        head = Stage("lm_head", "BTV", "lm_head", "output")
+        return *STAGES, head, Stage("logits", "BTV", "", "output")  # the model itself
+
     def _assemble(self, arrays: dict[str, Array]) -> None:
         super()._assemble(arrays)
-        weight = self.lm_head.weight
-        self.final_logits_bias = arrays.get(BIAS, np.zeros((1, len(weight)), weight.dtype))
-        self.lm_head = Linear(weight, self.final_logits_bias[0])
+        zeros = self.lm_head.bias[np.newaxis]
+        self.final_logits_bias = arrays.get(BIAS, zeros)
+
+    def word_logits(self, x: Array, trace: Trace) -> Array:
+        """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
+        return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        batch = self.model.encoded(batch, trace)
+        logits = self.word_logits(self.model.states(batch, trace), trace)
+        return {"logits": batch.unpack(logits), **encoder_state(batch)}
 
     def num_parameters(self) -> int:
         """Return how many numbers the model has learnt: the bias is none of them."""
@@ -85,15 +91,19 @@ class BartForConditionalGeneration(BartMatrixHead):
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
         states = self.model.states(self.model.encoded(batch, silent), silent)
-        x: Array = self.lm_head(states[batch.last_rows()])
-        return x
+        return self.word_logits(states[batch.last_rows()], silent)
 
 
-class BartForQuestionAnswering(BartMatrixHead):
+class BartForQuestionAnswering(MatrixHead, BartHeadModel):
     """Where an answer begins and ends; a call returns a Seq2SeqQuestionAnsweringModelOutput."""
 
     output_class = outputs.Seq2SeqQuestionAnsweringModelOutput
     matrix, module, size = "qa_outputs", "qa_outputs", 2
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        batch = self.model.encoded(batch, trace)
+        return {**super().forward(batch, trace), **encoder_state(batch)}
 
     def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
         """Return the output's fields."""
@@ -173,7 +183,7 @@ class BartForSequenceClassification(BartHeadModel):
         ids[source.mask] = source.token_ids
         found = np.isin(ids, [] if ends is None else ends)[batch.vectors.indices]
         counts = found.sum(axis=1)
-        if len({*counts.tolist(), 0}) != 2:
+        if (counts == 0).any() or (counts != counts[:1]).any():
             what = f"the sequences of input_ids have {counts.tolist()} tokens that are eos_token_id"
             raise ValueError(f"{what} ({ends}); needed: at least one, and equally many in each")
         columns: Integers = found.shape[1] - 1 - found[:, ::-1].argmax(axis=1)

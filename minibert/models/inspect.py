@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minibert.checkpoint.files import visible
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
-from minibert.checkpoint.names import Parameter, expand, standard_names
+from minibert.checkpoint.names import Parameter, standard_names
 from minibert.checkpoint.tensors import StoredTensor
 from minibert.models.auto import CLASSES, model_type
 from minibert.models.config import PretrainedConfig
@@ -57,7 +59,7 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
     weights = open_weights(folder)
     tensors = defaultdict(list)
     places, problems, notes = [], [], []
-    parameters = expand(kind.names(config), config, kind.counters)
+    parameters = kind.fitted(config, weights, np.dtype(np.float32))
     wanted = {parameter.name for parameter in parameters}
     standard_of, shared = standard_names(weights.tensors, wanted, kind.prefix)
     for name, standard in standard_of.items():

