@@ -133,15 +133,21 @@ class Batch:
         return tuple(found)
 
     @cached_property
-    def across(self) -> "Batch":
-        """The batch for cross-attention: its tokens look at those of the source."""
+    def crossing(self) -> tuple[Sequence, ...]:
+        """The sequences as they look at those of the source."""
         assert self.source is not None  # a decoder's batch has one
         there = {sequence.index: sequence for sequence in self.source.sequences}
-        shape, found = (*self.mask.shape, self.source.mask.shape[1]), []
-        for one in self.sequences:
-            of = there[one.index]
-            found.append(Sequence(one.index, one.rows, one.columns, of.rows, of.columns, shape))
-        return self._with(sequences=tuple(found), seen=self.source, past=self.source.past)
+        shape = *self.mask.shape, self.source.mask.shape[1]
+        pairs = [(one, there[one.index]) for one in self.sequences]
+        return tuple(
+            Sequence(a.index, a.rows, a.columns, b.rows, b.columns, shape) for a, b in pairs
+        )
+
+    @property
+    def across(self) -> "Batch":
+        """The batch for cross-attention: its tokens look at those of the source."""
+        past = self.source.past if self.source else None
+        return self._with(sequences=self.crossing, seen=self.source, past=past)
 
     def looked_at(self, x: Array, trace: Trace) -> tuple[Array, Trace]:
         """Return the states at which a decoder's rows look, and their trace.
@@ -154,9 +160,10 @@ class Batch:
         """Return the batch with the keys and values that a layer keeps, if any are kept."""
         if not self.cache:
             return self
-        changes: dict[str, Any] = {"past": self.cache.of_layer(i)}
+        changes: dict[str, Any] = {"past": self.cache.of_layer(i), "sequences": self.sequences}
         if self.source is not None:
             changes["source"] = self.source._with(past=self.cache.of_source(i))
+            changes["crossing"] = self.crossing
         return self._with(**changes)
 
     def columns(self, heads: slice, count: int) -> "Batch":
