@@ -28,7 +28,9 @@ SMALL = 1_000_000  # multiplications that are done before another thread has wok
 BLOCK = 130_000  # numbers of a block: half a megabyte in float32
 MAX_QUERIES = 256  # of a block of scores
 MIN_ROWS, MAX_ROWS = 200, 1024  # of a thread's share of a batch
+READ = 12  # multiplications that take as long as to read one number of a matrix from memory
 FEW_ROWS, FEW_NUMBERS = 48, 125_000  # BLAS would take longer to rearrange a matrix than to use it
+OUTPUTS, INPUTS = 8, 64  # of a piece that OpenBLAS multiplies as it lies, so few the rows
 
 
 class Rows(Protocol):
@@ -95,7 +97,8 @@ def adds_up(
     def decorate(call: Callable[..., Array]) -> Callable[..., Array]:
         @wraps(call)
         def apply(layer: Any, x: Array, trace: Trace, *args: Any) -> Array:
-            slices = shares(size(layer)) if x.size * x.shape[-1] > SMALL else []
+            is_large = (len(x) + READ) * x.shape[-1] ** 2 > SMALL
+            slices = shares(size(layer)) if is_large else []
             if len(slices) < 2 or is_swapping():
                 return call(layer, x, trace, *args)
             count = size(layer)
@@ -219,20 +222,35 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
 
     @wraps(linear)
     def apply(x: Array, weight: Array, bias: Array) -> Array:
-        shape = *x.shape[:-1], len(weight)
         if x.size * len(weight) > SMALL and len(parts := shares(len(weight))) > 1:
             return _of_parts(apply, parts, x, weight, bias)
-        is_few = x.ndim == 2 and len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS
-        # of a matrix that lies as (in, out), eight outputs lie apart: that would take longer
-        if is_few and len(weight) % 8 == 0 and weight.strides[1] == weight.itemsize:
-            # OpenBLAS rearranges a matrix before it multiplies, unless it has only eight outputs:
-            # it goes as a stack of such, with axes in the order that .T makes (stack, inputs, 8)
-            stack = weight.reshape(-1, 8, x.shape[1]).transpose(1, 2, 0)
-            return linear(x, stack, bias.reshape(-1, 1, 8)).transpose(1, 0, 2).reshape(shape)
+        # OpenBLAS rearranges a matrix before it multiplies, unless there is one row or the matrix
+        # is small: to a few rows it goes as a stack of such, with axes in the order that .T makes
+        is_few = x.ndim == 2 and 1 < len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS
+        if is_few and weight.strides[0] == weight.itemsize:
+            if x.shape[1] % INPUTS == 0:
+                return _of_stacked_inputs(linear, x, weight, bias)
+        elif is_few and len(weight) >= OUTPUTS:
+            if rest := len(weight) % OUTPUTS:
+                return _of_parts(apply, [slice(-rest), slice(-rest, None)], x, weight, bias)
+            stack = weight.reshape(-1, OUTPUTS, x.shape[1]).transpose(1, 2, 0)
+            products = linear(x, stack, bias.reshape(-1, 1, OUTPUTS))  # (stack, rows, outputs)
+            return products.transpose(1, 0, 2).reshape(len(x), len(weight))
         # of one shape with the product, which has no name, NumPy adds the bias in place
-        return linear(x, weight, np.broadcast_to(bias, shape))
+        return linear(x, weight, np.broadcast_to(bias, (*x.shape[:-1], len(weight))))
 
     return apply
+
+
+def _of_stacked_inputs(linear: Any, x: Array, weight: Array, bias: Array) -> Array:
+    """Multiply by some inputs of a matrix at a time, (in, out) in memory, and add up."""
+    count = x.shape[1] // INPUTS
+    stack = weight.reshape(len(weight), count, INPUTS).transpose(0, 2, 1)
+    biases = np.zeros((count, 1, len(bias)), bias.dtype)
+    biases[0] = bias
+    products = linear(x.reshape(len(x), count, INPUTS).transpose(1, 0, 2), stack, biases)
+    total: Array = products.sum(axis=0)
+    return total
 
 
 def _of_parts(

@@ -242,31 +242,65 @@ def test_blocks_of_attention_change_nothing(monkeypatch, keys):
 @pytest.mark.parametrize(
     ("rows", "inputs", "outputs"),
     [
-        *product((1, FEW_ROWS, FEW_ROWS + 1), (3, 21), (1, 7, 8, 40, 41)),
+        *product((1, 2, FEW_ROWS, FEW_ROWS + 1), (3, 21, 64, 192), (1, 7, 8, 40, 41)),
         (40, 3126, 16),  # few rows, and yet many numbers
     ],
 )
+@pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("threads", ["one_thread", "three_parts"])
-def test_a_product_of_any_shape(rows, inputs, outputs, threads, request):
+def test_a_product_of_any_shape(rows, inputs, outputs, transposed, threads, request):
     """Small products go to BLAS as a stack of matrices, large ones by threads."""
     request.getfixturevalue(threads)
     x, matrix = whole_numbers(rows, inputs), linear(outputs, inputs)
-    found = functions.linear(x, matrix.weight, matrix.bias)
+    weight = matrix.weight.T.copy().T if transposed else matrix.weight
+    found = functions.linear(x, weight, matrix.bias)
     assert found.shape == (rows, outputs)
     np.testing.assert_array_equal(found, np.einsum("ri,oi->ro", x, matrix.weight) + matrix.bias)
 
 
-def test_a_small_product_is_a_stack_of_matrices_with_eight_outputs():
-    seen = []
+@pytest.fixture
+def shapes():
+    """The shapes of the matrices that a product is made of."""
+    return []
+
+
+@pytest.fixture
+def watched(shapes):
+    """A product that tells them."""
 
     @parallel.by_outputs
-    def product(x, weight, bias):
-        seen.append(weight.shape)
+    def multiply(x, weight, bias):
+        shapes.append(weight.shape)
         return x @ weight.T + bias
 
-    for rows in (FEW_ROWS, FEW_ROWS + 1):
-        product(np.ones((rows, 3)), np.ones((16, 3)), np.ones(16))
-    assert seen == [(8, 3, 2), (16, 3)]  # transposed: two matrices, (inputs, 8)
+    return multiply
+
+
+def test_a_small_product_is_a_stack_of_matrices_with_eight_outputs(watched, shapes):
+    for rows in (1, 2, FEW_ROWS, FEW_ROWS + 1):
+        watched(np.ones((rows, 3)), np.ones((16, 3)), np.ones(16))
+    # transposed: two matrices, (inputs, 8); BLAS does not rearrange a matrix for a single row
+    assert shapes == [(16, 3), (8, 3, 2), (8, 3, 2), (16, 3)]
+
+
+def test_a_small_product_leaves_few_outputs_over(watched, shapes, one_thread):
+    watched(np.ones((2, 3)), np.ones((19, 3)), np.ones(19))
+    assert shapes == [(8, 3, 2), (3, 3)]
+
+
+def test_a_small_product_by_a_transposed_matrix_is_a_stack_with_64_inputs(watched, shapes):
+    for rows in (1, 2, FEW_ROWS, FEW_ROWS + 1):
+        watched(np.ones((rows, 192)), np.ones((192, 16)).T, np.ones(16))
+    assert shapes == [(16, 192), (16, 64, 3), (16, 64, 3), (16, 192)]
+
+
+def test_threads_share_a_layer_if_its_matrices_alone_are_long_to_read(monkeypatch):
+    monkeypatch.setattr(parallel, "spread", lambda *_: None)
+    monkeypatch.setattr(parallel, "shares", lambda size: [slice(0, 1), slice(1, size)])
+    monkeypatch.setattr(parallel, "reduce", lambda *_: "shared")
+    call = parallel.adds_up(lambda layer: 2, lambda *_: None)(lambda *_: "whole")
+    found = [call(None, np.ones((1, width)), silent) for width in (128, 768)]
+    assert found == ["whole", "shared"]
 
 
 def test_keys_come_first_in_memory():
