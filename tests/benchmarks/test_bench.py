@@ -188,21 +188,19 @@ def test_cells():
     assert table(("a", "b"), [("long", "1"), ("x", "234")]) == "a       b\nlong    1\nx     234"
 
 
-def test_an_engine_that_is_not_installed_is_absent(monkeypatch, tmp_path):
+def test_an_engine_that_is_not_installed_is_absent(tmp_path):
     def missing(folder, threads):
         raise ModuleNotFoundError("No module named 'torch'")
 
     openers = {"here": lambda folder, threads: (folder, threads), "away": missing}
-    monkeypatch.setattr(engines, "ENGINES", openers)
     opened, absent = engines.open_engines(tmp_path, 3, openers)
     assert opened == [engines.Engine("here", (tmp_path, 3))]
     assert absent == [engines.Absent("away", "No module named 'torch'; pip install '.[bench]'")]
 
 
-def test_a_fault_of_an_engine_is_not_taken_for_its_absence(monkeypatch, tmp_path):
-    monkeypatch.setattr(engines, "ENGINES", {"broken": lambda folder, threads: 1 / 0})
+def test_a_fault_of_an_engine_is_not_taken_for_its_absence(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        engines.open_engines(tmp_path, 1, ["broken"])
+        engines.open_engines(tmp_path, 1, {"broken": lambda folder, threads: 1 / 0})
 
 
 def test_a_graph_must_be_fused_in_every_layer():

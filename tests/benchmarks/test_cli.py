@@ -17,6 +17,7 @@ def test_parts_of_the_command():
     assert cli.options(["size", "start"]).parts == ["size", "start"]
     assert cli.options(["all"]).parts == [
         "forward",
+        "generation",
         "start",
         "memory",
         "size",

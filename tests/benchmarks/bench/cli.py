@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import forward, growth, memory, picture, sizes, start, tokenizer, versus
+from bench import forward, generation, growth, memory, picture, sizes, start, tokenizer, versus
 from bench.machine import cores, describe, head
 
 Options = argparse.Namespace
@@ -27,6 +27,10 @@ def show(text: str) -> None:
 #: A part's name, what measures it and what makes a table of it.
 PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
     "forward": (lambda o: forward.measure(o.threads, o.seconds, o.only, show), forward.render),
+    "generation": (
+        lambda o: generation.measure(o.threads, o.seconds, o.only, show),
+        generation.render,
+    ),
     "start": (lambda o: start.measure(o.threads, o.repeats), start.render),
     "memory": (lambda o: memory.measure(o.threads), memory.render),
     "size": (lambda o: sizes.measure(), sizes.render),
@@ -44,7 +48,9 @@ def options(arguments: list[str]) -> Options:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}, or all")
     parser.add_argument("--threads", type=int, default=cores(), help="for each engine")
-    parser.add_argument("--seconds", type=float, default=20, help="for each forward workload")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="for each workload of forward and generation"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="of every new process")
     parser.add_argument("--only", default="", metavar="TEXT", help="work or texts named with TEXT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")

@@ -1,6 +1,6 @@
 """The engines that are compared: each takes ids and a mask, and returns hidden states in NumPy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ class Absent:
 
 
 def open_engines(
-    folder: Path, threads: int, names: Iterable[str]
+    folder: Path, threads: int, openers: Mapping[str, Callable[[Path, int], Run]]
 ) -> tuple[list[Engine], list[Absent]]:
     """Open the same checkpoint in each engine; what is not installed is listed as absent."""
     opened: list[Engine] = []
     absent: list[Absent] = []
-    for name in names:
+    for name, opener in openers.items():
         try:
-            opened.append(Engine(name, ENGINES[name](folder, threads)))
+            opened.append(Engine(name, opener(folder, threads)))
         except ImportError as error:
             absent.append(Absent(name, f"{error}; pip install '.[bench]'"))
     return opened, absent

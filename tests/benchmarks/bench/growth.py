@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.checkpoints import draw
-from bench.engines import open_engines
+from bench.engines import ENGINES, open_engines
 from bench.tables import duration, table
 from bench.turns import in_turn
 from bench.workloads import Shape, even
@@ -60,8 +60,9 @@ def times_at(point: Point, threads: int, seconds: float) -> dict[str, list[float
     """Time both engines at one point, in turn."""
     shape = point.shape()
     ids, mask = even(point.batch, point.length).inputs(shape.vocabulary)
+    openers = {name: ENGINES[name] for name in NAMES}
     with tempfile.TemporaryDirectory() as name:
-        engines, _ = open_engines(draw(Path(name), shape), threads, NAMES)
+        engines, _ = open_engines(draw(Path(name), shape), threads, openers)
         return in_turn({e.name: partial(e.run, ids, mask) for e in engines}, seconds)
 
 
@@ -75,12 +76,14 @@ def render(measured: dict[str, Any]) -> str:
     """Return a table for each axis."""
     at = ", ".join(f"{axis} {value}" for axis, value in measured["at"].items())
     parts = [
-        f"Time by {axis}\n{_table(by_engine)}" for axis, by_engine in measured["least"].items()
+        f"Time by {axis}\n{render_values(by_engine)}"
+        for axis, by_engine in measured["least"].items()
     ]
     return "\n\n".join([f"Least times. One thing grows at a time; the others stay at {at}", *parts])
 
 
-def _table(by_engine: dict[str, dict[str, float]]) -> str:
+def render_values(by_engine: dict[str, dict[str, float]]) -> str:
+    """Return a table: a line for each engine, a column for each value, and the last power."""
     values = list(next(iter(by_engine.values())))
     rows = [
         (f"  {engine}", *map(duration, times.values()), f"{exponent(times):.2f}")

@@ -59,6 +59,35 @@ FORWARD = (
 )
 
 
+@dataclass(frozen=True)
+class Writing:
+    """Prompts of a kind of model, by their numbers of tokens, and how many are to follow."""
+
+    kind: str
+    name: str
+    lengths: tuple[int, ...]
+    count: int
+    beams: int = 1
+
+    def inputs(self) -> tuple[Integers, Integers]:
+        """Return drawn ids and the mask, padded on the left, as transformers needs it."""
+        ids, mask = Workload(self.name, self.lengths).inputs()
+        order = np.argsort(mask, axis=1, kind="stable")  # padding first
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(mask, order, 1)
+
+    def options(self) -> dict[str, int]:
+        """Return the options of generate."""
+        beams = {"num_beams": self.beams} if self.beams > 1 else {}
+        return {"max_new_tokens": self.count, "pad_token_id": 0, **beams}
+
+
+GENERATION = (
+    Writing("GPT-2 small", "1 x 128 and 64 tokens", (128,), 64),
+    Writing("GPT-2 small", "8 prompts of 20 to 120 and 32 tokens", spread(8, 20, 120, seed=3), 32),
+    Writing("BART-base", "4 x 128 and 32 tokens with 4 beams", (128,) * 4, 32, beams=4),
+)
+
+
 def useful_flops(shape: Shape, lengths: Sequence[int]) -> int:
     """Count the multiplications and additions of matrix products that real tokens need.
 
