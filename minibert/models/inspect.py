@@ -58,7 +58,7 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
     config = kind.config_class.from_pretrained(folder, **overrides)
     weights = open_weights(folder)
     tensors = defaultdict(list)
-    places, problems, notes = [], [], []
+    places, problems, notes = [], [], [*_beyond(config.to_dict())]
     parameters = kind.fitted(config, weights, np.dtype(np.float32))
     wanted = {parameter.name for parameter in parameters}
     standard_of, shared = standard_names(weights.tensors, wanted, kind.prefix)
@@ -80,6 +80,16 @@ def inspect(name: str | os.PathLike[str], **options: Any) -> Inspection:
         problems += [f"{standard!r:.80} is inside the model, and unknown"] if not why else []
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Inspection(config, weights.files, tuple(places), tuple(problems), tuple(notes), count)
+
+
+def _beyond(config: dict[str, Any]) -> Iterator[str]:
+    """Say which tokens a config names that its vocabulary does not have."""
+    last = config["vocab_size"] - 1
+    for name, value in config.items():
+        for token in value if isinstance(value, list) else [value]:
+            if name.endswith("_token_id") and isinstance(token, int) and token > last:
+                why = f"and the vocabulary ends at {last}: no such token is written"
+                yield f"{name:.80} is {token}, {why}"
 
 
 def _by_tensor(parameters: list[Parameter]) -> Iterator[tuple[Parameter, list[str]]]:

@@ -8,8 +8,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
-from minibert import BertModel
+from minibert import BertModel, GPT2Config, GPT2LMHeadModel
 from minibert.models.inspect import inspect
+
+SMALL = {"vocab_size": 7, "n_embd": 6, "n_head": 2, "n_layer": 1, "n_positions": 5}
 
 
 @pytest.fixture
@@ -76,3 +78,14 @@ def test_gpt2_is_laid_open_too():
     assert places["ln_f.weight"] == "-> norm.weight"
     parts = (f"layer.0.attention.{name}.weight" for name in ("query", "key", "value"))
     assert places["h.0.attn.c_attn.weight"] == f"-> {', '.join(parts)}"
+
+
+def test_ids_beyond_the_vocabulary_are_noted(tmp_path):
+    GPT2LMHeadModel(GPT2Config(**SMALL, eos_token_id=[6, 7, 8])).save_pretrained(tmp_path)
+    ends = "and the vocabulary ends at 6: no such token is written"
+    assert inspect(tmp_path).notes == (
+        f"bos_token_id is 50256, {ends}",
+        f"eos_token_id is 7, {ends}",
+        f"eos_token_id is 8, {ends}",
+        "the names of the tensors begin with 'transformer.'",
+    )
