@@ -1,7 +1,7 @@
 """From a checkpoint to the class that reads it: one small table."""
 
 import os
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.hub import find_folder
@@ -114,19 +114,21 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
     return None
 
 
-def _class(found: str, stands_for: str) -> Any:
+def class_for(found: str, stands_for: str) -> Any:
     """Return what a model of a type has; ValueError if it has none of that."""
     if stands_for not in CLASSES[found]:
         there = [name for name, kinds in CLASSES.items() if stands_for in kinds]
         what = f"there is no {stands_for} of {found!r} here"
-        raise ValueError(f"{what}: there is one of {', '.join(map(repr, there))}")
+        ways = [_auto_name(name) for name, kind in CLASSES[found].items() if kind in MODELS]
+        others = f"there is one of {', '.join(map(repr, there))}"
+        raise ValueError(f"{what}: {others}; {found!r} has {', '.join(ways)}")
     return CLASSES[found][stands_for]
 
 
 class _Auto(Spelled):
     """Base of the classes that only choose another."""
 
-    def __init__(self, *_: Any, **__: Any) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> None:
         ways = [way for way in ("from_pretrained", "from_config") if way in dir(self)]
         calls = " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways)
         raise TypeError(f"{type(self).__name__} only chooses a class: call {calls}")
@@ -164,7 +166,9 @@ class AutoTokenizer(_Auto):
         return kind.from_pretrained(folder, **overrides)
 
 
-class _AutoModel(_Auto):
+class AutoClass(_Auto):
+    """Base of AutoModel and of each AutoModelFor..."""
+
     stands_for: ClassVar[str]
 
     @classmethod
@@ -173,7 +177,7 @@ class _AutoModel(_Auto):
     ) -> Any:
         """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
         folder, others = find_folder(name, ("config", "weights"), options)
-        kind = _class(model_type(folder), cls.stands_for)
+        kind = class_for(model_type(folder), cls.stands_for)
         return kind.from_pretrained(folder, dtype, **others)
 
     @classmethod
@@ -181,14 +185,17 @@ class _AutoModel(_Auto):
         """Return a model with drawn weights."""
         if not isinstance(config, PretrainedConfig):
             raise TypeError(f"from_config takes a config, found {a_kind(config)}")
-        return _class(config.model_type, cls.stands_for)(config, seed)
+        return class_for(config.model_type, cls.stands_for)(config, seed)
 
 
-def _auto(stands_for: str) -> type[_AutoModel]:
-    name = "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
+def _auto_name(stands_for: str) -> str:
+    return "AutoModel" if stands_for == "model" else f"AutoModelFor{stands_for}"
+
+
+def _auto(stands_for: str) -> type[AutoClass]:
     kinds = ", ".join(k[stands_for].__name__ for k in CLASSES.values() if stands_for in k)
     doc = f"Chooses the class for a checkpoint: {kinds}."
-    return type(name, (_AutoModel,), {"__doc__": doc, "stands_for": stands_for})
+    return type(_auto_name(stands_for), (AutoClass,), {"__doc__": doc, "stands_for": stands_for})
 
 
 AutoModel = _auto("model")

@@ -89,7 +89,7 @@ def _beyond(config: dict[str, Any]) -> Iterator[str]:
         for token in value if isinstance(value, list) else [value]:
             if name.endswith("_token_id") and isinstance(token, int) and token > last:
                 why = f"and the vocabulary ends at {last}: no such token is written"
-                yield f"{name:.80} is {token}, {why}"
+                yield f"{visible(name, 80)} is {token}, {why}"
 
 
 def _by_tensor(parameters: list[Parameter]) -> Iterator[tuple[Parameter, list[str]]]:

@@ -1,4 +1,4 @@
-"""What a BERT is used for, each task a function of texts.
+"""What a model is used for, each task a function of texts.
 
 ``model`` is a folder or a Hub id, or a pair (model, tokenizer) that was loaded before; without it
 the embedded checkpoint serves.

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.functions import softmax
-from minibert.models.bert_heads import BertForQuestionAnswering
+from minibert.models.auto import AutoModelForQuestionAnswering
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, load, require_count, require_text
-from minibert.tokenizers import BatchEncoding, BertTokenizer
+from minibert.tokenizers import BatchEncoding, PreTrainedTokenizer
 
 
 @spelled
@@ -31,7 +31,7 @@ def answer(
     if a window holds no answer. With ``no_answer``, as in SQuAD 2, that may be the outcome: where
     [CLS] wins in every window, the answer is "" with its lowest score.
     """
-    reader, tokenizer, limit = load(model, BertForQuestionAnswering)
+    reader, tokenizer, limit = load(model, AutoModelForQuestionAnswering)
     longest = require_count("max_answer_tokens", max_answer_tokens)
     texts = require_text("question", question), require_text("context", context)
     inputs = _windows(texts, limit, stride, tokenizer)
@@ -52,7 +52,7 @@ def answer(
 
 
 def _windows(
-    texts: tuple[str, str], length: int, stride: int, tokenizer: BertTokenizer
+    texts: tuple[str, str], length: int, stride: int, tokenizer: PreTrainedTokenizer
 ) -> BatchEncoding:
     """Return a row of ids for each window on the context, the question before it."""
     question = tokenizer.tokenize(texts[0], truncation=False, max_length=length)

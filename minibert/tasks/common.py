@@ -17,49 +17,53 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import visible
 from minibert.checkpoint.hub import find_folder
 from minibert.data import EMBEDDED_CHECKPOINT
+from minibert.models.auto import AutoClass, AutoModel, AutoTokenizer, class_for
 from minibert.models.base import PreTrainedModel
-from minibert.models.bert import BertModel
 from minibert.runtime.spelling import a_kind
 from minibert.runtime.warn import warn
-from minibert.tokenizers import BatchEncoding, BertTokenizer
+from minibert.tokenizers import BatchEncoding, PreTrainedTokenizer
+from minibert.tokenizers.batch_encoding import columns_of, pad_columns, to_batch
 
-Pair = tuple[PreTrainedModel, BertTokenizer]
+Pair = tuple[PreTrainedModel, PreTrainedTokenizer]
 Source = str | os.PathLike[str] | Pair | None
 
 
-def load(model: Source, kind: type[PreTrainedModel]) -> tuple[PreTrainedModel, BertTokenizer, int]:
-    """Return a model of that class, its tokenizer, and how many tokens a row of both may have.
+def load(model: Source, auto: type[AutoClass]) -> tuple[PreTrainedModel, PreTrainedTokenizer, int]:
+    """Return a model, its tokenizer, and how many tokens a row of both may have.
 
-    TypeError if a pair is given whose model is of another class; ValueError if the checkpoint lacks
-    the head: what it computes would be random.
+    auto: AutoModelFor..., which says what the model has to be for. TypeError if a pair is given
+    whose model is for something else; ValueError if there is no such model of this architecture, or
+    the checkpoint lacks the head: what it computes would be random.
     """
     if not isinstance(model, tuple):
         folder = folder_of(model)
-        model = kind.from_pretrained(folder), BertTokenizer.from_pretrained(folder)
+        model = auto.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     given, tokenizer = _pair(model)
+    kind = class_for(given.config.model_type, auto.stands_for)
     if not isinstance(given, kind):
         hint = f"load it with {kind.__name__}.from_pretrained"
         raise TypeError(f"the task needs a {kind.__name__}, found {a_kind(given)}; {hint}")
-    _require_head(given, kind)
+    _require_head(given, auto)
     return given, tokenizer, min(given.config.max_position_embeddings, tokenizer.model_max_length)
 
 
-def _pair(model: tuple[Any, ...]) -> tuple[Any, BertTokenizer]:
-    found = ", ".join(type(part).__name__ for part in model)
-    if len(model) != 2 or not isinstance(model[1], BertTokenizer):
+def _pair(model: tuple[Any, ...]) -> Pair:
+    kinds = PreTrainedModel, PreTrainedTokenizer
+    if len(model) != 2 or not all(map(isinstance, model, kinds)):
+        found = ", ".join(type(part).__name__ for part in model)
         raise TypeError(f"model is a tuple of {found or 'nothing'}; needed: (model, tokenizer)")
-    return model[0], model[1]
+    return model
 
 
-def _require_head(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
+def _require_head(model: PreTrainedModel, auto: type[AutoClass]) -> None:
     """Raise ValueError if what the task needs beyond the layers was drawn at random."""
     drawn = model.loading_report.newly_initialized if model.loading_report else ()
-    needed = {entry.name for entry in kind.names(model.config)}
+    needed = {entry.name for entry in model.names(model.config)}
     missing = [name for name in drawn if name in needed]
-    if missing and kind is not BertModel:  # vectors of words need no pooler
+    if missing and auto is not AutoModel:  # vectors of words need no pooler
         raise ValueError(
             f"the checkpoint has no such head: {visible(', '.join(missing), 200)} would be random, "
-            f"and so the result; choose one that was trained for this task ({kind.__name__})"
+            f"and so the result; choose one that was trained for this task ({type(model).__name__})"
         )
 
 
@@ -73,15 +77,13 @@ def folder_of(model: str | os.PathLike[str] | PreTrainedModel | None) -> Path:
 
 
 def encode(
-    tokenizer: BertTokenizer, limit: int, text: Any, text_pair: Any = None, **options: Any
+    tokenizer: PreTrainedTokenizer, limit: int, text: Any, text_pair: Any = None
 ) -> BatchEncoding:
-    """Return the arrays of a text, a pair, or a list of texts; options are those of a tokenizer.
+    """Return the arrays of a text, a pair, or a list of texts, cut to ``limit`` tokens: a warning.
 
-    Rows are cut to ``limit`` tokens, with a warning.
+    See ``arrays_of``.
     """
-    options |= {"padding": isinstance(text, list), "truncation": True, "return_tensors": "np"}
-    options["return_attention_mask"] = True  # whatever the files say that a call returns
-    inputs = tokenizer(text, text_pair, max_length=limit, **options)
+    inputs = arrays_of(tokenizer, text, text_pair, truncation=True, max_length=limit)
     if inputs["input_ids"].shape[1] == limit:  # else there was room to spare
         rows = tokenizer(text, text_pair, truncation=False, max_length=limit).encodings
         if max(map(len, rows)) > limit:
@@ -90,6 +92,22 @@ def encode(
                 "beyond them was left out. Pass shorter texts if the end matters"
             )
     return inputs
+
+
+def arrays_of(
+    tokenizer: PreTrainedTokenizer, text: Any, text_pair: Any = None, **options: Any
+) -> BatchEncoding:
+    """Return the arrays of a call, with the attention_mask, padded to the longest row.
+
+    A tokenizer without a pad_token, as GPT-2's, is no obstacle: any id will do where the mask is 0.
+    """
+    options["return_attention_mask"] = True  # whatever the files say that a call returns
+    called = tokenizer(text, text_pair, **options)
+    columns, _, _ = columns_of(called.data, "np")
+    pad = 0 if tokenizer.pad_token is None else tokenizer.pad_token_id
+    length = max(map(len, columns["input_ids"]))
+    padded = pad_columns(columns, length, pad, tokenizer.padding_side)
+    return to_batch(padded, called.encodings, arrays=True, is_list=True)
 
 
 def require_text(name: str, value: Any) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from minibert.models.bert import BertModel
+from minibert.models.auto import AutoModel
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.tasks.common import Source, by_length, encode, folder_of, load, require_texts
 from minibert.tasks.sentence import POOLINGS, Module, Normalize, Pooling, SentenceSettings
 from minibert.tasks.sentence_files import read_settings
-from minibert.tokenizers import BertTokenizer
+from minibert.tokenizers import BertTokenizer, PreTrainedTokenizer
 from minibert.tokenizers.normalize import Normalizer
 
 
@@ -35,7 +35,7 @@ def embed(
     """
     source = model if isinstance(model, tuple) else folder_of(model)
     settings = SentenceSettings() if isinstance(source, tuple) else read_settings(source)
-    embedder, tokenizer, limit = load(settings.folder or source, BertModel)
+    embedder, tokenizer, limit = load(settings.folder or source, AutoModel)
     settings = _chosen(settings, pooling, normalize, prompt)
     # max_seq_length stands above what the tokenizer's files say
     limit = min(settings.max_tokens or limit, embedder.config.max_position_embeddings)
@@ -70,14 +70,17 @@ def _chosen(
     return replace(settings, modules=tuple(modules), prompt=prompt, normalize=bool(normalize))
 
 
-def _lowered(texts: list[str], settings: SentenceSettings, tokenizer: BertTokenizer) -> list[str]:
-    if not settings.lowercase or tokenizer.do_lower_case:
+def _lowered(
+    texts: list[str], settings: SentenceSettings, tokenizer: PreTrainedTokenizer
+) -> list[str]:
+    lowers = isinstance(tokenizer, BertTokenizer) and tokenizer.do_lower_case
+    if not settings.lowercase or lowers:
         return texts
     lowered = Normalizer(False, False, False, True)
     return [lowered(text).text for text in texts]
 
 
-def _prompt_length(prompt: str, tokenizer: BertTokenizer, limit: int) -> int:
+def _prompt_length(prompt: str, tokenizer: PreTrainedTokenizer, limit: int) -> int:
     """Return how many tokens of a row are those of the prompt and what stands before it."""
     if not prompt:
         return 0

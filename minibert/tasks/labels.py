@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from minibert.functions import sigmoid, softmax
-from minibert.models.bert_heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.models.auto import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, encode, folder_of, load, require_count, require_text
 from minibert.tasks.sentence_files import score_activation
-from minibert.tokenizers import BertTokenizer
+from minibert.tokenizers import PreTrainedTokenizer
 from minibert.tokenizers.encoding import Encoding
 
 
@@ -27,7 +30,7 @@ def classify(text: str, text_pair: str | None = None, model: Source = None) -> l
     files name makes of them. What is too long is cut, with a warning (see common.py).
     """
     source = model if isinstance(model, tuple) else folder_of(model)
-    classifier, tokenizer, limit = load(source, BertForSequenceClassification)
+    classifier, tokenizer, limit = load(source, AutoModelForSequenceClassification)
     said = score_activation(None if isinstance(source, tuple) else source, classifier.config)
     pair = None if text_pair is None else require_text("text_pair", text_pair)
     inputs = encode(tokenizer, limit, require_text("text", text), pair)
@@ -76,17 +79,24 @@ def tag(
     A long text is read through a window that overlaps itself by ``stride`` tokens, or by half of
     what fits, if that is less. Of what two windows see, the longer counts, then the surer one.
     """
-    tagger, tokenizer, limit = load(model, BertForTokenClassification)
+    tagger, tokenizer, limit = load(model, AutoModelForTokenClassification)
     if aggregation not in _AGGREGATIONS:
         allowed = ", ".join(map(repr, _AGGREGATIONS))
         raise ValueError(f"aggregation is {aggregation!r:.80}; allowed: {allowed}")
     rows = _windows(require_text("text", text), limit, require_count("stride", stride), tokenizer)
     units = [list(_units(row, tagger, aggregation)) for row in rows]
     found = _entities(units) if entities or aggregation == "simple" else _words(units)
-    return [{"word": text[unit["start"] : unit["end"]], **unit} for unit in found]
+    return [shown for unit in found if (shown := _shown(text, unit))["word"]]
 
 
-def _windows(text: str, limit: int, stride: int, tokenizer: BertTokenizer) -> list[Encoding]:
+def _shown(text: str, unit: Unit) -> Unit:
+    """Return a unit with its word, less the spaces around it, which bytes count in."""
+    word = text[unit["start"] : unit["end"]]
+    start = unit["start"] + len(word) - len(word.lstrip())
+    return {"word": word.strip(), **unit, "start": start, "end": start + len(word.strip())}
+
+
+def _windows(text: str, limit: int, stride: int, tokenizer: PreTrainedTokenizer) -> list[Encoding]:
     """Return a row for each window on the text."""
     half = (limit - tokenizer.num_special_tokens_to_add()) // 2
     options: dict[str, Any] = {"max_length": limit, "stride": max(min(stride, half), 0)}

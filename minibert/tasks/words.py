@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.functions import softmax
-from minibert.models.bert_heads import BertForMaskedLM, BertForNextSentencePrediction
+from minibert.models.auto import AutoModelForMaskedLM, AutoModelForNextSentencePrediction
+from minibert.models.bert_heads import BertForMaskedLM
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import spelled
 from minibert.tasks.common import Source, encode, load, require_count, require_text
-from minibert.tokenizers import BertTokenizer
+from minibert.tokenizers import PreTrainedTokenizer
 
 
 @spelled
@@ -26,7 +27,7 @@ def fill_mask(
     which models are padded, are not ranked. ValueError if the text has no mask, or if the text is
     too long and a mask would be cut off (see common.py).
     """
-    masked, tokenizer, limit = load(model, BertForMaskedLM)
+    masked, tokenizer, limit = load(model, AutoModelForMaskedLM)
     assert isinstance(masked, BertForMaskedLM)
     top_k = require_count("top_k", top_k)
     inputs = encode(tokenizer, limit, require_text("text", text))
@@ -42,7 +43,7 @@ def fill_mask(
     return filled[0] if len(filled) == 1 else filled
 
 
-def _require_masks(text: str, kept: int, limit: int, tokenizer: BertTokenizer) -> None:
+def _require_masks(text: str, kept: int, limit: int, tokenizer: PreTrainedTokenizer) -> None:
     """Raise ValueError if the text has no mask, or more of them than were kept."""
     if tokenizer.mask_token is None:
         raise ValueError("this tokenizer has no mask_token, so there is nothing to fill in")
@@ -59,7 +60,7 @@ def _require_masks(text: str, kept: int, limit: int, tokenizer: BertTokenizer) -
 
 
 def _candidates(
-    targets: Sequence[str] | None, rows: int, tokenizer: BertTokenizer
+    targets: Sequence[str] | None, rows: int, tokenizer: PreTrainedTokenizer
 ) -> NDArray[np.intp]:
     """Return the ids to compare: of the targets, or of all tokens that the model has a row for."""
     if targets is None:
@@ -83,7 +84,9 @@ def _candidates(
     return np.array(list(dict.fromkeys(ids)))
 
 
-def _word(token: int, scores: Array, ids: list[int], place: int, tokenizer: BertTokenizer) -> Any:
+def _word(
+    token: int, scores: Array, ids: list[int], place: int, tokenizer: PreTrainedTokenizer
+) -> Any:
     sequence = [*ids[:place], token, *ids[place + 1 :]]
     around = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     return {
@@ -100,7 +103,7 @@ def next_sentence(first: str, second: str, model: Source = None) -> dict[str, fl
 
     Keys: "is_next", "random". What is too long is cut, with a warning (see common.py).
     """
-    judge, tokenizer, limit = load(model, BertForNextSentencePrediction)
+    judge, tokenizer, limit = load(model, AutoModelForNextSentencePrediction)
     texts = require_text("first", first), require_text("second", second)
     inputs = encode(tokenizer, limit, *texts)
     is_next, random = softmax(judge(**inputs, return_dict=True).logits)[0].tolist()

@@ -204,7 +204,9 @@ class PreTrainedTokenizer(Vocabulary):
 
     def _pad_id(self) -> int:
         if self.pad_token is None:
-            raise ValueError("padding needs a pad_token, and this tokenizer has none")
+            hint = "set tokenizer.pad_token = tokenizer.eos_token, which the attention_mask hides"
+            hint = "pass pad_token= to from_pretrained" if self.eos_token is None else hint
+            raise ValueError(f"padding needs a pad_token, and this tokenizer has none: {hint}")
         return int(self.pad_token_id)
 
     def pad(

@@ -55,7 +55,7 @@ class BertTokenizer(PreTrainedTokenizer):
         return token in (self._base if role == "unk_token" else self._ids)
 
     def _check_roles(self, roles: Mapping[str, str]) -> None:
-        if roles["unk_token"] != self.unk_token:
+        if roles.get("unk_token") != self.unk_token:
             raise ValueError("the unk_token is WordPiece's; pass unk_token= to from_pretrained")
 
     def _normalized(self, text: str, first: int = 0) -> Normalized:

@@ -22,11 +22,12 @@ def _special(role: str, is_id: bool = False) -> Any:
         token = vocabulary.special_tokens_map.get(role)
         return vocabulary.convert_tokens_to_ids(token) if is_id and token else token
 
-    def refuse(vocabulary: "Vocabulary", value: object) -> None:
-        name = f"{role}_id" if is_id else role
-        raise AttributeError(f"{name} cannot be set here; pass {role}= to from_pretrained")
+    def put(vocabulary: "Vocabulary", value: Any) -> None:
+        if is_id and value is not None:
+            value = vocabulary.convert_ids_to_tokens(value)
+        vocabulary.set_role(role, value)
 
-    return property(get, refuse)
+    return property(get, put)
 
 
 class Vocabulary(Spelled):
@@ -164,6 +165,22 @@ class Vocabulary(Spelled):
         count = self.add_tokens(tokens, special_tokens=True)
         self.special_tokens_map = {name: roles[name] for name in TOKEN_NAMES if name in roles}
         return count
+
+    def set_role(self, role: str, token: str | AddedToken | None) -> None:
+        """Let a token of the vocabulary have a role, or none: ``x.pad_token = x.eos_token``.
+
+        ValueError for a token that is not there.
+        """
+        text = getattr(token, "content", token)
+        if isinstance(text, str) and text not in self._ids:
+            hint = f'add_special_tokens({{"{role}": ...}}) adds it, for a model that knows it'
+            raise ValueError(f"there is no {text!r:.60} in the vocabulary to be {role}; {hint}")
+        if token is not None:
+            self.add_special_tokens({role: token})
+            return
+        roles = {name: text for name, text in self.special_tokens_map.items() if name != role}
+        self._check_roles(roles)
+        self.special_tokens_map = roles
 
     def _check_roles(self, roles: Mapping[str, str]) -> None:
         """Raise ValueError for a token whose role cannot be changed."""

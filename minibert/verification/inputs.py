@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint.files import lines_of, read_json, require_file, visible
+from minibert.models.auto import AutoTokenizer
 from minibert.runtime.arrays import number_array
-from minibert.tokenizers import BertTokenizer
+from minibert.tasks.common import arrays_of
 from minibert.verification.names import split_names
 from minibert.verification.recordings import read_recording
 
@@ -52,7 +53,7 @@ def _tokenized(
     texts: Sequence[str], checkpoint: str | os.PathLike[str], options: dict[str, Any]
 ) -> dict[str, Any]:
     try:
-        tokenizer = BertTokenizer.from_pretrained(checkpoint, **options)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **options)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}. Without one, give a file with input_ids") from None
     pairs: list[Any] = [tuple(text.split("\t")) if "\t" in text else text for text in texts]
@@ -61,4 +62,4 @@ def _tokenized(
             raise ValueError(f"the text {text[:80]!r} has {tabs} tabs; allowed: 1")
     with warnings.catch_warnings():  # of what is too long: the model refuses it in a sentence
         warnings.simplefilter("ignore")
-        return dict(tokenizer(pairs, padding=True, return_tensors="np"))
+        return dict(arrays_of(tokenizer, pairs))

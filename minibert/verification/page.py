@@ -82,10 +82,10 @@ def token_texts(
     A checkpoint without a tokenizer is no mistake: tokens are numbered then.
     options: of a Hub id, as in from_pretrained.
     """
-    from minibert.tokenizers.bert import BertTokenizer  # few need it, and all would wait for it
+    from minibert.models.auto import AutoTokenizer  # few need it, and all would wait for it
 
     try:
-        tokenizer = BertTokenizer.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         return [list(tokenizer.convert_ids_to_tokens(row)) for row in ids]
     except (OSError, ValueError):
         return None

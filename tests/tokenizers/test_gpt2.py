@@ -115,8 +115,10 @@ def test_the_rows_of_each_class(gpt2, roberta):
     assert [roberta.num_special_tokens_to_add(p) for p in (False, True)] == [2, 4]
     assert roberta(["a", "a b c"], padding=True).input_ids[0][-1] == roberta.pad_token_id
     assert roberta.mask_token_id == roberta.encode("<mask>")[1]
-    with pytest.raises(ValueError, match="padding needs a pad_token"):
+    with pytest.raises(ValueError, match=r"set tokenizer\.pad_token = tokenizer\.eos_token"):
         gpt2(["a", "a b"], padding=True)
+    gpt2.pad_token = gpt2.eos_token
+    assert gpt2(["a", "a b"], padding=True).input_ids[0][-1] == gpt2.eos_token_id
 
 
 @pytest.mark.parametrize(

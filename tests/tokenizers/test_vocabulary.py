@@ -25,13 +25,38 @@ def test_names_and_ids(small):
     assert repr(small).startswith("BertTokenizer(vocab_size=12")
 
 
-def test_names_cannot_be_set(small):
-    with pytest.raises(AttributeError, match="mask_token cannot be set here; pass mask_token= to"):
-        small.mask_token = "<mask>"
-    with pytest.raises(
-        AttributeError, match="mask_token_id cannot be set here; pass mask_token= to"
-    ):
-        small.mask_token_id = 3
+def test_a_role_may_be_given_to_a_token_that_is_there(small):
+    small.pad_token = "[SEP]"
+    assert (small.pad_token, small.pad_token_id) == ("[SEP]", 3)
+    assert small(["[MASK]", "[MASK] [MASK]"], padding=True).input_ids[0][-1] == 3
+    small.mask_token_id = 2
+    assert (small.mask_token, small.mask_token_id) == ("[CLS]", 2)
+    small.mask_token = None
+    assert (small.mask_token, small.mask_token_id) == (None, None)
+    assert len(small) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "says"),
+    [
+        (
+            "mask_token",
+            "<mask>",
+            ValueError,
+            "no '<mask>' in the vocabulary to be mask_token",
+        ),
+        ("mask_token", 3, ValueError, "mask_token is 3; needed: text or an AddedToken"),
+        ("mask_token_id", 99, ValueError, "99"),
+        ("mask_token_id", "[SEP]", TypeError, "not a token id"),
+        ("unk_token", "[SEP]", ValueError, "the unk_token is WordPiece's; pass unk_token="),
+        ("unk_token", None, ValueError, "the unk_token is WordPiece's; pass unk_token="),
+    ],
+)
+def test_a_role_that_cannot_be_given_is_told(small, name, value, error, says):
+    before = small.special_tokens_map
+    with pytest.raises(error, match=says):
+        setattr(small, name, value)
+    assert small.special_tokens_map == before
 
 
 def test_a_mask_may_be_missing():

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from byte_pairs import small_tokenizer
 from shown import realistic, report, row
 
 from minibert import EMBEDDED_CHECKPOINT
@@ -114,3 +115,10 @@ def test_the_texts_of_tokens_are_those_of_the_tokenizer(tmp_path):
     assert token_texts(EMBEDDED_CHECKPOINT, ids + 10**6) is None
     shutil.copy(EMBEDDED_CHECKPOINT / "config.json", tmp_path)
     assert token_texts(tmp_path, ids) is None
+
+
+def test_tokens_of_bytes_are_known_by_their_own_tokenizer(tmp_path):
+    tokenizer = small_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    ids = tokenizer(["the cat"], return_tensors="np")["input_ids"]
+    assert token_texts(tmp_path, ids) == [["the", "\u0120cat"]]
