@@ -180,7 +180,8 @@ def _reference_path(folder: Path, given: str | None) -> Path:
     if not path.exists():
         raise FileNotFoundError(
             f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
-            f"with --reference FILE; shipped with minibert: {', '.join(shipped)}"
+            f"with --reference FILE; shipped with minibert: {', '.join(shipped)}; "
+            "`minibert record` makes one, with --from transformers too"
         )
     return path
 

@@ -81,7 +81,8 @@ class PretrainedConfig(Spelled):
         found = values.pop("model_type", None)
         if found not in (None, self.model_type):
             allowed = f"{type(self).__name__} reads {self.model_type!r}"
-            raise ValueError(f"config field 'model_type' is {_short(found)}; {allowed}")
+            hint = "AutoModel and AutoConfig choose the class by it"
+            raise ValueError(f"config field 'model_type' is {_short(found)}; {allowed}. {hint}")
         # the last one wins where they disagree, as in transformers
         given = {name: values.pop(name, None) for name in ("id2label", "label2id", "num_labels")}
         labels = {name: value for name, value in given.items() if value is not None}
@@ -192,7 +193,8 @@ class PretrainedConfig(Spelled):
         """
         folder, overrides = find_folder(name, ("config",), options)
         path, found = folder / CONFIG_NAME, read_config(folder)
-        if foreign := foreign_code(found, cls.known_architectures):
+        foreign = foreign_code(found, cls.known_architectures)
+        if foreign and found.get("model_type") in (None, cls.model_type):  # else it is refused
             warn(f"{str(path)!r} names {foreign}; it is read as plain {cls.model_type}")
         try:
             return cls.from_dict(found, **overrides)

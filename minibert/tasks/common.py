@@ -106,6 +106,8 @@ def arrays_of(
     columns, _, _ = columns_of(called.data, "np")
     pad = 0 if tokenizer.pad_token is None else tokenizer.pad_token_id
     length = max(map(len, columns["input_ids"]))
+    if not length:
+        raise ValueError("there is no token: the text is empty, and nothing stands around it")
     padded = pad_columns(columns, length, pad, tokenizer.padding_side)
     return to_batch(padded, called.encodings, arrays=True, is_list=True)
 

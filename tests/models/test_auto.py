@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from wide import WIDE
 
-from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer
+from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertModel, BertTokenizer, GPT2Model
 from minibert.models import auto
 
 
@@ -86,6 +86,14 @@ def test_an_unknown_model_type_lists_the_known(folder, found):
     rewrite(folder, model_type=found)
     with pytest.raises(ValueError, match=r"model_type .*; known: bert"):
         auto.AutoModel.from_pretrained(folder)
+
+
+def test_another_models_class_refuses_without_a_word_before(folder):
+    """The architecture is not read as another one, so no warning says that it is."""
+    rewrite(folder, architectures=["BertModel"])
+    hint = r"GPT2Config reads 'gpt2'\. AutoModel and AutoConfig choose the class by it"
+    with pytest.raises(ValueError, match=hint):
+        GPT2Model.from_pretrained(folder)
 
 
 class TestTokenizer:

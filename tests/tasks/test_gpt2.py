@@ -119,3 +119,11 @@ def test_a_head_that_was_not_trained_is_refused(tmp_path, config, tokenizer):
         pytest.raises(ValueError, match=r"has no such head: score\.weight would be random"),
     ):
         tasks.classify("the cat", model=tmp_path)
+
+
+def test_an_empty_text_is_told_unless_others_stand_beside_it(config, tokenizer):
+    pair = GPT2Model(config, seed=1), tokenizer
+    with pytest.raises(ValueError, match="there is no token: the text is empty"):
+        tasks.embed("", model=pair)
+    found = tasks.embed(["", "the cat"], model=pair)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [0, 1], atol=1e-6)

@@ -40,11 +40,12 @@ from mutations import (
 )
 
 import minibert
-from minibert import AutoConfig, AutoTokenizer, BertModel, BertTokenizer, Reference, tasks
+from minibert import AutoConfig, AutoModel, AutoTokenizer, BertTokenizer, Reference, tasks
 from minibert.checkpoint.tensors import TYPES
 from minibert.checkpoint.torchfile import read_torch
-from minibert.models.auto import MODELS
+from minibert.models.auto import CLASSES, MODELS
 from minibert.tasks.sentence_files import score_activation
+from minibert.tokenizers import GPT2Tokenizer, PreTrainedTokenizer, RobertaTokenizer
 from minibert.verification.inputs import read_inputs
 
 PACKAGE = str(Path(minibert.__file__).parent)
@@ -56,6 +57,9 @@ TASKS: dict[type, Callable[..., object]] = {
     minibert.BertForMaskedLM: partial(tasks.fill_mask, "the [MASK]"),
     minibert.BertForNextSentencePrediction: partial(tasks.next_sentence, "the guitar", "is"),
     minibert.BertModel: partial(tasks.embed, ["the guitar", "a"]),
+    minibert.GPT2Model: partial(tasks.embed, ["the cat", "a"]),
+    minibert.GPT2ForSequenceClassification: partial(tasks.classify, "the cat"),
+    minibert.GPT2ForTokenClassification: partial(tasks.tag, "the cat sat"),
 }
 PYTHON = re.compile(r"NoneType|<class | object at 0x|Traceback|codec can|\[Errno|sys\.set")
 
@@ -94,7 +98,9 @@ def open_model(kind: Any, path: Path) -> None:
     if path.name == "config.json":  # else the numbers may be any
         model([[[1, 2]]] if kind.with_choices else [[1, 2]])
         if kind in TASKS:
-            TASKS[kind](model=(model, BertTokenizer.from_pretrained(path.parent)))
+            TASKS[kind](model=(model, AutoTokenizer.from_pretrained(path.parent)))
+    if hasattr(model, "generate"):
+        model.generate([[1, 2, 3], [4, 5, 6]], [[1, 1, 1], [1, 1, 0]])
 
 
 def open_tokenizer(kind: Any, path: Path) -> None:
@@ -103,14 +109,15 @@ def open_tokenizer(kind: Any, path: Path) -> None:
     before = tokenized(tokenizer)
     with saved():
         tokenizer.save_pretrained(again)
-        reopened = BertTokenizer.from_pretrained(again)
+        reopened = type(tokenizer).from_pretrained(again)
     with saved("ignore"):  # a row that is too long is told of once more
         require(tokenized(reopened), before, "tokenizer")
 
 
-def tokenized(tokenizer: BertTokenizer) -> tuple[Any, ...]:
+def tokenized(tokenizer: PreTrainedTokenizer) -> tuple[Any, ...]:
     """Return what a tokenizer makes of a few texts, and of their ids."""
-    one = tokenizer(["the new [MASK]  Café a x y [X] [CLS]", ""], return_offsets_mapping=True)
+    texts = ["the new [MASK]  Café a x y [X] [CLS]", "", " a<mask> new york's\n\n <x>12 é"]
+    one = tokenizer(texts, return_offsets_mapping=True)
     two = tokenizer("plays [SEP]the", "İ guitars. ", truncation=True, max_length=9)
     decoded = [tokenizer.decode(ids, skip) for ids in one["input_ids"] for skip in (True, False)]
     return dict(one), dict(two), decoded, tokenizer.special_tokens_map, len(tokenizer)
@@ -140,7 +147,7 @@ def open_recording(path: Path) -> None:
 
 def open_inputs(path: Path) -> None:
     """Read what a recording is to be made of, and call the model on it."""
-    BertModel.from_pretrained(path.parent)(**read_inputs([str(path)], path.parent))
+    AutoModel.from_pretrained(path.parent)(**read_inputs([str(path)], path.parent))
 
 
 # The kinds of files
@@ -161,9 +168,16 @@ PICKLE = (in_pieces(opcodes), in_pieces(opcodes), partial(some_bytes, end=200), 
 ZIP = (*(in_member(mutate, "data.pkl") for mutate in PICKLE), in_member(some_bytes), some_bytes)
 NPZ = (*[in_member(partial(some_bytes, end=128))] * 3, in_member(some_bytes), some_bytes)
 HERE, AUTO = (partial(open_tokenizer, kind) for kind in (BertTokenizer, AutoTokenizer))
-BASE, *HEADS = (partial(open_model, kind) for kind in MODELS)
+GPT2, ROBERTA = (partial(open_tokenizer, kind) for kind in (GPT2Tokenizer, RobertaTokenizer))
+BASE, *HEADS = (partial(open_model, kind) for kind in MODELS if kind in CLASSES["bert"].values())
+WRITER, *OTHERS = (
+    partial(open_model, CLASSES["gpt2"][name])
+    for name in ("CausalLM", "model", "SequenceClassification", "TokenClassification")
+)
 
 MODEL, DENSE = "vocab.txt config.json model.safetensors", "2_Dense/model.safetensors"
+WEIGHTS, PAIRS = "model.safetensors=gpt2.safetensors", "vocab.json=roberta_vocab.json merges.txt"
+BYTES = "vocab.json=gpt2_vocab.json merges.txt"
 FOLDER = " ".join((*small_files.SENTENCE, MODEL, DENSE))
 #: Files, the first of which is mutated (x=y: x, with what y holds); how; and what opens it.
 TABLE: list[tuple[str, tuple[Mutate, ...], tuple[Callable[[Path], None], ...]]] = [
@@ -190,6 +204,21 @@ TABLE: list[tuple[str, tuple[Mutate, ...], tuple[Callable[[Path], None], ...]]] 
     ("recording.npz", NPZ, (open_recording,)),
     ("recording.safetensors", HEADER, (open_recording,)),
     ("recording.pt", ZIP, (open_recording,)),
+    (f"config.json=gpt2.json {WEIGHTS} {BYTES}", TEXT, (WRITER, *OTHERS)),
+    ("model.safetensors=gpt2.safetensors config.json=gpt2.json", HEADER, (WRITER, *OTHERS)),
+    ("pytorch_model.bin=gpt2.bin config.json=gpt2.json", ZIP, (WRITER,)),
+    (f"generation_config.json config.json=gpt2.json {WEIGHTS}", TEXT, (WRITER,)),
+    ("vocab.json=gpt2_vocab.json merges.txt", TEXT, (GPT2,)),
+    ("merges.txt vocab.json=gpt2_vocab.json", LINES, (GPT2,)),
+    ("merges.txt vocab.json=roberta_vocab.json", LINES, (ROBERTA,)),
+    ("tokenizer.json=gpt2_tokenizer.json", TEXT, (GPT2,)),
+    ("tokenizer.json=roberta_tokenizer.json", TEXT, (ROBERTA,)),
+    ("tokenizer_config.json=gpt2_tokens.json tokenizer.json=gpt2_tokenizer.json", TEXT, (GPT2,)),
+    ("tokenizer_config.json=roberta.json tokenizer.json=roberta_tokenizer.json", TEXT, (AUTO,)),
+    (f"tokenizer_config.json=roberta.json {PAIRS} config.json=gpt2.json", TEXT, (ROBERTA, AUTO)),
+    (f"special_tokens_map.json=roberta_map.json {PAIRS}", TEXT, (ROBERTA,)),
+    (f"added_tokens.json=roberta_added.json {PAIRS}", TEXT, (ROBERTA,)),
+    (f"inputs.txt config.json=gpt2.json {WEIGHTS} {BYTES}", LINES, (open_inputs,)),
     ("inputs.json config.json model.safetensors", TEXT, (open_inputs,)),
     ("inputs.txt config.json model.safetensors vocab.txt", LINES, (open_inputs,)),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
+from small_decoders import write_decoders
 
 from minibert import (
     BertConfig,
@@ -80,6 +81,7 @@ def write(folder: Path) -> None:
         (folder / name).write_text(json.dumps(value))
     dense = {"linear.weight": np.ones((4, 4), "f4"), "linear.bias": np.ones(4, "f4")}
     save_file(dense, folder / "2_Dense/model.safetensors")
+    write_decoders(folder)
     for path in TORCH.iterdir():
         shutil.copy(path, folder)
 
