@@ -18,7 +18,7 @@ def no_waiting_for_a_disk(monkeypatch):
 
 
 def test_mutated_files_end_in_an_object_or_in_a_sentence(tmp_path):
-    assert fuzz_files.fuzz(tmp_path, 1500, seed=0) == {}
+    assert fuzz_files.fuzz(tmp_path, 2500, seed=0) == {}
 
 
 def unchecked(values, name, default, *kinds):
@@ -27,14 +27,14 @@ def unchecked(values, name, default, *kinds):
 
 def test_a_field_whose_type_is_not_checked_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(templates, "typed", unchecked)
-    found = fuzz_files.fuzz(tmp_path, 400, seed=0)
+    found = fuzz_files.fuzz(tmp_path, 900, seed=0)
     assert any("AttributeError" in said for said in found.values())
 
 
 def test_a_token_that_is_lost_by_saving_is_found(tmp_path, monkeypatch):
     written = tokenizer_json.write_template
     monkeypatch.setattr(tokenizer_json, "write_template", lambda t: written((t[0], t[1][1:])))
-    found = fuzz_files.fuzz(tmp_path, 100, seed=0)
+    found = fuzz_files.fuzz(tmp_path, 250, seed=0)
     assert any("after saving" in said or "was saved" in said for said in found.values()), found
 
 
