@@ -95,10 +95,11 @@ def open_model(kind: Any, path: Path) -> None:
     require(text, config.to_json_string(), "config")
     score_activation(path.parent, config)
     model = kind.from_pretrained(path.parent)
-    if path.name == "config.json":  # else the numbers may be any
-        model([[[1, 2]]] if kind.with_choices else [[1, 2]])
-        if kind in TASKS:
-            TASKS[kind](model=(model, AutoTokenizer.from_pretrained(path.parent)))
+    if path.suffix != ".json":  # the numbers may be any
+        return
+    model([[[1, 2]]] if kind.with_choices else [[1, 2]])
+    if kind in TASKS:
+        TASKS[kind](model=(model, AutoTokenizer.from_pretrained(path.parent)))
     if hasattr(model, "generate"):
         model.generate([[1, 2, 3], [4, 5, 6]], [[1, 1, 1], [1, 1, 0]])
 
