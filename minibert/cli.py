@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="minibert", description="BERT in NumPy, and its proof.")
+    parser = ArgumentParser(
+        prog="minibert", description="BERT and GPT-2 in NumPy, and their proof."
+    )
     parser.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = parser.add_subparsers(dest="name", required=True)
 
