@@ -59,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="minibert", description="BERT, GPT-2 in NumPy, and their proof."
-    )
+    parser = ArgumentParser(prog="minibert", description="BERT, GPT-2 in NumPy, and their proof.")
     parser.add_argument("--version", action="version", version=f"minibert {__version__}")
     commands = parser.add_subparsers(dest="name", required=True)
 
