@@ -90,7 +90,7 @@ def test_the_ends_of_the_config_serve():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens is 0; allowed: 1 and more"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0; allowed: a whole number from 1 to"),
         ({"max_new_tokens": 28}, "a prompt of 2 tokens and max_new_tokens=28 make 30; this model"),
         ({"attention_mask": [[0, 0]]}, "prompt 0 is padding alone"),
         ({"attention_mask": np.ones((1, 2, 2))}, "attention_mask has an axis for queries"),
