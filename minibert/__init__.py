@@ -1,7 +1,7 @@
 """BERT in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
 
 Reading order: functions, layers, models/bert, batch, trace, runtime, checkpoint, verification;
-then models/bert_heads, models/gpt2, cache, tokenizers, tasks, mistakes, grading.
+then models/bert_heads, models/gpt2, models/bart, cache, tokenizers, tasks, mistakes, grading.
 """
 
 # ruff: noqa: F403 - for type checkers alone
@@ -18,6 +18,9 @@ from minibert.runtime.threads import get_num_threads, set_num_threads
 if TYPE_CHECKING:
     from minibert.grading import *
     from minibert.models.auto import *
+    from minibert.models.bart import BartConfig as BartConfig
+    from minibert.models.bart import BartModel as BartModel
+    from minibert.models.bart_heads import *
     from minibert.models.bert_heads import *
     from minibert.models.gpt2 import *
     from minibert.runtime.swap import *
@@ -32,7 +35,12 @@ _HEADS = (
 _LATER = {
     "models.auto": (
         *("AutoConfig", "AutoModel", "AutoTokenizer"),
-        *map("AutoModelFor{}".format, (*_HEADS, "CausalLM")),
+        *map("AutoModelFor{}".format, (*_HEADS, "CausalLM", "Seq2SeqLM")),
+    ),
+    "models.bart": ("BartConfig", "BartModel"),
+    "models.bart_heads": (
+        *("BartForConditionalGeneration", "BartForQuestionAnswering"),
+        "BartForSequenceClassification",
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
     "models.gpt2": (

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from minibert import arguments
 from minibert.cache import Cache, Past
 from minibert.runtime.arrays import Array, Integers, Mask
+from minibert.trace import Trace, silent
 
 CHOSEN = "input_ids", "inputs_embeds", "attention_mask", "token_type_ids"  # among choices
 Columns = tuple[slice, int] | None  # a slice of so many equal groups of columns; None: all
@@ -60,7 +61,8 @@ class Sequence:
     index: int  # which sequence of the batch
     rows: slice  # where they lie among the rows
     columns: NDArray[np.intp]  # where they stood in the input
-    keys: NDArray[np.intp]  # the columns of what they may look at: of themselves, or more
+    key_rows: slice  # where what they may look at lies among its rows
+    keys: NDArray[np.intp]  # the columns of that: of themselves, or more
     shape: tuple[int, int, int]  # (B, T, K), of the batch
     allowed: Mask = None  # which of the keys (axis 1) each of its tokens (axis 0) may look at
 
@@ -108,6 +110,9 @@ class Batch:
     choices: int = 1  # how many sequences belong to one question
     cache: Cache | None = None  # of the tokens before these
     past: Past | None = None  # that of one layer
+    states: Array | None = None  # (N, C), of these tokens, where a decoder looks at them
+    source: "Batch | None" = None  # what the encoder read, at which a decoder looks besides
+    seen: "Batch | None" = None  # what attention looks at; None: at the batch itself
 
     @cached_property
     def sequences(self) -> tuple[Sequence, ...]:
@@ -123,20 +128,44 @@ class Batch:
                 shape, keys = (size, length, before + length), tokens
                 if self.cache:
                     keys = np.concatenate([np.flatnonzero(self.cache.mask[i]), before + tokens])
-                found.append(Sequence(i, slice(start, end), tokens, keys, shape, allowed))
+                rows = slice(start, end)
+                found.append(Sequence(i, rows, tokens, rows, keys, shape, allowed))
         return tuple(found)
+
+    @cached_property
+    def across(self) -> "Batch":
+        """The batch for cross-attention: its tokens look at those of the source."""
+        assert self.source is not None  # a decoder's batch has one
+        there = {sequence.index: sequence for sequence in self.source.sequences}
+        shape, found = (*self.mask.shape, self.source.mask.shape[1]), []
+        for one in self.sequences:
+            of = there[one.index]
+            found.append(Sequence(one.index, one.rows, one.columns, of.rows, of.columns, shape))
+        return self._with(sequences=tuple(found), seen=self.source, past=self.source.past)
+
+    def looked_at(self, x: Array, trace: Trace) -> tuple[Array, Trace]:
+        """Return the states at which a decoder's rows look, and their trace.
+
+        There are none if their keys and values are kept from an earlier call.
+        """
+        return (x[:0], silent) if self.states is None else (self.states, trace.of(self))
 
     def of_layer(self, i: int) -> "Batch":
         """Return the batch with the keys and values that a layer keeps, if any are kept."""
-        return self._with(self.cache.of_layer(i)) if self.cache else self
+        if not self.cache:
+            return self
+        changes: dict[str, Any] = {"past": self.cache.of_layer(i)}
+        if self.source is not None:
+            changes["source"] = self.source._with(past=self.cache.of_source(i))
+        return self._with(**changes)
 
     def columns(self, heads: slice, count: int) -> "Batch":
         """Return the batch with the keys and values of some of a layer's heads."""
-        return self._with(self.past.of_heads(heads)) if self.past else self
+        return self._with(past=self.past.of_heads(heads)) if self.past else self
 
-    def _with(self, past: Past) -> "Batch":
+    def _with(self, **changes: Any) -> "Batch":
         batch = copy(self)  # and with it the sequences
-        vars(batch)["past"] = past
+        vars(batch).update(changes)
         return batch
 
     def words(self, table: Array) -> Array:
@@ -161,10 +190,11 @@ class Batch:
         mask = np.zeros_like(self.mask)
         mask[indices] = self.mask[indices]
         rows = mask[self.mask]
-        names = "token_type_ids", "position_ids", "token_ids", "token_embeddings"
+        names = "token_type_ids", "position_ids", "token_ids", "token_embeddings", "states"
         packed = {name: getattr(self, name) for name in names}
         shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None}
-        return replace(self, mask=mask, **shares)
+        source = None if self.source is None else self.source.only(indices)
+        return replace(self, mask=mask, source=source, **shares)
 
     def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:
         """Put together what was computed of each share: -> (N, C)."""

@@ -38,12 +38,14 @@ class Cache(Spelled):
     """What a model returns as ``past_key_values``, and takes: each call adds its own tokens.
 
     ``cache[i]`` are the keys and the values of a layer, (B, H, T, D) each, zeros at padding. A call
-    changes it: two texts that begin alike need a cache each.
+    changes it: two texts that begin alike need a cache each. Where there is an encoder,
+    ``cache.source[i]`` are those of its tokens in a layer's cross-attention, kept once for all.
     """
 
     def __init__(self) -> None:
         self.mask = np.zeros((0, 0), bool)  # (B, T), of all calls so far
         self.layers: list[list[Array]] = []
+        self.source: Cache | None = None  # of what the encoder read, if a decoder looks at it
 
     def get_seq_length(self) -> int:
         """Return how many tokens it holds of each sequence, padding among them."""
@@ -70,6 +72,12 @@ class Cache(Spelled):
     def of_layer(self, i: int) -> Past:
         """Return what a layer's attention reads and extends."""
         return Past(self.layers[i], self.counts)
+
+    def of_source(self, i: int) -> Past:
+        """Return what a layer's cross-attention reads, and at the first call computes."""
+        assert self.source is not None  # a decoder's cache has one
+        past = self.source.of_layer(i)
+        return past if self.get_seq_length() else Past(past.kept, [0] * len(past.counts))
 
     def reserve(
         self, mask: NDArray[np.bool_], layers: int, heads: int, width: int, dtype: DTypeLike

@@ -1,4 +1,4 @@
-"""The layers of BERT: frozen, built from arrays, so that one with a missing weight cannot exist.
+"""The layers: frozen, built from arrays, so that one with a missing weight cannot exist.
 
 Rows go in and rows come out: (N, C), the real tokens of all sequences (see batch.py). A layer has
 no name of its own and never changes an array. What it computes it shows to the trace, and goes on
@@ -68,7 +68,8 @@ class Embeddings:
 class Attention:
     """Each token looks at all real tokens of its own sequence, in several heads.
 
-    causal: at none that comes after it. scale: of the scores, besides that by ``sqrt(D)``.
+    causal: at none that comes after it. scale: of the scores, besides that by ``sqrt(D)``. In
+    cross-attention a batch says of what other rows the keys and values are.
     """
 
     query: Linear
@@ -83,8 +84,9 @@ class Attention:
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
         """(N, C) -> (N, C)."""
         query = trace("query", self.query(x))
-        key = trace("key", self.key(x))
-        value = trace("value", self.value(x))
+        seen, there = (x, trace) if batch.seen is None else batch.seen.looked_at(x, trace)
+        key = there("key", self.key(seen))
+        value = there("value", self.value(seen))
         query = query if self.scale == 1 else query * self.scale
         contexts = [
             self.attend(query, key, value, batch.past, sequence, trace.of(sequence))
@@ -102,9 +104,10 @@ class Attention:
         sequence: Sequence,
         trace: Trace,
     ) -> Array:
-        """Let the T tokens of one sequence look at each other: (N, C) each -> (T, C)."""
-        rows, split, num_heads = sequence.rows, functions.split_heads, self.num_heads
-        q, k, v = (split(x[rows], num_heads) for x in (query, key, value))
+        """Let the T tokens of one sequence look at its keys: (N, C) each -> (T, C)."""
+        rows, keys, split = sequence.rows, sequence.key_rows, functions.split_heads
+        parts = query[rows], key[keys], value[keys]
+        q, k, v = (split(x, self.num_heads) for x in parts)
         if past is not None:  # and at those before them
             k, v = past.extended(sequence.index, k, v)
         allowed = sequence.not_ahead if self.causal else sequence.allowed
@@ -131,7 +134,8 @@ class FeedForward:
 class Layer:
     """Attention, then feed-forward, each with a residual and a norm.
 
-    The norm comes after the residual (BERT) or, if ``pre_norm``, before the part (GPT-2).
+    The norm comes after the residual (BERT) or, if ``pre_norm``, before the part (GPT-2). Between
+    the two, a decoder (BART's) looks at what the encoder read, with the norm after it.
     """
 
     attention: Attention
@@ -139,6 +143,8 @@ class Layer:
     feed_forward: FeedForward
     norm: LayerNorm
     pre_norm: bool = False
+    cross_attention: Attention | None = None
+    cross_attention_norm: LayerNorm | None = None
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
         """(N, C) -> (N, C)."""
@@ -146,6 +152,10 @@ class Layer:
         given = inner("norm", norm(x)) if self.pre_norm else x
         x = x + inner("output", self.attention(given, inner, batch))
         x = trace("attention", x if self.pre_norm else norm(x))
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            inner = trace.within("cross_attention")
+            x = x + inner("output", self.cross_attention(x, inner, batch.across))
+            x = trace("cross_attention", self.cross_attention_norm(x))
         inner, norm = trace.within("feed_forward"), self.norm
         given = inner("norm", norm(x)) if self.pre_norm else x
         x = x + trace("feed_forward", self.feed_forward(given, inner))

@@ -48,14 +48,23 @@ class Stage(NamedTuple):
     shown: str  # as its "input", its "output", the "second" output, or what "softmax" is given
 
 
-def expand_stages(table: Iterable[Stage], count: int) -> list[Stage]:
-    """Return the stages of a model with so many layers, in network order."""
+def expand_stages(table: Iterable[Stage], counts: Mapping[str, int]) -> list[Stage]:
+    """Return the stages of a model, in network order.
+
+    counts: what comes before ``layer.{i}`` in the names of a stack -> how many layers it has.
+    """
     found: list[Stage] = []
-    for in_layer, lines in groupby(table, key=lambda stage: "{i}" in stage.name):
+    for start, lines in groupby(table, key=_stack_of):
         group = list(lines)
-        for i in range(count if in_layer else 1):
+        for i in range(1 if start is None else counts[start]):
             found += [Stage(n.format(i=i), axes, m.format(i=i), s) for n, axes, m, s in group]
     return found
+
+
+def _stack_of(stage: Stage) -> str | None:
+    """Return what comes before the layer in a stage's name; None outside of the layers."""
+    start, layer, _ = stage.name.partition("layer.{i}")
+    return start if layer else None
 
 
 class Where(Protocol):

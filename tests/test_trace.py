@@ -90,10 +90,10 @@ def test_layers_are_expanded_in_groups_and_their_modules_too():
         Stage("layer.{i}", "BTC", "h.{i}", "output"),
         Stage("out", "BC", "end", "output"),
     ]
-    found = expand_stages(table, 2)
+    found = expand_stages(table, {"": 2})
     assert [s.name for s in found] == ["in", "layer.0.a", "layer.0", "layer.1.a", "layer.1", "out"]
     assert [s.module for s in found] == ["start", "h.0.first", "h.0", "h.1.first", "h.1", "end"]
-    assert [s.name for s in expand_stages(table, 0)] == ["in", "out"]
+    assert [s.name for s in expand_stages(table, {"": 0})] == ["in", "out"]
 
 
 # what looks

@@ -8,7 +8,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import open_weights, read_config
 from minibert.checkpoint.names import standard_names
-from minibert.models import bert_heads, gpt2
+from minibert.models import bart, bart_heads, bert_heads, gpt2
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
@@ -43,6 +43,20 @@ CLASSES: dict[str, dict[str, Any]] = {
         "SequenceClassification": gpt2.GPT2ForSequenceClassification,
         "TokenClassification": gpt2.GPT2ForTokenClassification,
     },
+    "bart": {
+        "config": bart.BartConfig,
+        "tokenizer": BartTokenizer,
+        "model": bart.BartModel,
+        "Seq2SeqLM": bart_heads.BartForConditionalGeneration,
+        "SequenceClassification": bart_heads.BartForSequenceClassification,
+        "QuestionAnswering": bart_heads.BartForQuestionAnswering,
+    },
+}
+#: model_type -> a tensor that no other model has.
+TELLING = {
+    "bert": "encoder.layer.0.attention.self.query.weight",
+    "gpt2": "h.0.attn.c_attn.weight",
+    "bart": "decoder.layers.0.encoder_attn.q_proj.weight",
 }
 #: Every model class.
 MODELS: tuple[type[PreTrainedModel], ...] = tuple(
@@ -93,9 +107,11 @@ def _by_tensors(folder: str | os.PathLike[str]) -> str | None:
         found = open_weights(folder).tensors
     except FileNotFoundError:  # a folder with a config alone
         return None
-    telling = "encoder.layer.0.attention.self.query.weight"
-    names = standard_names(found, [telling], BertModel.prefix)[0].values()
-    return "bert" if telling in names else None
+    for name, telling in TELLING.items():
+        prefix = CLASSES[name]["model"].prefix
+        if telling in standard_names(found, [telling], prefix)[0].values():
+            return name
+    return None
 
 
 def _class(found: str, stands_for: str) -> Any:
@@ -184,3 +200,4 @@ AutoModelForTokenClassification = _auto("TokenClassification")
 AutoModelForQuestionAnswering = _auto("QuestionAnswering")
 AutoModelForMultipleChoice = _auto("MultipleChoice")
 AutoModelForCausalLM = _auto("CausalLM")
+AutoModelForSeq2SeqLM = _auto("Seq2SeqLM")

@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
 from minibert.models.habits import METHODS
 from minibert.models.outputs import ModelOutput
+from minibert.models.shown import hand_over, record_no_scores, seen_in
 from minibert.runtime.arrays import Array
 from minibert.runtime.spelling import Spelled, a_kind
 from minibert.runtime.swap import is_swapping
@@ -41,6 +43,8 @@ class PreTrainedModel(Spelled):
     output_class: ClassVar[type[ModelOutput]]
     prefix: ClassVar[str]  # what the names in a checkpoint may begin with besides
     counters: ClassVar[dict[str, str]]  # letter of the table of names -> field of the config
+    #: What the names of a stack's stages begin with -> the config's field with its layers.
+    depths: ClassVar[dict[str, str]] = {"": "num_hidden_layers"}
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
     known_unused: ClassVar[dict[str, str]]  # beginnings of other names -> what they are
     with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
@@ -170,19 +174,31 @@ class PreTrainedModel(Spelled):
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        cache = self._cache(past_key_values, use_cache)
-        batch = self.batch(*inputs, cache=cache)
-        states, attentions = self._shown(output_hidden_states, output_attentions)
-        wanted = None if trace is not None else {*states, *attentions}
+        batch = self.batch(*inputs, cache=self._cache(past_key_values, use_cache))
+        shown = self._shown(output_hidden_states, output_attentions)
+        return self._run(batch, shown, trace, return_dict)
+
+    def _run(
+        self,
+        batch: Batch,
+        shown: dict[str, list[str]],
+        trace: dict[str, Array] | None,
+        return_dict: bool | None,
+        **known: Any,
+    ) -> Any:
+        """Run a checked batch: the output, with the stages that fields show and what is known."""
+        wanted = None if trace is not None else {*chain(*shown.values())}
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
         found = in_turn(self.forward, batch, recording if is_watched else silent)
-        if cache is not None:
-            cache.add(batch.mask)
-            found["past_key_values"] = cache
-        self._record_no_scores(batch, recording)
-        output = self.output_class(**found, **self._seen(recording, states, attentions))
-        self._hand_over(recording, trace)
+        if batch.cache is not None:
+            batch.cache.add(batch.mask)
+            found["past_key_values"] = batch.cache
+        if not batch.sequences:
+            record_no_scores(self, batch, recording)
+        output = self.output_class(**{**seen_in(recording, shown), **known, **found})
+        if trace is not None:
+            hand_over(recording, self.stage_axes(), trace)
         return output if self._wants("return_dict", return_dict) else output.to_tuple()
 
     def _cache(self, given: Cache | None, use_cache: bool | None) -> Cache | None:
@@ -197,58 +213,37 @@ class PreTrainedModel(Spelled):
             )
         return given
 
-    def _shown(self, states: bool | None, attentions: bool | None) -> tuple[list[str], list[str]]:
-        """Return the stages that the output's hidden_states and attentions are."""
+    def _shown(self, states: bool | None, attentions: bool | None) -> dict[str, list[str]]:
+        """Return the stages that the fields of the output show, hidden_states and attentions."""
         layers = [f"layer.{i}" for i in range(len(self.base_model.layers))]
         shown = layers if self._wants("output_attentions", attentions) else []
         hidden = ["embeddings", *layers[:-1], self.last_state or layers[-1]]
-        wanted = hidden if self._wants("output_hidden_states", states) else []
-        return wanted, [f"{layer}.attention.probabilities" for layer in shown]
-
-    def _seen(
-        self, recording: Recording, states: list[str], attentions: list[str]
-    ) -> dict[str, tuple[Array, ...] | None]:
-        if not {*attentions} <= {*recording}:
-            what = "output_attentions is on, and attention is swapped for a function that shows no"
-            raise ValueError(f"{what} probabilities; swap softmax, or leave output_attentions off")
-        shown = {"hidden_states": states, "attentions": attentions}
-        return {x: tuple(recording[name] for name in names) or None for x, names in shown.items()}
+        return {
+            "hidden_states": hidden if self._wants("output_hidden_states", states) else [],
+            "attentions": [f"{layer}.attention.probabilities" for layer in shown],
+        }
 
     def _wants(self, option: str, given: bool | None) -> Any:
         return getattr(self.config, option) if given is None else given
 
-    def _record_no_scores(self, batch: Batch, recording: Recording) -> None:
-        """Record the scores and probabilities of a batch of padding: nothing computed them."""
-        if batch.sequences:
-            return
-        size, length = batch.mask.shape
-        keys = batch.cache.get_seq_length() if batch.cache else length  # with these, by now
-        shape = size, self.config.num_attention_heads, length, keys
-        for name, axes in self.stage_axes().items():
-            if axes == "BHTT":
-                recording.pieces[name] = [((), shape, np.zeros((), self.dtype))]
-
-    def _hand_over(self, recording: Recording, trace: dict[str, Array] | None) -> None:
-        if trace is None:
-            return
-        for name in self.stage_axes():
-            trace.pop(name, None)  # of another run, if this one does not show it
-            if name in recording:
-                trace[name] = recording.take(name)
-
     def batch(self, *inputs: Any, **named: Any) -> Batch:
         """Check the inputs of a call, and pack them."""
         named["with_choices"] = self.with_choices
-        batch = make_batch(self.config, self.dtype, *inputs, **named)
+        return self.reserved(make_batch(self.config, self.dtype, *inputs, **named))
+
+    def reserved(self, batch: Batch) -> Batch:
+        """Return the batch, its cache with room for its tokens in the layers that fill it."""
         if batch.cache is not None:
-            layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
-            width = self.config.hidden_size // heads
-            batch.cache.reserve(batch.mask, layers, heads, width, self.dtype)
+            *_, stack = self.stacks.values()
+            heads = stack.layers[0].attention.num_heads
+            sizes = len(stack.layers), heads, self.config.hidden_size // heads
+            batch.cache.reserve(batch.mask, *sizes, self.dtype)
         return batch
 
     def stage_axes(self) -> dict[str, str]:
         """Return the axes of every stage that a trace receives, in network order."""
-        stages = expand_stages(self.stages(), len(self.base_model.layers))
+        counts = {start: len(stack.layers) for start, stack in self.stacks.items()}
+        stages = expand_stages(self.stages(), counts)
         has_pooler = self.base_model.pooler is not None
         return {s.name: s.axes for s in stages if s.name != "pooler" or has_pooler}
 
@@ -291,7 +286,6 @@ class PreTrainedModel(Spelled):
 
     def __repr__(self) -> str:
         c, numbers = self.config, f"{self.num_parameters():,} parameters, {self.dtype}"
-        sizes = (
-            f"{c.num_hidden_layers} layers, hidden {c.hidden_size}, {c.num_attention_heads} heads"
-        )
+        layers = " + ".join(str(len(stack.layers)) for stack in self.stacks.values())
+        sizes = f"{layers} layers, hidden {c.hidden_size}, {c.num_attention_heads} heads"
         return f"{type(self).__name__}({sizes}, {numbers})"

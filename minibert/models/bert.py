@@ -68,7 +68,7 @@ class BertConfig(PretrainedConfig):
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
         self.must_divide("num_attention_heads", "hidden_size")
-        self.must_fit(NAMES, "num_hidden_layers")
+        self.must_fit(NAMES, {"i": "num_hidden_layers"})
         pad = self.pad_token_id
         if pad is not None and pad >= self.vocab_size:
             must = f"it must be below 'vocab_size', which is {self.vocab_size}"
@@ -153,7 +153,8 @@ class BertModel(Stack, BertPreTrainedModel):
         word, position, token_type = (arrays[f"embeddings.{table}"] for table in tables)
         norm = build.norm("embeddings.norm")
         self.embeddings = Embeddings(word, position, token_type, norm)
-        self.layers = tuple(build.layer(f"layer.{i}") for i in range(self.config.num_hidden_layers))
+        heads, count = self.config.num_attention_heads, self.config.num_hidden_layers
+        self.layers = tuple(build.layer(f"layer.{i}", heads) for i in range(count))
         has_pooler = "pooler.dense.bias" in arrays
         self.pooler = Pooler(build.linear("pooler.dense")) if has_pooler else None
 

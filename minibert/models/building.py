@@ -34,17 +34,24 @@ class Builder:
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
         return LayerNorm(weight, bias, self.config.layer_norm_eps)
 
-    def layer(self, name: str, pre_norm: bool = False, **options: Any) -> Layer:
-        """Return a whole layer. options: those of its Attention."""
+    def attention(self, name: str, num_heads: int, **options: Any) -> Attention:
+        """Return the attention of that name. options: its other fields."""
         parts = ("query", "key", "value", "output")
-        query, key, value, output = (self.linear(f"{name}.attention.{part}") for part in parts)
+        query, key, value, output = (self.linear(f"{name}.{part}") for part in parts)
+        return Attention(query, key, value, output, num_heads, **options)
+
+    def layer(self, name: str, num_heads: int, pre_norm: bool = False, **options: Any) -> Layer:
+        """Return a whole layer, with cross-attention if it has one. options: of its Attention."""
         wide, narrow = (self.linear(f"{name}.feed_forward.{x}") for x in ("intermediate", "output"))
+        looks_across = f"{name}.cross_attention_norm.bias" in self.arrays
         return Layer(
-            Attention(query, key, value, output, self.config.num_attention_heads, **options),
+            self.attention(f"{name}.attention", num_heads, **options),
             self.norm(f"{name}.attention_norm"),
             FeedForward(wide, narrow, self.config.hidden_act),
             self.norm(f"{name}.norm"),
             pre_norm,
+            self.attention(f"{name}.cross_attention", num_heads) if looks_across else None,
+            self.norm(f"{name}.cross_attention_norm") if looks_across else None,
         )
 
 
@@ -60,13 +67,13 @@ def initializer(config: Any, seed: int, dtype: "np.dtype[Any]") -> Callable[[Par
     def initialize(parameter: Parameter) -> Array:
         if parameter.field.endswith("norm.weight"):
             array = np.ones(parameter.shape, dtype)
-        elif parameter.field.endswith(".bias"):
+        elif parameter.field.endswith("bias"):
             array = np.zeros(parameter.shape, dtype)
         else:
             array = random().standard_normal(parameter.shape, np.float32).astype(dtype, copy=False)
             is_last = parameter.field.endswith(".output.weight")  # before a residual
             array *= config.initializer_range * (config.residual_scale if is_last else 1)
-        if parameter.field == "embeddings.word" and config.blank_token_id is not None:
+        if parameter.field.endswith("embeddings.word") and config.blank_token_id is not None:
             array[config.blank_token_id] = 0
         array.setflags(write=False)
         return array

@@ -50,6 +50,8 @@ class PretrainedConfig(Spelled):
     model_type: ClassVar[str]
     known_architectures: ClassVar[str]  # a pattern: classes of transformers that compute as here
     attribute_map: ClassVar[dict[str, str]] = {}  # what all models call a field -> its name here
+    constants: ClassVar[dict[str, rules.Rule]] = {}  # no fields, but a file may hold these values
+    usual_labels: ClassVar[int] = 2
     default_token_type: ClassVar[int] = -1  # none
 
     architectures: list[str] | None = setting(None, rules.or_null(rules.TEXTS))
@@ -84,7 +86,7 @@ class PretrainedConfig(Spelled):
         given = {name: values.pop(name, None) for name in ("id2label", "label2id", "num_labels")}
         labels = {name: value for name, value in given.items() if value is not None}
         defaults = {f.name: f.default for f in fields(self) if f.name not in given}
-        values = {**defaults, **values, "id2label": _names_of_labels(2), **labels}
+        values = {**defaults, **values, "id2label": _names_of_labels(self.usual_labels), **labels}
         for name, value in values.items():
             self._set(name, value)
         self.check()
@@ -118,14 +120,15 @@ class PretrainedConfig(Spelled):
             must = f"it must divide {whole!r}, which is {size}"
             raise ValueError(f"config field {part!r} is {by}; {must}")
 
-    def must_fit(self, table: tuple[Entry, ...], layers: str) -> None:
+    def must_fit(self, table: tuple[Entry, ...], counters: Mapping[str, str]) -> None:
         """Raise ValueError if a model with these arrays, and so many layers, would be absurd."""
         count = sum(
-            math.prod(getattr(self, str(size)) for size in entry.shape)
-            * (getattr(self, layers) if "{i}" in entry.name else 1)
+            math.prod(getattr(self, s) if isinstance(s, str) else s for s in entry.shape)
+            * math.prod(getattr(self, n) for x, n in counters.items() if f"{{{x}}}" in entry.name)
             for entry in table
         )
         if count > MAX_PARAMETERS:
+            layers = ", ".join(counters.values())
             fields = dict.fromkeys(str(size) for entry in table for size in entry.shape)
             raise ValueError(
                 f"the sizes in the config make {count:.1e} parameters, which no machine can hold; "
@@ -155,7 +158,7 @@ class PretrainedConfig(Spelled):
     @classmethod
     def _rules(cls) -> dict[str, rules.Rule]:
         others = {"num_labels": rules.LABELS, "pruned_heads": rules.UNPRUNED}
-        return others | {f.name: f.metadata["rule"] for f in fields(cls)}
+        return others | cls.constants | {f.name: f.metadata["rule"] for f in fields(cls)}
 
     @classmethod
     def _names(cls) -> set[str]:
@@ -204,7 +207,7 @@ class PretrainedConfig(Spelled):
 
     def to_json_string(self) -> str:
         """Return sorted JSON; fields that all models share are left out at their defaults."""
-        values, names = self.to_dict(), _names_of_labels(2)
+        values, names = self.to_dict(), _names_of_labels(self.usual_labels)
         usual: dict[str, Any] = {f.name: f.default for f in fields(PretrainedConfig)}
         if (self.id2label, self.label2id) == (names, _inverse(names)):
             usual |= {"id2label": names, "label2id": self.label2id}

@@ -94,7 +94,7 @@ class GPT2Config(PretrainedConfig):
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
         self.must_divide("n_head", "n_embd")
-        self.must_fit(NAMES, "n_layer")
+        self.must_fit(NAMES, {"i": "n_layer"})
 
 
 # ruff: noqa: E501 - a table is read by its columns
@@ -204,7 +204,7 @@ class GPT2Model(Stack, GPT2PreTrainedModel):
         self.embeddings = Embeddings(word, position, word)
         kind = {"pre_norm": True, "causal": True}
         self.layers = tuple(
-            build.layer(f"layer.{i}", **kind, scale=config.attention_scale(i))
+            build.layer(f"layer.{i}", config.n_head, **kind, scale=config.attention_scale(i))
             for i in range(config.n_layer)
         )
         self.norm = build.norm("norm")

@@ -14,10 +14,9 @@ from minibert.runtime.arrays import Array
 from minibert.trace import Stage, Trace
 
 
-class ModelWithHead(PreTrainedModel):
-    """Base of all heads. The model without one is in a field of the prefix's name, as ``bert``."""
+class Tied(PreTrainedModel):
+    """Base of the models of which tensors share their numbers."""
 
-    base_class: ClassVar[type[PreTrainedModel]]
     #: What shares its numbers with another tensor: one of the two may be in a file, or both.
     shared: ClassVar[dict[str, str]] = {}
 
@@ -31,17 +30,24 @@ class ModelWithHead(PreTrainedModel):
         names: dict[str, str] = {}
         found: dict[str, str] = {}
         if cls.shared and config.tie_word_embeddings:
-            wanted = [entry.name for entry in cls.base_class.names(config)]
+            wanted = [entry.name for entry in cls.names(config)]
             standard, _ = standard_names(weights.tensors, wanted, cls.prefix)
             found = {name: key for key, name in standard.items()}
         for copy, source in cls.shared.items():
-            there = [weights.tensors[found[n]] for n in (copy, source) if n in found]
+            first = names.get(source, source)  # or a copy that serves for it
+            there = [weights.tensors[found[n]] for n in (copy, first) if n in found]
             if len(there) == 1:
-                names |= {source: copy} if copy in found else {copy: source}
+                names |= {source: copy} if copy in found else {copy: first}
             elif there and not np.array_equal(there[0].read(dtype), there[1].read(dtype)):
                 config.tie_word_embeddings &= copy.endswith("bias")
                 names |= {source: copy} if copy.endswith("bias") else {}
         return [p._replace(name=names.get(p.name, p.name)) for p in cls._parameters(config)]
+
+
+class ModelWithHead(Tied):
+    """Base of all heads. The model without one is in a field of the prefix's name, as ``bert``."""
+
+    base_class: ClassVar[type[PreTrainedModel]]
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         base = self.base_class.__new__(self.base_class)

@@ -135,3 +135,63 @@ class QuestionAnsweringModelOutput(ModelOutput):
     end_logits: Array
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModelOutput(ModelOutput):
+    """What an encoder alone returns, and a model with a decoder takes as ``encoder_outputs``."""
+
+    last_hidden_state: Array  # (B, S, C), zeros where the mask is 0
+    hidden_states: tuple[Array, ...] | None = None
+    attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seq2SeqModelOutput(ModelOutput):
+    """What BartModel returns: S tokens are read, T are the decoder's.
+
+    The encoder's fields are None where it did not run, since past_key_values has what it said.
+    cross_attentions: arrays (B, H, T, S), one for each layer of the decoder.
+    """
+
+    last_hidden_state: Array  # (B, T, C), zeros where the mask is 0
+    past_key_values: Cache | None = None
+    decoder_hidden_states: tuple[Array, ...] | None = None
+    decoder_attentions: tuple[Array, ...] | None = None
+    cross_attentions: tuple[Array, ...] | None = None
+    encoder_last_hidden_state: Array | None = None  # (B, S, C)
+    encoder_hidden_states: tuple[Array, ...] | None = None
+    encoder_attentions: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seq2SeqLMOutput(ModelOutput):
+    """logits: (B, T, V), of the word after each token; zeros where the mask is 0."""
+
+    logits: Array
+    past_key_values: Cache | None = None
+    decoder_hidden_states: tuple[Array, ...] | None = None
+    decoder_attentions: tuple[Array, ...] | None = None
+    cross_attentions: tuple[Array, ...] | None = None
+    encoder_last_hidden_state: Array | None = None
+    encoder_hidden_states: tuple[Array, ...] | None = None
+    encoder_attentions: tuple[Array, ...] | None = None
+
+
+class Seq2SeqSequenceClassifierOutput(Seq2SeqLMOutput):
+    """logits: (B, num_labels)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+    """start_logits and end_logits: (B, T), zeros where the mask is 0."""
+
+    start_logits: Array
+    end_logits: Array
+    past_key_values: Cache | None = None
+    decoder_hidden_states: tuple[Array, ...] | None = None
+    decoder_attentions: tuple[Array, ...] | None = None
+    cross_attentions: tuple[Array, ...] | None = None
+    encoder_last_hidden_state: Array | None = None
+    encoder_hidden_states: tuple[Array, ...] | None = None
+    encoder_attentions: tuple[Array, ...] | None = None

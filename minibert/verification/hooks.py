@@ -44,13 +44,15 @@ def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[st
 
 def _places_in(model: Any) -> Iterator[tuple[Stage, Any]]:
     """Yield the stages that a model has, each with the module that shows it."""
-    encoder, count = model.base_model, model.config.num_hidden_layers
+    encoder = model.base_model
     kinds = {kind.__name__: kind for kind in MODELS}
     base = kinds[type(encoder).__name__]
     kind = kinds.get(type(model).__name__, base)
+    counts = {start: getattr(model.config, field) for start, field in kind.depths.items()}
     inside, outside = dict(encoder.named_modules()), dict(model.named_modules())
-    for stage in expand_stages(kind.stages(), count):
-        modules = inside if stage in expand_stages(base.stages(), count) else outside
+    own = expand_stages(base.stages(), counts)
+    for stage in expand_stages(kind.stages(), counts):
+        modules = inside if stage in own else outside
         if modules.get(stage.module) is not None:
             yield stage, modules[stage.module]
 

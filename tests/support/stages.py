@@ -6,4 +6,4 @@ from minibert.trace import expand_stages
 
 def stage_axes(count):
     """Return the axes of every stage of a model with so many layers, in network order."""
-    return {stage.name: stage.axes for stage in expand_stages(STAGES, count)}
+    return {stage.name: stage.axes for stage in expand_stages(STAGES, {"": count})}

@@ -10,7 +10,7 @@ import minibert
 PACKAGE = Path(minibert.__file__).parent
 ENGINE = (
     *("functions", "layers", "arguments", "batch", "cache", "trace"),
-    *("models/bert", "models/base", "models/building"),
+    *("models/bert", "models/base", "models/shown", "models/building"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
@@ -22,7 +22,7 @@ def lines(path):
 
 def test_the_engine_can_be_read_in_an_afternoon():
     sizes = {name: len(lines(PACKAGE / f"{name}.py")) for name in ENGINE}
-    assert sum(sizes.values()) <= 1560, sizes
+    assert sum(sizes.values()) <= 1680, sizes
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

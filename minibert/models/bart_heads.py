@@ -1,0 +1,180 @@
+"""BART with a head: the classes of transformers, with its outputs and names.
+
+Transformers' modeling_bart.py is what they follow.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minibert.activations import tanh
+from minibert.batch import Batch
+from minibert.checkpoint.load import Weights
+from minibert.checkpoint.names import Entry, Parameter
+from minibert.layers import Linear
+from minibert.models import outputs
+from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
+from minibert.models.building import Builder, pair
+from minibert.models.heads import MatrixHead, ModelWithHead
+from minibert.models.seq2seq import encoder_state
+from minibert.runtime.arrays import Array, Integers
+from minibert.trace import Stage, Trace, silent
+
+BIAS = "final_logits_bias"  # a buffer, (1, V)
+
+
+class BartHeadModel(ModelWithHead, BartPreTrainedModel):
+    """Base of all heads: a BartModel in ``model``."""
+
+    base_class = BartModel
+    model: BartModel
+
+
+class BartMatrixHead(MatrixHead, BartHeadModel):
+    """Base of the heads that are one matrix, on each token of the decoder."""
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        batch = self.model.encoded(batch, trace)
+        return {**super().forward(batch, trace), **encoder_state(batch)}
+
+
+class BartForConditionalGeneration(BartMatrixHead):
+    """A score for each word to come next; a call returns a Seq2SeqLMOutput.
+
+    The head's matrix is that of the words, unless config.tie_word_embeddings is off or a
+    checkpoint has another one: then its config is changed to say so.
+    """
+
+    output_class = outputs.Seq2SeqLMOutput
+    lm_head: Linear
+    matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
+    shared: ClassVar[dict[str, str]] = {
+        **BartPreTrainedModel.shared,
+        "lm_head.weight": "shared.weight",
+    }
+    known_unused: ClassVar[dict[str, str]] = {
+        "lm_head.weight": "equal to shared.weight, which serves",
+        **BartPreTrainedModel.known_unused,
+    }
+
+    @classmethod
+    def names(cls, config: BartConfig) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        table = base_names(config) if config.tie_word_embeddings else super().names(config)
+        return *table, Entry(BIAS, BIAS, (1, "vocab_size"))
+
+    @classmethod
+    def fitted(cls, config: Any, weights: Weights, dtype: np.dtype[Any]) -> list[Parameter]:
+        """Return the parameters by the names that the file has; without a bias it is zeros."""
+        has_bias = any(name.endswith(BIAS) for name in weights.tensors)
+        found = super().fitted(config, weights, dtype)
+        return [p for p in found if p.name != BIAS or has_bias]
+
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        super()._assemble(arrays)
+        weight = self.lm_head.weight
+        self.final_logits_bias = arrays.get(BIAS, np.zeros((1, len(weight)), weight.dtype))
+        self.lm_head = Linear(weight, self.final_logits_bias[0])
+
+    def num_parameters(self) -> int:
+        """Return how many numbers the model has learnt: the bias is none of them."""
+        return super().num_parameters() - self.config.vocab_size
+
+    def next_logits(self, batch: Batch) -> Array:
+        """Return a score for each word to come after the last token of each sequence: (n, V)."""
+        states = self.model.states(self.model.encoded(batch, silent), silent)
+        x: Array = self.lm_head(states[batch.last_rows()])
+        return x
+
+
+class BartForQuestionAnswering(BartMatrixHead):
+    """Where an answer begins and ends; a call returns a Seq2SeqQuestionAnsweringModelOutput."""
+
+    output_class = outputs.Seq2SeqQuestionAnsweringModelOutput
+    matrix, module, size = "qa_outputs", "qa_outputs", 2
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Return the output's fields."""
+        start, end = logits.transpose(2, 0, 1)
+        return {"start_logits": start, "end_logits": end}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationHead:
+    """A matrix, tanh, and a matrix more: what a sequence is labelled by."""
+
+    dense: Linear
+    output: Linear
+
+    def __call__(self, x: Array, trace: Trace) -> Array:
+        """(n, C) -> (n, labels)."""
+        active = trace("activation", tanh(trace("intermediate", self.dense(x))))
+        return self.output(active)
+
+
+class BartForSequenceClassification(BartHeadModel):
+    """A label for the whole; a call returns a Seq2SeqSequenceClassifierOutput.
+
+    It is told from what the decoder makes of the column in which input_ids have their last
+    config.eos_token_id: what is read and what the decoder gets must be equally long.
+    """
+
+    output_class = outputs.Seq2SeqSequenceClassifierOutput
+    HEAD = "classification_head"
+
+    @classmethod
+    def names(cls, config: BartConfig) -> tuple[Entry, ...]:
+        """Return the table of names."""
+        dense = pair(f"{cls.HEAD}.dense", "classifier.dense", "d_model", "d_model")
+        return (
+            *base_names(config),
+            *dense,
+            *pair(f"{cls.HEAD}.out_proj", "classifier.output", "num_labels", "d_model"),
+        )
+
+    @classmethod
+    def stages(cls) -> tuple[Stage, ...]:
+        """Return the table of stages."""
+        return (
+            *STAGES,
+            Stage("classifier.intermediate", "BC", f"{cls.HEAD}.dense", "output"),
+            Stage("classifier.activation", "BC", f"{cls.HEAD}.out_proj", "input"),
+            Stage("logits", "BL", f"{cls.HEAD}.out_proj", "output"),
+        )
+
+    def _assemble(self, arrays: dict[str, Array]) -> None:
+        super()._assemble(arrays)
+        build = Builder(self.config, arrays)
+        self.classifier = ClassificationHead(
+            *map(build.linear, ("classifier.dense", "classifier.output"))
+        )
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        columns = self._ends(batch)
+        batch = self.model.encoded(batch, trace)
+        states = batch.unpack(self.model.states(batch, trace))
+        places, trace = batch.vectors, trace.of(batch.vectors)
+        x = states[places.indices, columns]
+        logits = trace("logits", self.classifier(x, trace.within("classifier")))
+        return {"logits": places.unpack(logits), **encoder_state(batch)}
+
+    def _ends(self, batch: Batch) -> Integers:
+        """Return the column of the last end of each sequence that has a real token."""
+        source, ends = batch.source, self.config.eos_token_id
+        if source is None or source.token_ids is None:
+            raise ValueError("pass input_ids: where their last eos_token_id is tells the label")
+        if source.mask.shape != batch.mask.shape:
+            what = f"input_ids are {source.mask.shape}, what the decoder reads {batch.mask.shape}"
+            raise ValueError(f"{what}; the label is told from the same column, so make them equal")
+        ids = np.full(source.mask.shape, -1)
+        ids[source.mask] = source.token_ids
+        found = np.isin(ids, [] if ends is None else ends)[batch.vectors.indices]
+        counts = found.sum(axis=1)
+        if len({*counts.tolist(), 0}) != 2:
+            what = f"the sequences of input_ids have {counts.tolist()} tokens that are eos_token_id"
+            raise ValueError(f"{what} ({ends}); needed: at least one, and equally many in each")
+        columns: Integers = found.shape[1] - 1 - found[:, ::-1].argmax(axis=1)
+        return columns
