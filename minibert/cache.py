@@ -119,3 +119,6 @@ class Cache(Spelled):
                 taken.add(b)
                 self.layers[i].append(own)
         self.mask = self.mask[parents]
+        if self.source is not None:  # which nothing is written to any more
+            self.source.mask = self.source.mask[parents]
+            self.source.layers = [[kept[b] for b in parents] for kept in self.source.layers]

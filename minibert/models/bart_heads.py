@@ -16,6 +16,7 @@ from minibert.layers import Linear
 from minibert.models import outputs
 from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
 from minibert.models.building import Builder, pair
+from minibert.models.generation import Seq2SeqGenerationMixin
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
 from minibert.runtime.arrays import Array, Integers
@@ -40,7 +41,7 @@ class BartMatrixHead(MatrixHead, BartHeadModel):
         return {**super().forward(batch, trace), **encoder_state(batch)}
 
 
-class BartForConditionalGeneration(BartMatrixHead):
+class BartForConditionalGeneration(Seq2SeqGenerationMixin, BartMatrixHead):
     """A score for each word to come next; a call returns a Seq2SeqLMOutput.
 
     The head's matrix is that of the words, unless config.tie_word_embeddings is off or a

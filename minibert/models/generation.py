@@ -8,12 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert import arguments
 from minibert.batch import Batch
+from minibert.cache import Cache
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import GENERATION_NAME
 from minibert.models.base import PreTrainedModel
@@ -22,9 +24,12 @@ from minibert.models.generation_checks import count_of, ends_of, prompts_of, set
 from minibert.models.generation_config import GenerationConfig
 from minibert.models.outputs import ModelOutput
 from minibert.models.processors import log_softmax, steps_of
+from minibert.models.seq2seq import EncoderDecoderModel
 from minibert.models.texts import Texts
 from minibert.runtime import progress as shown
 from minibert.runtime.arrays import Array, Integers
+from minibert.runtime.threads import in_turn
+from minibert.trace import silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +98,8 @@ class GenerationMixin(PreTrainedModel):
     from the model's config, where older checkpoints have its fields.
     """
 
+    further_inputs: ClassVar[tuple[str, ...]] = ()  # that generate takes besides
+
     @cached_property
     def generation_config(self) -> GenerationConfig:
         """What counts where the arguments of ``generate`` say nothing."""
@@ -115,6 +122,19 @@ class GenerationMixin(PreTrainedModel):
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
         raise NotImplementedError
+
+    def next_batch(
+        self, source: Batch | None, ids: Any, mask: Any, positions: Any, cache: Cache | None
+    ) -> Batch:
+        """Pack the tokens (B, T) that are run next; mask: of all tokens."""
+        return self.batch(ids, mask, position_ids=positions, cache=cache)
+
+    def begun(
+        self, input_ids: Any, attention_mask: Any, settings: GenerationConfig, **others: Any
+    ) -> tuple[Integers, NDArray[np.bool_], Batch | None]:
+        """Return the prompts (B, T), where they are no padding, and what an encoder read."""
+        prompts = prompts_of(input_ids, attention_mask, settings, self.config.vocab_size)
+        return *prompts, None
 
     def generate(
         self,
@@ -179,16 +199,56 @@ class GenerationMixin(PreTrainedModel):
         self, input_ids: Any, attention_mask: Any, given: Any, seed: Any, options: dict[str, Any]
     ) -> Plan:
         config, base = self.config, self.generation_config if given is None else given
+        others = {name: options.pop(name) for name in self.further_inputs if name in options}
         settings = settings_of(base, options, seed, config.vocab_size)
-        prompts, mask = prompts_of(input_ids, attention_mask, settings, config.vocab_size)
+        prompts, mask, source = self.begun(input_ids, attention_mask, settings, **others)
         count = count_of(settings, options, prompts, mask, config.max_position_embeddings)
         ends = ends_of(settings)
         pads = (settings.pad_token_id, *ends, 0)
         pad = next(token for token in pads if token is not None)
         times = max(settings.num_beams, settings.num_return_sequences)
-        texts = Texts(self, prompts, mask, count, times, settings.use_cache)
+        texts = Texts(self, prompts, mask, count, times, settings.use_cache, source)
         random = np.random.default_rng(seed)
         return Plan(settings, texts, prompts, count, ends, pad, random)
+
+
+class Seq2SeqGenerationMixin(GenerationMixin, EncoderDecoderModel):
+    """Base of the models of two stacks that write: the encoder runs once, before the first word.
+
+    ``generate`` reads input_ids, and returns what the decoder writes after decoder_start_token_id,
+    or else bos_token_id. It takes decoder_input_ids, too, to begin with, and encoder_outputs.
+    """
+
+    further_inputs = ("decoder_input_ids", "encoder_outputs")
+
+    def next_batch(
+        self, source: Batch | None, ids: Any, mask: Any, positions: Any, cache: Cache | None
+    ) -> Batch:
+        """Pack the tokens (B, T) that are run next; mask: of all tokens."""
+        is_kept = cache is not None and cache.get_seq_length() > 0
+        given = ids, mask, None, positions
+        return self.decoder_batch(None if is_kept else source, *given, cache=cache)
+
+    def begun(
+        self, input_ids: Any, attention_mask: Any, settings: GenerationConfig, **others: Any
+    ) -> tuple[Integers, NDArray[np.bool_], Batch | None]:
+        """Return what the decoder begins with, (B, T), that all of it counts, and the source."""
+        given, start = others.get("decoder_input_ids"), settings.decoder_start_token_id
+        start = settings.bos_token_id if start is None else start
+        source = self.source(input_ids, attention_mask, None, others.get("encoder_outputs"))
+        if start is None:
+            what = "there is no decoder_start_token_id to begin with, and no bos_token_id"
+            raise ValueError(f"{what}: pass one of them")
+        prompts = np.full((len(source.mask), 1), start)
+        if given is not None:
+            found = arguments.indices(
+                self.further_inputs[0], given, self.config.vocab_size, "vocab_size"
+            )
+            has_none = (found[:, 0] != start).all()
+            prompts = np.insert(found, 0, start, axis=1) if has_none else found
+        if source.states is None:
+            source = in_turn(self.read, source, silent)
+        return prompts, np.ones(prompts.shape, bool), source
 
 
 def _tell(steps: Iterator[Any], count: int) -> list[Any]:

@@ -6,7 +6,7 @@ Hundreds of small models with other options each, prompts of other lengths in on
 import numpy as np
 import pytest
 
-from minibert import GPT2LMHeadModel
+import minibert
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)
@@ -16,18 +16,48 @@ transformers.logging.set_verbosity_error()
 WORDS, PAD = 47, 46
 
 
-def drawn(folder, seed):
+CONFIGS = {
+    "GPT2LMHeadModel": lambda: transformers.GPT2Config(
+        vocab_size=WORDS, n_positions=40, n_embd=12, n_head=3, n_layer=2, initializer_range=0.4
+    ),
+    "BartForConditionalGeneration": lambda: transformers.BartConfig(
+        vocab_size=WORDS,
+        max_position_embeddings=40,
+        d_model=12,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=3,
+        encoder_ffn_dim=17,
+        decoder_ffn_dim=19,
+        init_std=0.4,
+        pad_token_id=PAD,
+        decoder_start_token_id=3,
+    ),
+}
+KINDS = pytest.mark.parametrize("kind", CONFIGS)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def drawn(folder, seed, kind):
     """Return a small model of transformers in float64 and ours of the same file."""
     torch.manual_seed(seed)
-    config = transformers.GPT2Config(
-        vocab_size=WORDS, n_positions=40, n_embd=12, n_head=3, n_layer=2, initializer_range=0.4
-    )
-    config.bos_token_id = config.eos_token_id = None
-    model = transformers.GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+    model = getattr(transformers, kind)._from_config(CONFIGS[kind](), attn_implementation="eager")
+    for name in ("bos_token_id", "eos_token_id", "forced_eos_token_id"):
+        setattr(model.generation_config, name, None)
     with torch.no_grad():
-        model.transformer.ln_f.weight.mul_(0.8)
+        for name, weight in model.named_parameters():
+            if "ln_f" in name or "final_layer_norm" in name:
+                weight.mul_(0.8)
     model.save_pretrained(folder)
-    return model.eval().double(), GPT2LMHeadModel.from_pretrained(folder, "float64")
+    return model.eval().double(), getattr(minibert, kind).from_pretrained(folder, "float64")
 
 
 def prompts(random):
@@ -90,14 +120,15 @@ def theirs(model, ids, mask, asked):
         )
 
 
-def compare(folder, seeds, search):
+def compare(folder, seeds, kind, search):
     ended = 0
     for seed in seeds:
         random = np.random.default_rng(seed)
-        model, ours = drawn(folder, seed)
+        model, ours = drawn(folder, seed, kind)
         for _ in range(4):
             ids, mask = prompts(random)
-            asked = options(random, ids.shape[1])
+            begun = ids.shape[1] if kind == "GPT2LMHeadModel" else 1
+            asked = options(random, begun)
             if search:
                 asked |= beams(random)
                 if asked.get("forced_bos_token_id") in asked.get("eos_token_id", ()):
@@ -106,15 +137,17 @@ def compare(folder, seeds, search):
             use_cache = bool(random.random() < 0.7)
             found = ours.generate(ids, mask, use_cache=use_cache, **asked)
             assert np.array_equal(found, expected), (seed, asked, ids, found, expected)
-            ended += (expected[:, ids.shape[1] :] == PAD).any()
+            ended += (expected[:, begun:] == PAD).any()
     return ended
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_the_likeliest_words_are_theirs(tmp_path, part):
-    assert compare(tmp_path, range(12 * part, 12 * part + 12), search=False) > 5
+@KINDS
+@pytest.mark.parametrize("part", range(3))
+def test_the_likeliest_words_are_theirs(tmp_path, part, kind):
+    assert compare(tmp_path, range(12 * part, 12 * part + 12), kind, search=False) > 5
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_beams_are_theirs(tmp_path, part):
-    assert compare(tmp_path, range(12 * part, 12 * part + 12), search=True) > 5
+@KINDS
+@pytest.mark.parametrize("part", range(3))
+def test_beams_are_theirs(tmp_path, part, kind):
+    assert compare(tmp_path, range(12 * part, 12 * part + 12), kind, search=True) > 5
