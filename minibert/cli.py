@@ -1,4 +1,4 @@
-"""The command line: verify, compare, record, inspect, and the tasks."""
+"""The command line: verify, compare, record, inspect, the tasks, and generate."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 from minibert._version import __version__
 from minibert.checkpoint.files import require_folder, write_whole
 from minibert.commands.common import add_checkpoint, folder_of, hub_options
+from minibert.commands.generate import add_generate
 from minibert.commands.tasks import add_tasks
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
 from minibert.models.auto import AutoModel
@@ -32,6 +33,7 @@ _EXAMPLES = {
     "tag": '"Ada Lovelace lived in London." --model my_folder',
     "answer": '"Where is the ball?" "The ball is on the table." --model my_folder',
     "embed": "lines.txt -o vectors.npy",
+    "generate": 'my_folder "Once upon a time" --max-new-tokens 40 --do-sample --seed 1',
 }
 
 
@@ -70,6 +72,7 @@ def _parser() -> ArgumentParser:
 
     _add_checks(add)
     add_tasks(add)
+    add_generate(add)
     return parser
 
 

@@ -1,7 +1,7 @@
 """From a checkpoint to the class that reads it: one small table."""
 
 import os
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from minibert.checkpoint.files import read_json, require_folder
 from minibert.checkpoint.hub import find_folder
@@ -126,7 +126,7 @@ def _class(found: str, stands_for: str) -> Any:
 class _Auto(Spelled):
     """Base of the classes that only choose another."""
 
-    def __init__(self, *_: Any, **__: Any) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> None:
         ways = [way for way in ("from_pretrained", "from_config") if way in dir(self)]
         calls = " or ".join(f"{type(self).__name__}.{way}(...)" for way in ways)
         raise TypeError(f"{type(self).__name__} only chooses a class: call {calls}")

@@ -150,6 +150,7 @@ class GenerationConfig(Spelled):
         ValueError for a value that is not allowed.
         """
         known, given = cls.names() | UNSUPPORTED.keys(), config.to_dict()
+        known -= {"output_attentions", "output_hidden_states"}  # of the model's own calls
         values = {name: given[name] for name in known if given.get(name) is not None}
         if given.get("force_bos_token_to_be_generated") and "forced_bos_token_id" not in values:
             values["forced_bos_token_id"] = given.get("bos_token_id")
