@@ -3,10 +3,15 @@
 Hundreds of small models with other options each, prompts of other lengths in one batch.
 """
 
+import json
+
 import numpy as np
 import pytest
 
 import minibert
+from minibert import GenerationConfig
+from minibert.models.generation_checks import ends_of
+from minibert.models.processors import log_softmax, steps_of
 
 REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)
@@ -151,3 +156,86 @@ def test_the_likeliest_words_are_theirs(tmp_path, part, kind):
 @pytest.mark.parametrize("part", range(3))
 def test_beams_are_theirs(tmp_path, part, kind):
     assert compare(tmp_path, range(12 * part, 12 * part + 12), kind, search=True) > 5
+
+
+@KINDS
+def test_the_scores_of_beams_are_theirs(tmp_path, kind):
+    told = {"return_dict_in_generate": True, "output_scores": True, "suppress_tokens": [PAD]}
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        model, ours = drawn(tmp_path, seed, kind)
+        ids, mask = prompts(random)
+        asked = {**beams(random), **told, "max_new_tokens": 9, "pad_token_id": PAD}
+        asked["eos_token_id"] = some(random, 4)
+        expected = theirs(model, ids, mask, asked)
+        found = ours.generate(ids, mask, **asked)
+        assert np.array_equal(found.sequences, expected.sequences)
+        scores = expected.sequences_scores.numpy()
+        np.testing.assert_allclose(found.sequences_scores, scores, rtol=2e-5, atol=2e-5)
+
+
+def test_what_is_drawn_from_is_theirs(tmp_path):
+    """The scores after all steps, over draws of options; with beams more words are kept."""
+    model, _ = drawn(tmp_path, 0, "GPT2LMHeadModel")
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        length = int(random.integers(1, 9))
+        words, scores = random.integers(0, PAD, (3, length)), random.normal(0, 3, (3, WORDS))
+        asked = {**options(random, length), "do_sample": True, "top_k": int(random.integers(0, 12))}
+        asked |= {"temperature": float(random.choice([0.3, 1.0, 2.5]))}
+        asked |= {"top_p": float(random.choice([0.2, 0.9, 1.0]))}
+        asked |= {"min_p": float(random.choice([0.0, 0.1, 0.6]))} if random.random() < 0.5 else {}
+        asked |= {"num_beams": int(random.choice([1, 3]))}
+        expected = processed(model, words, scores, dict(asked))
+        settings = GenerationConfig().merged(asked)
+        count = asked.get("max_new_tokens", asked.get("max_length", 0) - length)
+        found = scores.astype(np.float32)
+        for step in steps_of(settings, ends_of(settings), length, length + count):
+            found = step(words, found)
+        assert np.array_equal(np.isneginf(found), np.isneginf(expected)), (seed, asked)
+        np.testing.assert_allclose(np.exp(log_softmax(found)), softmax(expected), atol=1e-6)
+
+
+def softmax(scores):
+    return torch.softmax(torch.tensor(scores), dim=-1).numpy()
+
+
+def processed(model, words, scores, asked):
+    """Return what transformers makes of scores."""
+    defaults = transformers.GenerationConfig(
+        **{**transformers.GenerationConfig._get_default_generation_params(), **asked}
+    )
+    if defaults.max_new_tokens is not None:
+        defaults.max_length = words.shape[1] + defaults.max_new_tokens
+    model._prepare_special_tokens(defaults, True, device="cpu")
+    steps = model._get_logits_processor(
+        generation_config=defaults, input_ids_seq_length=words.shape[1], device="cpu"
+    )
+    return steps(torch.tensor(words), torch.tensor(scores, dtype=torch.float32)).numpy()
+
+
+@KINDS
+def test_what_the_files_say_counts_alike(tmp_path, kind):
+    """The file that each writes, and the fields of an old config.json."""
+    ids, fields = np.full((2, 3), 5), {"num_beams": 3, "length_penalty": 2.0, "max_length": 12}
+    fields |= {"no_repeat_ngram_size": 2, "early_stopping": True, "min_length": 5}
+    fields |= {"eos_token_id": 9, "pad_token_id": PAD, "suppress_tokens": [PAD]}
+    model, _ = drawn(tmp_path, 4, kind)
+    for name, value in fields.items():
+        setattr(model.generation_config, name, value)
+    model.generation_config.forced_bos_token_id = 7
+    model.save_pretrained(tmp_path)
+    expected = model.generate(torch.tensor(ids)).numpy()
+    ours = getattr(minibert, kind).from_pretrained(tmp_path, "float64")
+    assert np.array_equal(ours.generate(ids), expected)
+    ours.save_pretrained(tmp_path / "again")
+    again = getattr(transformers, kind).from_pretrained(tmp_path / "again")
+    assert np.array_equal(again.generate(torch.tensor(ids)).numpy(), expected)
+    (tmp_path / "generation_config.json").unlink()
+    path = tmp_path / "config.json"
+    old = {**json.loads(path.read_text()), **fields, "force_bos_token_to_be_generated": True}
+    path.write_text(json.dumps(old | {"bos_token_id": 7}))
+    model = getattr(transformers, kind).from_pretrained(tmp_path).double()
+    expected = model.generate(torch.tensor(ids)).numpy()
+    ours = getattr(minibert, kind).from_pretrained(tmp_path, "float64")
+    assert np.array_equal(ours.generate(ids), expected)
