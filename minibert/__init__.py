@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minibert.models.bart import BartModel as BartModel
     from minibert.models.bart_heads import *
     from minibert.models.bert_heads import *
+    from minibert.models.generation_config import GenerationConfig as GenerationConfig
     from minibert.models.gpt2 import *
     from minibert.runtime.swap import *
     from minibert.tokenizers import *
@@ -43,6 +44,7 @@ _LATER = {
         "BartForSequenceClassification",
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
+    "models.generation_config": ("GenerationConfig",),
     "models.gpt2": (
         *("GPT2Config", "GPT2Model", "GPT2LMHeadModel"),
         *map("GPT2For{}Classification".format, ("Sequence", "Token")),

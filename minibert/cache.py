@@ -99,3 +99,26 @@ class Cache(Spelled):
     def add(self, mask: NDArray[np.bool_]) -> None:
         """Count the tokens of a batch, (B, T), now that every layer has extended its own."""
         self.mask = np.concatenate([self.mask, mask], axis=1)
+
+    def select(self, parents: list[int]) -> None:
+        """Go on with these sequences; one may be there several times, to go on in as many ways.
+
+        The first of them takes the arrays of the sequence, others get copies, written over the
+        arrays of those that do not go on.
+        """
+        counts, dropped = self.counts, sorted({*range(len(self.mask))} - {*parents})
+        for i, kept in enumerate(self.layers):
+            free, taken = [kept[b] for b in dropped], set[int]()
+            self.layers[i] = []
+            for b in parents:
+                own, count = kept[b], counts[b]
+                if b in taken:
+                    fits = free and free[-1].shape[2] >= count
+                    own = free.pop() if fits else np.empty_like(own)
+                    own[:, :, :count] = kept[b][:, :, :count]
+                taken.add(b)
+                self.layers[i].append(own)
+        self.mask = self.mask[parents]
+        if self.source is not None:  # which nothing is written to any more
+            self.source.mask = self.source.mask[parents]
+            self.source.layers = [[kept[b] for b in parents] for kept in self.source.layers]

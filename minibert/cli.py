@@ -1,21 +1,19 @@
-"""The command line: verify, compare, record, inspect, and the tasks."""
+"""The command line: verify, compare, record, inspect, the tasks, and generate."""
 
-import io
 import json
 import os
 import signal
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Callable, Iterable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from minibert import tasks
 from minibert._version import __version__
-from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
-from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.files import require_folder, write_whole
+from minibert.commands.common import add_checkpoint, folder_of, hub_options
+from minibert.commands.generate import add_generate
+from minibert.commands.tasks import add_tasks
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
 from minibert.models.auto import AutoModel
 from minibert.models.inspect import inspect
@@ -35,6 +33,7 @@ _EXAMPLES = {
     "tag": '"Ada Lovelace lived in London." --model my_folder',
     "answer": '"Where is the ball?" "The ball is on the table." --model my_folder',
     "embed": "lines.txt -o vectors.npy",
+    "generate": 'my_folder "Once upon a time" --max-new-tokens 40 --do-sample --seed 1',
 }
 
 
@@ -72,13 +71,14 @@ def _parser() -> ArgumentParser:
         return added
 
     _add_checks(add)
-    _add_tasks(add)
+    add_tasks(add)
+    add_generate(add)
     return parser
 
 
 def _add_checks(add: Any) -> None:
     check = add("verify", _verify, "compare a checkpoint's stages with a reference")
-    _add_checkpoint(check, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
+    add_checkpoint(check, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
     about = f"a file, or the name of one that is shipped; default: FOLDER/{REFERENCE_NAME}"
     check.add_argument("--reference", metavar="FILE", help=about)
     check.add_argument("--dtype", default="float32", choices=["float32", "float64"])
@@ -87,12 +87,12 @@ def _add_checks(add: Any) -> None:
     compare.add_argument("first", metavar="A", help="a reference file")
     compare.add_argument("second", metavar="B", help="another")
     about = "a checkpoint with their weights: it shows which side is wrong, and where"
-    _add_checkpoint(compare, "--model", metavar="FOLDER", help=about)
+    add_checkpoint(compare, "--model", metavar="FOLDER", help=about)
     _add_report_options(compare)
     shown = add("inspect", _inspect, "show a checkpoint's config and tensors")
-    _add_checkpoint(shown, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
+    add_checkpoint(shown, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
     record = add("record", _record, "record a checkpoint's stages, as a reference")
-    _add_checkpoint(record, "model", nargs="?", default=EMBEDDED_CHECKPOINT)
+    add_checkpoint(record, "model", nargs="?", default=EMBEDDED_CHECKPOINT)
     about = (
         "texts, a tab between the two of a pair; or one file: .txt (a text a line), .json, "
         ".npz, .safetensors or .pt with input_ids, ...; default: three sentences"
@@ -113,58 +113,8 @@ def _add_report_options(parser: ArgumentParser) -> None:
     parser.add_argument("--stages", nargs="+", help="show the errors of these by token on the page")
 
 
-def _add_tasks(add: Any) -> None:
-    fill = add("fill-mask", _fill_mask, "likely words for each [MASK]", "text")
-    fill.add_argument("--top-k", type=int, default=5)
-    fill.add_argument("--targets", nargs="+", help="compare these words only")
-    about = "does a text follow another?"
-    follow = add("next-sentence", _next_sentence, about, "first", "second")
-    classify = add("classify", _classify, "the labels of a text, or of a pair", "text")
-    classify.add_argument("text_pair", nargs="?")
-    tag = add("tag", _tag, "the label of each word", "text")
-    choices = ["simple", "first", "average", "max"]
-    tag.add_argument("--aggregation", default="first", choices=choices)
-    tag.add_argument("--entities", action="store_true", help="join B- and I- labels")
-    about = "the answer to a question in a context"
-    answer = add("answer", _answer, about, "question", "context")
-    answer.add_argument("--no-answer", action="store_true", help="there may be none")
-    embed = add("embed", _embed, "vectors of the lines of a file, as .npy")
-    embed.add_argument("file", nargs="?", help="default: standard input")
-    embed.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.npy")
-    embed.add_argument("--pooling", choices=tasks.POOLINGS, help="default: as the model")
-    embed.add_argument("--normalize", action=BooleanOptionalAction, help="to length 1")
-    embed.add_argument("--batch-size", type=int, default=32)
-    for task in (fill, follow, classify, tag, answer, embed):
-        _add_checkpoint(task, "--model")
-
-
-def _add_checkpoint(parser: ArgumentParser, name: str, **how: Any) -> None:
-    """Let a command take a checkpoint, and of a Hub id what from_pretrained takes."""
-    about = "a folder or a Hub id; default: the embedded checkpoint"
-    parser.add_argument(name, **{"help": about, **how})
-    hub = parser.add_argument_group("if it is a Hub id", "a token is taken from HF_TOKEN")
-    hub.add_argument("--revision", help="a branch, a tag or a commit; default: main")
-    hub.add_argument(
-        "--cache-dir", metavar="DIR", help="where it is kept; default: as HF_HOME says"
-    )
-    hub.add_argument("--local-files-only", action="store_true", help="take what is kept, or fail")
-
-
-def _hub(options: Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("revision", "cache_dir", "local_files_only")}
-
-
-def _folder(name: str | os.PathLike[str], options: Namespace, *more: str) -> Path:
-    return find_folder(name, ("config", "weights", *more), _hub(options))[0]
-
-
-def _model(options: Namespace) -> Path | None:
-    """Return the folder of a task's model, or None."""
-    return options.model and _folder(options.model, options, "tokenizer", "sentence")
-
-
 def _verify(options: Namespace) -> int:
-    folder = _folder(options.folder, options)
+    folder = folder_of(options.folder, options)
     path = _reference_path(folder, options.reference)
     model = AutoModel.from_pretrained(folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
@@ -188,7 +138,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 def _compare(options: Namespace) -> int:
     name = options.model
-    model = AutoModel.from_pretrained(name, **_hub(options)) if name else None
+    model = AutoModel.from_pretrained(name, **hub_options(options)) if name else None
     layers = model.config.num_hidden_layers if model else None
     first, second = (Reference.load(path, layers) for path in (options.first, options.second))
     report = compare_recordings(first, second, model, options.atol, options.rtol)
@@ -204,7 +154,7 @@ def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
     if options.html:
         ids = inputs.get("input_ids")
         is_known = folder and ids is not None and ids.ndim == 2
-        tokens = token_texts(folder, ids, **_hub(options)) if is_known else None
+        tokens = token_texts(folder, ids, **hub_options(options)) if is_known else None
         write_whole(options.html, page(report, tokens, options.stages).encode())
     if options.json:
         print(json.dumps(report.to_dict(), indent=2))
@@ -215,7 +165,10 @@ def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
 
 def _record(options: Namespace) -> int:
     require_folder(options.output.parent)  # before the work, not after it
-    inputs, hub = read_inputs(options.inputs, options.model, **_hub(options)), _hub(options)
+    inputs, hub = (
+        read_inputs(options.inputs, options.model, **hub_options(options)),
+        hub_options(options),
+    )
     made = record_checkpoint(options.model, inputs, options.source, options.dtype, **hub)
     made.save(options.output)
     print(
@@ -226,58 +179,6 @@ def _record(options: Namespace) -> int:
 
 
 def _inspect(options: Namespace) -> int:
-    inspection = inspect(_folder(options.folder, options))
+    inspection = inspect(folder_of(options.folder, options))
     print(inspection)
     return 1 if inspection.problems else 0
-
-
-def _print_scores(rows: Iterable[tuple[float, str] | tuple[float, str, str]]) -> int:
-    """Print a score and one or two texts on each line."""
-    for score, *texts in rows:
-        *first, last = map(visible, texts)
-        print(f"{score:.3f}", *(f"{text:16}" for text in first), last, sep="  ")
-    return 0
-
-
-def _fill_mask(options: Namespace) -> int:
-    found = tasks.fill_mask(options.text, options.top_k, options.targets, _model(options))
-    masks = found if isinstance(found[0], list) else [found]
-    words = (word for mask in masks for word in mask)
-    return _print_scores((word["score"], word["token_str"], word["sequence"]) for word in words)
-
-
-def _next_sentence(options: Namespace) -> int:
-    found = tasks.next_sentence(options.first, options.second, _model(options))
-    return _print_scores((score, name) for name, score in found.items())
-
-
-def _classify(options: Namespace) -> int:
-    labels = tasks.classify(options.text, options.text_pair, _model(options))
-    return _print_scores((label["score"], label["label"]) for label in labels)
-
-
-def _tag(options: Namespace) -> int:
-    found = tasks.tag(options.text, options.aggregation, _model(options), options.entities)
-    rows = ((one["score"], one.get("entity_group") or one["label"], one["word"]) for one in found)
-    return _print_scores(rows)
-
-
-def _answer(options: Namespace) -> int:
-    model = _model(options)
-    found = tasks.answer(options.question, options.context, options.no_answer, model=model)
-    return _print_scores([(found["score"], found["answer"] or "(no answer)")])
-
-
-def _embed(options: Namespace) -> int:
-    require_folder(options.output.parent)  # before the work, not after it
-    name = options.file or "standard input"
-    content = Path(options.file).read_bytes() if options.file else sys.stdin.buffer.read()
-    if not content:
-        raise ValueError(f"{name} has no line to embed")
-    how = options.pooling, options.normalize, options.batch_size, _model(options)
-    vectors = tasks.embed(lines_of(content, name), *how)
-    array = io.BytesIO()
-    np.save(array, vectors)
-    write_whole(options.output, array.getvalue())
-    print(f"{options.output}: {vectors.shape[0]} vectors of {vectors.shape[1]}, {vectors.dtype}")
-    return 0

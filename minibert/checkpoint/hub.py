@@ -17,7 +17,13 @@ from typing import Any
 from minibert.checkpoint.files import require_folder
 from minibert.checkpoint.hub_errors import explain, lacks, not_cached
 from minibert.checkpoint.keywords import without_effect
-from minibert.checkpoint.layout import CONFIG_NAME, FORMS, shards_of, weights_in_force
+from minibert.checkpoint.layout import (
+    CONFIG_NAME,
+    FORMS,
+    GENERATION_NAME,
+    shards_of,
+    weights_in_force,
+)
 from minibert.runtime.annotations import fits, in_words
 from minibert.runtime.spelling import a_kind
 from minibert.runtime.warn import warn
@@ -26,6 +32,7 @@ from minibert.runtime.warn import warn
 WANTS: dict[str, tuple[str, ...]] = {
     "config": (CONFIG_NAME,),
     "weights": FORMS,
+    "generation": (GENERATION_NAME,),
     "tokenizer": (
         *("vocab.txt", "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"),
         *("special_tokens_map.json", "added_tokens.json", CONFIG_NAME),

@@ -8,6 +8,7 @@ from typing import Any
 from minibert.checkpoint.files import read_json
 
 CONFIG_NAME = "config.json"
+GENERATION_NAME = "generation_config.json"
 #: The forms of the weights: a file, or an index of shards. Readers take the first that is there.
 FORMS = (
     "model.safetensors",

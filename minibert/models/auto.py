@@ -176,7 +176,7 @@ class AutoClass(_Auto):
         cls, name: str | os.PathLike[str], dtype: Any = "float32", **options: Any
     ) -> Any:
         """Return the model that the checkpoint holds; see BertModel.from_pretrained."""
-        folder, others = find_folder(name, ("config", "weights"), options)
+        folder, others = find_folder(name, ("config", "weights", "generation"), options)
         kind = class_for(model_type(folder), cls.stands_for)
         return kind.from_pretrained(folder, dtype, **others)
 

@@ -16,6 +16,7 @@ from minibert.layers import Linear
 from minibert.models import outputs
 from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
 from minibert.models.building import Builder, pair
+from minibert.models.generation import Seq2SeqGenerationMixin
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
 from minibert.runtime.arrays import Array, Integers
@@ -31,7 +32,7 @@ class BartHeadModel(ModelWithHead, BartPreTrainedModel):
     model: BartModel
 
 
-class BartForConditionalGeneration(MatrixHead, BartHeadModel):
+class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadModel):
     """A score for each word to come next; a call returns a Seq2SeqLMOutput.
 
     The head's matrix is that of the words, unless config.tie_word_embeddings is off or a

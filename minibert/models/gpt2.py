@@ -19,7 +19,7 @@ from minibert.models import outputs, rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
-from minibert.models.generation import generate
+from minibert.models.generation import GenerationMixin
 from minibert.models.heads import MatrixHead
 from minibert.runtime.arrays import Array, Integers
 from minibert.runtime.parallel import over_sequences
@@ -225,7 +225,7 @@ class GPT2MatrixHead(MatrixHead, GPT2PreTrainedModel):
     transformer: GPT2Model
 
 
-class GPT2LMHeadModel(GPT2MatrixHead):
+class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
     """A score for each word to come next; a call returns a CausalLMOutputWithCrossAttentions.
 
     The head's matrix is that of the words, unless config.tie_word_embeddings is off or a
@@ -250,10 +250,6 @@ class GPT2LMHeadModel(GPT2MatrixHead):
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
         x: Array = self.lm_head(self.transformer.states(batch, silent)[batch.last_rows()])
         return x
-
-    def generate(self, input_ids: Any, attention_mask: Any = None, **options: Any) -> Integers:
-        """Return the prompts and what is likeliest to come after them; see generation.generate."""
-        return generate(self, input_ids, attention_mask, **options)
 
 
 class GPT2ForTokenClassification(GPT2MatrixHead):

@@ -20,10 +20,7 @@ METHODS: dict[str, str] = {
     **dict.fromkeys(("resize_token_embeddings", "prune_heads", "load_state_dict"), _NO_CHANGE),
     **dict.fromkeys(("modules", "named_modules", "children"), "print(model), or see model.layers"),
     "predict": "call the model itself, model(input_ids), or use minibert.tasks",
-    "generate": (
-        "GPT2LMHeadModel writes texts, and BartForConditionalGeneration; for BERT "
-        "minibert.tasks.fill_mask fills a [MASK]"
-    ),
+    "generate": "GPT2LMHeadModel and BartForConditionalGeneration do; BERT has tasks.fill_mask",
     "encode": "minibert.tasks.embed makes vectors of texts",
     "register_forward_hook": "pass a dict, model(..., trace=seen): it receives every stage",
     "get_input_embeddings": "the matrix is model.array('embeddings.word')",

@@ -24,6 +24,7 @@ T = TypeVar("T")
 #: What a call with wrong arguments raises sooner or later.
 BARE = (AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError)
 
+MANY = 40  # names that a message lists
 #: What transformers calls an argument that has another name here.
 _OTHERS = {"pretrained_model_name_or_path": "name", "input": "input_ids", "mask": "attention_mask"}
 _OTHERS |= {"save_directory": "folder", "sentences": "texts", "batch_text_or_text_pairs": "text"}
@@ -170,7 +171,8 @@ class _NoAttribute:
             return f"{self.owner} has no {self.name}(): {kind.hints[self.name]}"
         own = {"hints", "synonyms"}
         public = [word for word in dir(self.of) if not word.startswith("_") and word not in own]
-        others = f"; it has {', '.join(public)}"
+        more = [f"and {len(public) - MANY} more"] if len(public) > MANY else []
+        others = f"; it has {', '.join([*public[:MANY], *more])}"
         hidden = (n for n in vars(self.of) if n[0] != "_") if kind is SpelledModule else ()
         near = nearest(self.name, [*public, *hidden], kind.synonyms)
         what = "attribute " if kind is SpelledModule else ""

@@ -94,7 +94,7 @@ def test_the_version(capsys):
 COMMANDS = ("verify", "compare", "inspect", "record", "fill-mask", "next-sentence", "classify")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "tag", "answer", "embed"])
+@pytest.mark.parametrize("command", [*COMMANDS, "tag", "answer", "embed", "generate"])
 def test_the_help_of_a_command_has_an_example_that_is_one(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])

@@ -29,9 +29,10 @@ FLOORS = {
     "mistakes": 12,
     "verification": 13,
     "grading": 14,
-    "cli": 15,
-    "__init__": 16,
-    "__main__": 17,
+    "commands": 15,
+    "cli": 16,
+    "__init__": 17,
+    "__main__": 18,
 }
 FILES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path

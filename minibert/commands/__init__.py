@@ -1,0 +1,1 @@
+"""Parts of the command line: what the commands share, the tasks, and generate."""
