@@ -20,10 +20,11 @@ from minibert.verification.fits import fits
 from minibert.verification.inside import recovered
 from minibert.verification.isolate import Isolation
 from minibert.verification.measure import Measure, Size
+from minibert.verification.places import ours_at
 from minibert.verification.precision import SHORT, TF32, Precision
 from minibert.verification.search import levels
 from minibert.verification.signatures import signatures
-from minibert.verification.trials import Trial, ours_at
+from minibert.verification.trials import Trial
 from minibert.verification.words import other_words
 
 #: A stage is a fault if its added error is more than this many times its floor. Measured beside

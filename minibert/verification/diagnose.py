@@ -18,6 +18,7 @@ from minibert.verification.compare import ATOL, RTOL, Tolerance
 from minibert.verification.comparison import Comparison
 from minibert.verification.isolate import Isolation
 from minibert.verification.names import INPUTS, returned_stages
+from minibert.verification.parts import last_state
 from minibert.verification.plain import Plain
 from minibert.verification.reference import Reference
 from minibert.verification.report import Diagnosis
@@ -51,7 +52,7 @@ def verify(
     with turn():
         fields = model.forward(batch, trace)
     ours = {name: trace.take(name) for name in list(trace)}
-    last = model.last_state or f"layer.{len(model.base_model.layers) - 1}"
+    last = model.last_state or last_state(model)
     returned = returned_stages(fields, last)
     for name in returned.keys() & ours.keys():  # what a trace does not see: the unpacking
         if returned[name].size == ours[name].size:  # not of the last token alone
@@ -84,7 +85,7 @@ def compare_recordings(
     provenance |= {"real_tokens": int(real.sum()), "model": repr(model) if model else "none"}
     if model is None:
         tolerance = Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
-        return Plain(a.stages, b.stages, real, tolerance).diagnosis(provenance)
+        return Plain(a.stages, b.stages, a.masks, tolerance).diagnosis(provenance)
     a, b = (side.of_layers(len(model.base_model.layers)) for side in (a, b))
     batch = _batch(model, a)
     with turn(), work("compare"):

@@ -12,9 +12,9 @@ import numpy as np
 
 from minibert.layers import LayerNorm, Linear
 from minibert.runtime.arrays import Array
-from minibert.trace import layer_of
 from minibert.verification.isolate import Isolation
-from minibert.verification.trials import weights_at
+from minibert.verification.parts import is_layer, part_of, state_before
+from minibert.verification.places import weights_at
 
 Fit = tuple[str, Array]
 TOKENS = 4  # fewer show nothing: any numbers fit
@@ -48,7 +48,7 @@ def fits_of_rows(side: Isolation, stage: str, theirs: Array) -> Iterator[str]:
 def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
     own, theirs = side.computed(stage)[side.real], rows.astype(np.float64)
     part = weights_at(side.model, stage)
-    if stage == "embeddings.sum":
+    if stage.endswith("embeddings.sum"):
         yield from _of_tables(side, own, theirs)
     elif isinstance(part, LayerNorm):
         yield from _of_norm(own, theirs, part)
@@ -58,22 +58,19 @@ def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
 
 def given_to(side: Isolation, stage: str) -> Array:
     """Return what a matrix was given."""
-    word, i = stage.rpartition(".")[2], layer_of(stage)
-    before = (
-        f"layer.{(i if i >= 0 else len(side.model.base_model.layers)) - 1}" if i else "embeddings"
-    )
-    before = side.model.last_state or before if i < 0 else before
-    normed = dict.fromkeys(("query", "key", "value"), f"layer.{i}.attention.norm")
-    normed["intermediate"] = f"layer.{i}.feed_forward.norm"
+    part, (around, _, word) = part_of(stage), stage.rpartition(".")
+    before = state_before(side.model, stage)
+    if not is_layer(stage):
+        return side.stage("predictions" if word == "decoder" else side.model.last_state or before)
+    halves = dict.fromkeys(("query", "key", "value"), around)
+    halves["intermediate"] = f"{part}.feed_forward"
+    norm = f"{halves.get(word)}.norm"
     names = {
-        "output": f"layer.{i}.attention.context",
-        "intermediate": f"layer.{i}.attention",
-        **{x: norm for x, norm in normed.items() if norm in side.axes},  # before, not after
-        "feed_forward": f"layer.{i}.feed_forward.activation",
-        "decoder": "predictions",
+        "output": f"{around}.context",
+        "intermediate": f"{part}.attention",
+        "feed_forward": f"{part}.feed_forward.activation",
     }
-    name = names.get(word if i >= 0 or word == "decoder" else "", before)
-    return side.stage(name)
+    return side.stage(norm if norm in side.axes else names.get(word, before))
 
 
 def _listed(name: str, numbers: Any) -> str:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import first_of
 from minibert.models.auto import MODELS
-from minibert.runtime.arrays import Array
+from minibert.runtime.arrays import Array, Mask
 from minibert.trace import NUMBER, layer_of, pattern_of
 from minibert.verification.compare import real_places
 
@@ -105,9 +105,11 @@ def axes_in(stage: str, array: Array) -> str:
     return next(known, {2: "BC", 4: "BHTT"}.get(array.ndim, "BTC"))
 
 
-def places(stage: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def places(
+    stage: str, array: Array, real: NDArray[np.bool_], source: Mask = None
+) -> NDArray[np.bool_]:
     """Return the mask, of the array's shape, that is True at the real tokens of a stage."""
-    return np.broadcast_to(real_places(axes_in(stage, array), real), array.shape)
+    return np.broadcast_to(real_places(axes_in(stage, array), real, source), array.shape)
 
 
 def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:

@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minibert import arguments
+from minibert.verification.compare import Masks
 from minibert.verification.names import INPUTS, Arrays, axes_of
 
 Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
@@ -16,6 +17,11 @@ _AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 def words_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """Return what the others of the inputs must fit: input_ids, or else inputs_embeds."""
     return inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
+
+
+def masks_of(inputs: Mapping[str, NDArray[Any]]) -> Masks:
+    """Return where tokens are real."""
+    return arguments.mask(inputs.get("attention_mask"), words_of(inputs).shape[:2])[0], None
 
 
 def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:

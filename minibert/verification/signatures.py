@@ -14,10 +14,10 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.mistakes.inputs import ADDED, PADDING, lookings
 from minibert.runtime.arrays import Array
-from minibert.trace import layer_of, pattern_of
 from minibert.verification.dropout import dropped, dropped_before_norm, dropped_keys
 from minibert.verification.isolate import Isolation
-from minibert.verification.trials import weights_at
+from minibert.verification.parts import kind_of, state_before
+from minibert.verification.places import weights_at
 
 Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
 Signature = Callable[[Array, Array, Batch, Known], Array]
@@ -85,23 +85,22 @@ def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
 
     own = side.computed(stage)
     theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
-    if pattern_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
+    if kind_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
         yield from _masked(side, own, theirs)
-    if pattern_of(stage) in (_A, "layer.{i}") and weights_at(side.model, stage) is not None:
+    if kind_of(stage) in (_A, "layer.{i}") and weights_at(side.model, stage) is not None:
         yield DROPOUT, _residual_dropped(side, stage, theirs)
-    for phrase, signature in _SIGNATURES.get(pattern_of(stage), ()):
+    for phrase, signature in _SIGNATURES.get(kind_of(stage), ()):
         yield phrase, signature(own, theirs, side.batch, known)
 
 
 def _residual_dropped(side: Isolation, stage: str, theirs: Array) -> Array:
     """Return a norm's result with dropout in what was added to the residual."""
-    i, real = layer_of(stage), side.real
-    before = f"layer.{i - 1}" if i else "embeddings"
+    real = side.real
     names = {
-        _A: (before, f"{stage}.output"),
+        _A: (state_before(side.model, stage), f"{stage}.output"),
         "layer.{i}": (f"{stage}.attention", f"{stage}.feed_forward"),
     }
-    x, change = (side.stage(name)[real] for name in names[pattern_of(stage)])
+    x, change = (side.stage(name)[real] for name in names[kind_of(stage)])
     made = np.zeros(theirs.shape)
     norm = weights_at(side.model, stage)
     made[real] = dropped_before_norm(x, change, theirs[real], norm)

@@ -8,6 +8,7 @@ import numpy as np
 from minibert.mistakes.inputs import Inputs
 from minibert.runtime.arrays import Array
 from minibert.verification.isolate import Isolation
+from minibert.verification.parts import is_embeddings, part_in, part_of
 from minibert.verification.trials import Trial
 
 MOST = 512  # tokens that are looked up
@@ -17,7 +18,7 @@ SHOWN = 5  # words that are named
 
 def other_words(side: Isolation, stage: str) -> Trial | None:
     """Return the trial of the words that come nearest to what is recorded, where that is off."""
-    if stage not in ("embeddings", "embeddings.sum") or side.inputs.words.ndim > 2:
+    if not is_embeddings(stage) or side.inputs.words.ndim > 2:
         return None
     error = np.abs(side.stages[stage] - side.computed(stage)).max(axis=-1)
     off = side.real & (error > 1e-3 * error[side.real].max())
@@ -40,7 +41,7 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
 
 def _nearest(side: Isolation, stage: str, off: Any) -> Any:
     """Return for each token the word whose vector comes nearest to what is recorded."""
-    parts, inputs = side.model.base_model.embeddings, side.inputs
+    parts, inputs = part_in(side.model, part_of(stage)), side.inputs
     types = inputs.types[off]
     rest = parts.token_type[types] * (types >= 0)[:, None] + parts.position[inputs.positions[off]]
     norm = getattr(parts, "norm", None)
@@ -62,7 +63,7 @@ def _distances(words: Array, rest: Array, theirs: Array, stage: str, norm: Any) 
     After a norm that is 1 less the correlation of the vectors, which scale and shift leave alone.
     """
     distances: Array
-    if stage == "embeddings.sum" or norm is None:
+    if stage.endswith(".sum") or norm is None:
         target = theirs - rest
         distances = np.square(words).sum(axis=1)[:, None] - 2 * words @ target.T
         return distances
