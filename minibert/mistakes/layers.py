@@ -49,16 +49,22 @@ def _no_norm(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Ar
     return x + change
 
 
+NO_NORM: Join = _no_norm
+
+
 @dataclass(frozen=True, eq=False)
 class OtherLayer(Layer):
     """A layer that joins what its parts compute otherwise.
 
-    pre_norm: they get a norm of x. parallel: both get the layer's input.
+    pre_norm: they get a norm of x. parallel: both get the layer's input. states: what
+    cross-attention looks at, of the layer's input, its batch, and what the encoder made.
     """
 
     first: Join = _post_norm
+    across: Join = _post_norm
     second: Join = _post_norm
     parallel: bool = False
+    states: Callable[[Array, Batch], Batch] | None = None
 
     def __call__(self, x: Array, trace: Trace, batch: Batch) -> Array:
         """(N, C) -> (N, C)."""
@@ -66,6 +72,12 @@ class OtherLayer(Layer):
         given = self.attention_norm(x) if self.pre_norm else x
         attended = inner("output", self.attention(given, inner, batch))
         y = trace("attention", self.first(self.attention_norm, x, attended, x))
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            inner, norm = trace.within("cross_attention"), self.cross_attention_norm
+            given = norm(y) if self.pre_norm else y
+            seen = batch if self.states is None else self.states(y, batch)
+            looked = inner("output", self.cross_attention(given, inner, seen.across))
+            y = trace("cross_attention", self.across(norm, y, looked, x))
         given = self.norm(y) if self.pre_norm else x if self.parallel else y
         fed = trace("feed_forward", self.feed_forward(given, trace.within("feed_forward")))
         return self.second(self.norm, y, fed, x)
@@ -88,6 +100,21 @@ JOINS: tuple[tuple[str, Join], ...] = (
 _alone, _left_out = JOINS[0][1], JOINS[4][1]
 
 
+def _change_alone(norm: LayerNorm, x: Array, change: Array, layer_input: Array) -> Array:
+    return change
+
+
+#: What is done in place of ``x + change``, where norms come before.
+JOINS_OF_PRE_NORM: tuple[tuple[str, Join], ...] = (
+    ("the residual missing", _change_alone),
+    ("the residual doubled", lambda norm, x, change, _: 2 * x + change),
+    ("nothing but the residual", lambda norm, x, change, _: x),
+    ("the residual taken from after the norm", lambda norm, x, change, _: norm(x) + change),
+    ("the residual added, then a norm", lambda norm, x, change, _: norm(x + change)),
+    ("the residual taken from the layer's input", lambda norm, x, change, z: z + change),
+)
+
+
 def _not_causal(attention: Any) -> Any:
     return replace(attention, causal=False)
 
@@ -104,8 +131,23 @@ NOT_CAUSAL: tuple[tuple[str, Change, Any], ...] = (
     ("the causal mask one token short: no token sees itself", _not_causal, UP_TO_LAST),
 )
 POST_NORM: Change = lambda layer: replace(layer, pre_norm=False)  # noqa: E731
-PRE_NORM = joined(first=_no_norm, second=_no_norm, pre_norm=True)
-PARALLEL = joined(first=_no_norm, parallel=True)
+PRE_NORM = joined(first=NO_NORM, across=NO_NORM, second=NO_NORM, pre_norm=True)
+PARALLEL = joined(first=NO_NORM, parallel=True)
+
+
+def _looking_at(states: Callable[[Array, Batch], Batch]) -> Change:
+    return joined(states=states)
+
+
+def _at_own(x: Array, batch: Batch) -> Batch:
+    """Let cross-attention look at the decoder's own states, all of them."""
+    return replace(batch, source=replace(batch, source=None, states=x))
+
+
+#: What cross-attention may look at in place of the encoder's last state.
+LOOKED_AT: tuple[tuple[str, Change], ...] = (
+    ("cross-attention on the decoder's own states", _looking_at(_at_own)),
+)
 
 
 def skipped(layer: Layer) -> Any:
@@ -137,6 +179,9 @@ LAYER: tuple[tuple[str, Change], ...] = (
 LAYER_OF_PRE_NORM: tuple[tuple[str, Change], ...] = (
     *LAYER[:2],
     ("norms after each half instead of before (post-norm)", POST_NORM),
+    ("both residuals missing", joined(first=_change_alone, second=_change_alone)),
+    ("the feed-forward half left out", joined(first=NO_NORM, second=_left_out)),
+    ("the attention half left out", joined(first=_left_out, second=NO_NORM)),
     LAYER[-1],
 )
 

@@ -107,7 +107,7 @@ def cast(
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
-        embeddings, batch = _few_words(own.embeddings, batch, dtype)
+        embeddings, batch = _few_words(stack, own.embeddings, batch, dtype)
         if span.first < 0:
             vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
         else:
@@ -135,13 +135,16 @@ def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
 NO_PARTS = ("embeddings", "layers", "config", "loading_report")
 
 
-def _few_words(embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
+def _few_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
     """Return embeddings with the words of the batch only, and the batch with their numbers."""
+    if stack == "encoder." and batch.source is not None:
+        embeddings, source = _few_words("", embeddings, batch.source, dtype)
+        return embeddings, replace(batch, source=source)
     if batch.token_ids is None:
         given = in_dtype(batch.token_embeddings, dtype)
         few = replace(embeddings, word=embeddings.word[:0])
         return few, replace(batch, token_embeddings=given)
-    if (batch.token_type_ids < 0).all():  # of no type: the table is not needed
+    if hasattr(embeddings, "token_type") and (batch.token_type_ids < 0).all():  # of no type
         embeddings = replace(embeddings, token_type=embeddings.token_type[:1])
     words, ids = np.unique(batch.token_ids, return_inverse=True)
     return replace(embeddings, word=embeddings.word[words]), replace(batch, token_ids=ids)

@@ -216,7 +216,8 @@ def _tried(
         return None
     if inputs is None or np.array_equal(inputs.mask, side.real):
         return made
-    there = real_places(side.axes[stage], inputs.mask)  # of tokens that both have
+    source = inputs.source.mask if inputs.source else None
+    there = real_places(side.axes[stage], inputs.mask, source)  # of tokens that both have
     return np.where(there, made, side.stages[stage]) if there.any() else None
 
 

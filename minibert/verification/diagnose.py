@@ -46,7 +46,7 @@ def verify(
     not fit the model.
     """
     model = _opened(model, options)
-    reference = _reference(reference, len(model.base_model.layers))
+    reference = _reference(reference, _count(model))
     batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
@@ -86,7 +86,7 @@ def compare_recordings(
     if model is None:
         tolerance = Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
         return Plain(a.stages, b.stages, a.masks, tolerance).diagnosis(provenance)
-    a, b = (side.of_layers(len(model.base_model.layers)) for side in (a, b))
+    a, b = (side.of_layers(_count(model)) for side in (a, b))
     batch = _batch(model, a)
     with turn(), work("compare"):
         ours = Isolation(model, batch, a, "recording A")
@@ -129,7 +129,14 @@ def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:
     return Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
 
 
+def _count(model: PreTrainedModel) -> int:
+    """Return how many layers lead to the last hidden state."""
+    return len([*model.stacks.values()][-1].layers)
+
+
 def _batch(model: PreTrainedModel, reference: Reference) -> Batch:
+    if len(model.stacks) > 1:
+        return model.batch(**reference.inputs)
     return make_batch(model.config, model.dtype, *map(reference.inputs.get, INPUTS))
 
 

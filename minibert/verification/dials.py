@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from minibert import functions
 from minibert.mistakes import layers as parts
 from minibert.runtime.arrays import Array
 from minibert.trace import pattern_of
-from minibert.verification.parts import kind_of, part_of
-from minibert.verification.places import A, L, inside, place_of
+from minibert.verification.parts import kind_of, part_in, part_of
+from minibert.verification.places import inside, place_of
 from minibert.verification.search import together, within
-from minibert.verification.trials import Trial
+from minibert.verification.trials import HALVES, Trial
 
 STEPS = 12  # of Newton's method
 FIRST = 1e-4  # how far the number is changed to see what that does
@@ -63,12 +64,12 @@ def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
         yield "scaled", Dial(stage, 1.0, scaled)
     if stage.endswith(".scores"):
         yield "scores", Dial(stage, 1.0, lambda x: _of_scores(stage, x))
-    if kind_of(stage) in (A, L):
-        which = "first" if stage.endswith("attention") else "second"
-        residual = of_part("the residual multiplied by {:.5g}", _residual(which))
+    if kind_of(stage) in HALVES and place.path:  # after a norm
+        residual = of_part("the residual multiplied by {:.5g}", _residual(HALVES[kind_of(stage)]))
         yield "residual", Dial(stage, 1.0, residual)
     if kind_of(stage) == "embeddings.sum":
-        for table in ("word", "position", "token_type"):
+        tables = ("word", "position", "token_type")
+        for table in filter(partial(hasattr, part_in(model, part)), tables):
             phrase = f"the table of {table.replace('_', ' ')}s multiplied by {{:.5g}}"
             change = of_part(phrase, _table(table))
             yield table, Dial(stage, 1.0, change)

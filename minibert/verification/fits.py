@@ -13,8 +13,9 @@ import numpy as np
 from minibert.layers import LayerNorm, Linear
 from minibert.runtime.arrays import Array
 from minibert.verification.isolate import Isolation
-from minibert.verification.parts import is_layer, part_of, state_before
+from minibert.verification.parts import is_layer, last_state, part_of, state_before
 from minibert.verification.places import weights_at
+from minibert.verification.trials import read_by
 
 Fit = tuple[str, Array]
 TOKENS = 4  # fewer show nothing: any numbers fit
@@ -39,21 +40,21 @@ def fits(side: Isolation, stage: str) -> Iterator[Fit]:
 
 def fits_of_rows(side: Isolation, stage: str, theirs: Array) -> Iterator[str]:
     """Yield the phrases of what makes a stage's rows (N, C) as they are said to be."""
-    off = np.abs(theirs - side.computed(stage)[side.real]).max()
+    off = np.abs(theirs - side.computed(stage)[side.tokens(stage)]).max()
     for phrase, rows in _fits_of(side, stage, theirs):
         if np.abs(rows - theirs).max() <= NEAR * off:
             yield phrase
 
 
 def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
-    own, theirs = side.computed(stage)[side.real], rows.astype(np.float64)
+    own, theirs = side.computed(stage)[side.tokens(stage)], rows.astype(np.float64)
     part = weights_at(side.model, stage)
     if stage.endswith("embeddings.sum"):
-        yield from _of_tables(side, own, theirs)
+        yield from _of_tables(side, stage, own, theirs)
     elif isinstance(part, LayerNorm):
         yield from _of_norm(own, theirs, part)
     elif isinstance(part, Linear):
-        yield from _of_matrix(given_to(side, stage)[side.real], own, theirs, part)
+        yield from _of_matrix(given_to(side, stage)[side.tokens(stage)], own, theirs, part)
 
 
 def given_to(side: Isolation, stage: str) -> Array:
@@ -64,10 +65,14 @@ def given_to(side: Isolation, stage: str) -> Array:
         return side.stage("predictions" if word == "decoder" else side.model.last_state or before)
     halves = dict.fromkeys(("query", "key", "value"), around)
     halves["intermediate"] = f"{part}.feed_forward"
+    crossing = f"{part}.cross_attention"
+    if around == crossing and word in ("key", "value"):
+        return side.stage(last_state(side.model, "encoder."))
     norm = f"{halves.get(word)}.norm"
     names = {
         "output": f"{around}.context",
-        "intermediate": f"{part}.attention",
+        "intermediate": crossing if crossing in side.axes else f"{part}.attention",
+        **({"query": f"{part}.attention"} if around == crossing else {}),
         "feed_forward": f"{part}.feed_forward.activation",
     }
     return side.stage(norm if norm in side.axes else names.get(word, before))
@@ -181,14 +186,15 @@ def _of_norm(own: Array, theirs: Array, norm: LayerNorm) -> Iterator[Fit]:
 # tables
 
 
-def _of_tables(side: Isolation, own: Array, theirs: Array) -> Iterator[Fit]:
+def _of_tables(side: Isolation, stage: str, own: Array, theirs: Array) -> Iterator[Fit]:
     """Take all tokens with one row of a table to be off by the same numbers."""
-    inputs, error = side.inputs, theirs - own
+    inputs, error = read_by(side.inputs, stage), theirs - own
     if inputs.words.ndim > 2:
         return
     tables = ("words", inputs.words), ("token types", inputs.types), ("positions", inputs.positions)
     for name, rows in tables:
-        ids, places, counts = np.unique(rows[side.real], return_inverse=True, return_counts=True)
+        real = rows[side.tokens(stage)]
+        ids, places, counts = np.unique(real, return_inverse=True, return_counts=True)
         sums = np.zeros((len(ids), error.shape[1]))
         np.add.at(sums, places, error)
         off = np.abs(sums / counts[:, None]).max(axis=1) > NONE * np.abs(error).max()

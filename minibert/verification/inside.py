@@ -105,7 +105,7 @@ def recovered(side: Isolation, stage: str) -> Iterator[tuple[str, str, Array]]:
     inner = [x for x in side.axes if part_of(x) == part_of(stage) and x != stage]
     if kind_of(stage) != "layer.{i}" or gap != inner:
         return
-    if side.inputs.allowed is not None:
+    if side.inputs.allowed is not None or side.inputs.source is not None:
         return
     order = sorted((int(side.real[s.index].sum()), s.index) for s in side.batch.sequences)
     fitting = [index for length, index in order if length >= 4]

@@ -167,7 +167,7 @@ class Isolation:
         """
         known = {x: self.known[x] for x in self.known if x not in without} | dict(besides)
         batch = self.batch if inputs is None else inputs.batch()
-        if inputs is not None and inputs.allowed is not None:
+        if inputs is not None and inputs.is_masked:
             known = {name: self._with_padding(name) for name in known}
         is_whole = inputs is None or not any(np.isnan(x).any() for x in known.values())
         if only is not None:
@@ -181,6 +181,11 @@ class Isolation:
             trace = Poisoned(batch, known, poison, stage)
         model.forward(batch, trace)
         return trace[stage]
+
+    def tokens(self, stage: str) -> NDArray[np.bool_]:
+        """Return where tokens of a stage are real, (B, T), or (B, S) of what an encoder reads."""
+        real, source = self.masks
+        return source if source is not None and "S" in self.axes[stage][:2] else real
 
     def stage(self, name: str) -> Array:
         """Return a stage as it is recorded, or else computed, in float64."""

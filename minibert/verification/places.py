@@ -25,25 +25,37 @@ class Place:
     changes: Changes = ()
 
 
-A, F, L = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
+L, A, F = "layer.{i}", "layer.{i}.attention", "layer.{i}.feed_forward"
+X = "layer.{i}.cross_attention"
 NORM = "eps {eps:g} and the variance divided by n"
 MATRIX, NORMED = parts.LINEAR, f"the residual added, then {NORM}"
+
+
+def _attention(name: str) -> dict[str, Place]:
+    """Return the places of a layer's attention of that name."""
+    parts_of = {x: Place(path=f"{name}.{x}", changes=MATRIX) for x in ROWS}
+    scores, contexts = "query @ key.T / sqrt(D)", "probabilities @ value"
+    found = {
+        **parts_of,
+        "scores": Place(
+            f"{scores}, heads split as (B, T, H, D)", ("attention_scores", "split_heads")
+        ),
+        "probabilities": Place("softmax over the real keys", ("softmax",)),
+        "context": Place(
+            f"{contexts}, heads as (B, T, H, D)",
+            ("attention_context", "split_heads", "merge_heads"),
+        ),
+    }
+    whole = Place(NORMED, path=f"{name}_norm", changes=parts.NORM)
+    return {f"{L}.{name}": whole, **{f"{L}.{name}.{x}": place for x, place in found.items()}}
+
+
+ROWS = ("query", "key", "value", "output")
 PLACES = {
     "embeddings.sum": Place("words + token types + positions from 0", ("embeddings",)),
     "embeddings": Place(NORM, ("layer_norm",)),
-    f"{A}.query": Place(path="attention.query", changes=MATRIX),
-    f"{A}.key": Place(path="attention.key", changes=MATRIX),
-    f"{A}.value": Place(path="attention.value", changes=MATRIX),
-    f"{A}.scores": Place(
-        "query @ key.T / sqrt(D), heads split as (B, T, H, D)", ("attention_scores", "split_heads")
-    ),
-    f"{A}.probabilities": Place("softmax over the real keys", ("softmax",)),
-    f"{A}.context": Place(
-        "probabilities @ value, heads as (B, T, H, D)",
-        ("attention_context", "split_heads", "merge_heads"),
-    ),
-    f"{A}.output": Place(path="attention.output", changes=MATRIX),
-    A: Place(NORMED, path="attention_norm", changes=parts.NORM),
+    **_attention("attention"),
+    **_attention("cross_attention"),
     f"{F}.intermediate": Place(path="feed_forward.intermediate", changes=MATRIX),
     f"{F}.activation": Place("{activation}", ("{activation}",)),
     F: Place(path="feed_forward.output", changes=MATRIX),

@@ -16,6 +16,7 @@ from typing import Any
 from minibert.mistakes import layers as parts
 from minibert.mistakes.functions import OVER_HEADS, OVER_QUERIES, norm_over
 from minibert.mistakes.inputs import (
+    ACROSS,
     ADDED,
     AFTER_SOFTMAX,
     PLACED,
@@ -37,21 +38,33 @@ from minibert.verification.parts import (
     layers_of,
     part_in,
     part_of,
+    stack_of,
 )
 from minibert.verification.places import Change, inside, place_of
-from minibert.verification.trials import ALL, AS_IF, WHOLE, Trial, at_stage, put, weights_of
+from minibert.verification.trials import (
+    ALL,
+    AS_IF,
+    WHOLE,
+    Trial,
+    at_stage,
+    of_stack,
+    put,
+    read_by,
+    weights_of,
+)
 
 
 def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[list[Trial]]:
     """Yield what may have been done at a stage, or in a gap before it."""
     places = [*gap, stage]
     layers = list(dict.fromkeys(map(part_of, filter(is_layer, places))))
-    is_padded = inputs.allowed is None and not inputs.mask.all()
-    alone = {name: list(_at(model, name, stage)) for name in places}
-    if is_padded:
-        alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
-    if inputs.allowed is None:
-        alone = {name: [*found, *_of_norms(model, name, inputs)] for name, found in alone.items()}
+    alone = {}
+    for name in places:
+        found, own = list(_at(model, name, stage)), read_by(inputs, name)
+        if own.allowed is None:
+            padded = [] if own.mask.all() else _over_padding(name, found)
+            found = [*found, *padded, *_of_norms(model, name, own)]
+        alone[name] = found
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}
@@ -75,18 +88,18 @@ def _at(model: Any, name: str, stage: str) -> Iterator[Trial]:
             yield trial
 
 
-def _over_padding(found: list[Trial]) -> Iterator[Trial]:
+def _over_padding(name: str, found: list[Trial]) -> Iterator[Trial]:
     """Yield what mixes tokens, done to whole rectangles: padding counts as tokens."""
     for trial in found:
         mixes = trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts
         if mixes or trial.phrase in (OVER_HEADS, OVER_QUERIES):
             phrase = f"{trial.phrase}, padding taken for tokens"
-            yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
+            yield replace(trial, phrase=phrase, inputs=of_stack(name, PLAIN_MASK))
 
 
 def _of_norms(model: Any, name: str, inputs: Inputs) -> Iterator[Trial]:
     """Yield norms over other axes than columns, of whole sequences."""
-    place, padded = place_of(model, name), None if inputs.mask.all() else PLAIN_MASK
+    place, padded = place_of(model, name), None if inputs.mask.all() else of_stack(name, PLAIN_MASK)
     for phrase, axis in SEQUENCES:
         norm = norm_over(inputs.mask.shape[1], axis)
         if is_embeddings(name) and name == part_of(name):
@@ -120,21 +133,31 @@ def within(trial: Trial) -> Trial:
 def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
     """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
-    if looks and inputs.allowed is None:
-        at = (looks[0],)
-        for phrase, change in lookings(inputs):
-            yield Trial(at, phrase, inputs=change)
-        yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
-        yield Trial(at, ADDED, {"attention": added}, inputs=PLAIN_MASK)
-    if any(map(is_embeddings, places)):
-        size, lengths = len(inputs.mask), inputs.mask.sum(axis=1)
-        seen = [inputs]
+    for name in {x.partition("layer.")[0] + x.split(".")[-2]: x for x in reversed(looks)}.values():
+        yield from _of_masks(name, inputs)
+    for name in {stack_of(x): x for x in reversed(places) if is_embeddings(x)}.values():
+        own = read_by(inputs, name)
+        size, lengths = len(own.mask), own.mask.sum(axis=1)
+        seen = [own]
         for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
-                other = change(inputs)
+                other = change(own)
                 if not any(other.is_like(known) for known in seen):
                     seen.append(other)
-                    yield Trial((places[0],), phrase, inputs=change)
+                    yield Trial((name,), phrase, inputs=of_stack(name, change))
+
+
+def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
+    """Yield other masks, of the attention in which a stage lies."""
+    if ".cross_attention." in name:
+        for phrase, change in ACROSS:
+            yield Trial((name,), phrase, inputs=change)
+    elif (own := read_by(inputs, name)).allowed is None:
+        for phrase, change in lookings(own):
+            yield Trial((name,), phrase, inputs=of_stack(name, change))
+        plain = of_stack(name, PLAIN_MASK)
+        yield Trial((name,), AFTER_SOFTMAX, {"attention": zeroed}, inputs=plain)
+        yield Trial((name,), ADDED, {"attention": added}, inputs=plain)
 
 
 def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:

@@ -27,8 +27,9 @@ from minibert.verification.parts import (
     layers_of,
     part_in,
     part_of,
+    stack_of,
 )
-from minibert.verification.places import A, Change, L, at, inside, named, place_of
+from minibert.verification.places import A, Change, L, X, at, inside, named, place_of
 
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
 POST_NORM = "the norm after the residual instead of before the operation (post-norm)"
@@ -67,7 +68,7 @@ def at_stage(model: Any, stage: str) -> Iterator[Trial]:
         for phrase, function in (*TABLE[operation], *coarse(name)):
             yield Trial((stage,), phrase, {name: function})
     yield from _of_attention(model, stage, part)
-    for phrase, change in (*_of_joins(stage), *place.changes):
+    for phrase, change in (*_of_joins(model, stage), *place.changes):
         path = "" if phrase in JOINED else place.path
         yield Trial((stage,), phrase, parts={place.part or part: inside(path, change)})
     if is_layer(stage):
@@ -123,17 +124,20 @@ def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
 
 
 TABLE = {**MISTAKES, "embeddings": EMBEDDINGS, "{activation}": ACTIVATIONS}
-JOINED = {phrase for phrase, _ in parts.JOINS}
+JOINED = {phrase for phrase, _ in (*parts.JOINS, *parts.JOINS_OF_PRE_NORM)}
+HALVES = {A: "first", X: "across", L: "second"}
 
 
-def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
+def _of_joins(model: Any, stage: str) -> Iterator[tuple[str, Change]]:
     """Yield other ways to join a part's input and output."""
-    if kind_of(stage) == A:
-        for phrase, join in parts.JOINS[:-1]:
-            yield phrase, parts.joined(first=join)
-    elif kind_of(stage) == L:
-        for phrase, join in parts.JOINS:
-            yield phrase, parts.joined(second=join)
+    half = HALVES.get(kind_of(stage))
+    if half is None:
+        return
+    is_pre_norm = part_in(model, part_of(stage)).pre_norm
+    joins = parts.JOINS_OF_PRE_NORM if is_pre_norm else parts.JOINS
+    plain = dict.fromkeys(HALVES.values(), parts.NO_NORM) if is_pre_norm else {}
+    for phrase, join in joins[:-1] if half == "first" else joins:  # whose x is the layer's input
+        yield phrase, parts.joined(**{**plain, half: join})
 
 
 def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
@@ -171,6 +175,21 @@ def _of_other_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, C
 
 def _moved(source: str, path: str) -> Change:
     return lambda layer: inside(path, lambda _: at(layer, source))(layer)
+
+
+def read_by(inputs: Inputs, stage: str) -> Inputs:
+    """Return those of the inputs that a stage's stack reads."""
+    return inputs.source if inputs.source and stack_of(stage) == "encoder." else inputs
+
+
+def of_stack(stage: str, change: Callable[[Inputs], Inputs]) -> Callable[[Inputs], Inputs]:
+    """Return the change of what a stage's stack reads."""
+
+    def changed(inputs: Inputs) -> Inputs:
+        own = read_by(inputs, stage)
+        return change(inputs) if own is inputs else replace(inputs, source=change(own))
+
+    return changed
 
 
 def put(other: Any) -> Change:

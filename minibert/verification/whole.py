@@ -17,7 +17,7 @@ from minibert.verification.parts import (
 )
 from minibert.verification.places import weights_at
 from minibert.verification.result import StageResult
-from minibert.verification.trials import AS_IF, OWN_NORM, THEIR_NORM, weights_of
+from minibert.verification.trials import AS_IF, OWN_NORM, THEIR_NORM, read_by, weights_of
 
 Rows = tuple[StageResult, ...]
 WHOLES = ("embeddings", "embeddings.sum", "layer.{i}", "pooler")  # shown without their inside
@@ -115,12 +115,14 @@ def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
 
 def _is_function_of_inputs(side: Isolation) -> bool:
     """Tell whether tokens with one word, type and position have one embedding, as it was made."""
-    (name,) = list(side.model.stacks)[:1]
-    stage = side.known.get(f"{name}embeddings")
-    if stage is None or side.inputs.words.ndim > 2:
+    name = next(filter(is_embeddings, side.axes))
+    name = part_of(name)
+    stage, inputs = side.known.get(name), read_by(side.inputs, name)
+    if stage is None or inputs.words.ndim > 2:
         return True
-    inputs, rows = side.inputs, stage[side.real]
-    kinds = np.stack([x[side.real] for x in (inputs.words, inputs.types, inputs.positions)], axis=1)
+    real = side.tokens(name)
+    rows = stage[real]
+    kinds = np.stack([x[real] for x in (inputs.words, inputs.types, inputs.positions)], axis=1)
     _, first, alike = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
     return np.allclose(rows, rows[first][alike.ravel()], atol=1e-4 * float(np.abs(rows).max()))
 
