@@ -152,6 +152,9 @@ def _up_to(offset: int) -> Change:
 
 
 UP_TO_LAST, UP_TO_NEXT = _up_to(-1), _up_to(1)
+FROM_OWN = _looking(
+    lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], dtype=bool).T
+)
 PADDING = "padding that is attended: the attention mask missing"
 SWAPPED = "the attention mask and the token types swapped"
 TYPES_AS_MASK = "token types that are all 1, as if the attention mask stood in their place"

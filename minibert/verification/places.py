@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any
 
 from minibert import functions
+from minibert.layers import Embeddings
 from minibert.mistakes import layers as parts
 from minibert.mistakes.activations import ACTIVATIONS
 from minibert.verification.parts import is_embeddings, is_layer, kind_of, part_in, part_of
@@ -61,7 +62,7 @@ PLACES = {
     F: Place(path="feed_forward.output", changes=MATRIX),
     f"{A}.norm": Place(NORM, path="attention_norm", changes=parts.NORM),  # of a pre-norm layer
     f"{F}.norm": Place(NORM, path="norm", changes=parts.NORM),
-    "norm": Place(NORM, changes=(("no last norm", parts.left_out), *parts.NORM)),
+    "norm": Place(NORM, changes=(("no last norm", parts.left_out), *parts.NORM_THERE)),
     L: Place(NORMED, path="norm", changes=parts.NORM),
     "pooler": Place(
         "tanh(x @ weight.T + bias) of the first real token", ("pooler",), changes=parts.POOLER
@@ -70,8 +71,9 @@ PLACES = {
     "predictions.activation": Place("{activation}", ("{activation}",)),
     "predictions": Place(NORM, path="norm", changes=parts.NORM),
 }
+NORMED_EMBEDDINGS = Place(NORM, path="norm", changes=parts.NORM)
 RESIDUAL = Place("the residual added")  # of a pre-norm layer
-EMBEDDED = Place("words + positions from 0", ("embeddings",))  # without a norm
+EMBEDDED = Place("words + positions from 0", changes=parts.TABLES)
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs", "lm_head", "score")  # matrices
 
 
@@ -90,8 +92,8 @@ def weights_at(model: Any, stage: str) -> Any:
 def place_of(model: Any, stage: str) -> Place:
     """Return where in a model a stage is computed."""
     kind = kind_of(stage)
-    if kind == "embeddings" and weights_at(model, stage) is None:
-        return EMBEDDED
+    if is_embeddings(stage) and not isinstance(part_in(model, part_of(stage)), Embeddings):
+        return EMBEDDED if weights_at(model, stage) is None else NORMED_EMBEDDINGS
     if kind in (A, L) and part_in(model, part_of(stage)).pre_norm:
         return RESIDUAL
     if kind in PLACES:

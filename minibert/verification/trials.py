@@ -89,6 +89,10 @@ def _of_attention(model: Any, stage: str, part: str) -> Iterator[Trial]:
     if not stage.endswith(".probabilities"):
         for phrase, function in ROLES:
             yield Trial((f"{around}.scores",), phrase, {"attention": function})
+    if stage.endswith(".scores"):
+        for phrase, factor in _scales(layer_of(part) + 1):
+            scaled = inside(path, partial(_with_scale, factor))
+            yield Trial((stage,), phrase, parts={part: scaled})
     if not stage.endswith(".context") and own.causal:
         for phrase, change, looking in parts.NOT_CAUSAL:
             yield Trial((stage,), phrase, parts={part: inside(path, change)}, inputs=looking)
@@ -105,6 +109,17 @@ def _of_attention(model: Any, stage: str, part: str) -> Iterator[Trial]:
         }
         phrase = "heads split and put together as (B, T, D, H)"
         yield Trial((stage,), phrase, {name: function for name, (_, function) in both.items()})
+
+
+def _scales(number: int) -> Iterator[tuple[str, float]]:
+    """Yield what scores are multiplied by if layers that are counted from 1 divide them, or not."""
+    if number > 1:
+        yield "scores divided by the number of the layer", 1 / number
+        yield "scores not divided by the number of the layer", number
+
+
+def _with_scale(factor: float, attention: Any) -> Any:
+    return replace(attention, scale=attention.scale * factor)
 
 
 def _without(head: int, contexts: Any) -> Any:
@@ -142,13 +157,16 @@ def _of_joins(model: Any, stage: str) -> Iterator[tuple[str, Change]]:
 
 def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
     """Yield changes of a layer: weights of the first or of one beside it, and norms elsewhere."""
-    word = stage.rpartition(".")[2]
+    around, _, word = stage.rpartition(".")
     siblings = ("query", "key", "value", "output")
     if word in siblings:
         block = path.partition(".")[0]
         for other in siblings:
             if other != word:
                 yield f"the weights of the {other}", _moved(f"{block}.{other}", path)
+        if word in siblings[:3] and f"{around}.norm" in model.stage_axes():
+            for phrase, change in parts.FUSED:
+                yield phrase, inside(block, change)
     if word in (*siblings[:3], "intermediate"):
         is_pre_norm = part_in(model, part_of(stage)).pre_norm
         yield (POST_NORM, parts.POST_NORM) if is_pre_norm else (PRE_NORM, parts.PRE_NORM)
