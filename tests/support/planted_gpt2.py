@@ -45,14 +45,17 @@ def as_plain(inputs):
     return {"ids": inputs["input_ids"], "positions": positions, "mask": mask, "allowed": mask[:, None] & np.tri(length, dtype=bool)}
 
 
+WAYS = {
+    "all": lambda stage: True,
+    "hidden": lambda stage: re.fullmatch(r"embeddings|layer\.\d|norm", stage),
+    "last": lambda stage: stage == "norm",
+    "ends": lambda stage: stage in ("embeddings", "norm"),
+}
+
+
 class PlantingGpt2(Planting):
-    plain, as_plain, draw, last = Gpt2, staticmethod(as_plain), staticmethod(texts), "norm"
-    ways = {
-        "all": lambda stage: True,
-        "hidden": lambda stage: re.fullmatch(r"embeddings|layer\.\d|norm", stage),
-        "last": lambda stage: stage == "norm",
-        "ends": lambda stage: stage in ("embeddings", "norm"),
-    }
+    plain, as_plain, draw = Gpt2, staticmethod(as_plain), staticmethod(texts)
+    ways, last = WAYS, "norm"
 
 
 SCORES, EMBEDDED = r"layer\.0\.attention\.(scores|probabilities)", "embeddings"

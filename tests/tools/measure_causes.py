@@ -1,7 +1,7 @@
 """Hold every planted fault against ``verify``: is it found, is it named, how long does it take?
 
-    python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart] [--way all|hidden|last|ends]
-        [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
+    python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart]
+        [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
 without a fault instead, of each precision, which must all be OK.
