@@ -6,6 +6,7 @@ The mask, token types, positions, words, and the order of all these.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Any
 
@@ -27,10 +28,16 @@ class Inputs:
     types: Integers
     positions: Integers
     allowed: Mask = None  # (B, T, T): which keys each query looks at, padding among them
+    source: "Inputs | None" = None  # what an encoder reads, where these are a decoder's
+    across: Mask = None  # (B, T, S): which of its tokens each query looks at, padding among them
 
     @classmethod
     def of(cls, limits: Limits, inputs: Mapping[str, NDArray[Any]]) -> "Inputs":
         """Return the inputs of a recording; what it lacks is what a call has by default."""
+        decoder = {x[len(_D) :]: array for x, array in inputs.items() if x.startswith(_D)}
+        if decoder:
+            source = {x: array for x, array in inputs.items() if not x.startswith(_D)}
+            return replace(cls.of(limits, decoder), source=cls.of(limits, source))
         words = inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
         shape = words.shape[:2]
         mask, allowed = arguments.mask(inputs.get("attention_mask"), shape)
@@ -45,7 +52,19 @@ class Inputs:
         rows = self.mask if self.allowed is None else np.ones_like(self.mask)
         kind = "token_ids" if self.words.ndim == 2 else "token_embeddings"
         words: dict[str, Any] = {kind: self.words[rows], "allowed": self.allowed}
-        return Batch(rows, self.types[rows], self.positions[rows], **words)
+        batch = Batch(rows, self.types[rows], self.positions[rows], **words)
+        if self.source is None:
+            return batch
+        plain = self.source.mask[:, None] if self.across is None else self.across
+        shape = *self.mask.shape, self.source.mask.shape[1]
+        looks = np.broadcast_to(plain, shape)
+        return Looking(**vars(replace(batch, source=self.source.batch())), looks=looks)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether who looks at whom is said besides the mask."""
+        own = self.allowed is not None or self.across is not None
+        return own or (self.source is not None and self.source.is_masked)
 
     def is_like(self, other: "Inputs") -> bool:
         """Tell whether real tokens are the same, at the same places."""
@@ -56,6 +75,24 @@ class Inputs:
         return all(np.array_equal(*pair) for pair in pairs)
 
 
+@dataclass(frozen=True, eq=False)
+class Looking(Batch):
+    """A decoder's batch of which is known who looks at what the encoder read."""
+
+    looks: Mask = None  # (B, T, S)
+
+    @cached_property
+    def across(self) -> Batch:
+        """The batch for cross-attention."""
+        batch, looks = super().across, self.looks
+        assert looks is not None  # of whole arrays
+        tokens = (
+            replace(s, allowed=looks[s.index][np.ix_(s.columns, s.keys)]) for s in batch.sequences
+        )
+        return batch._with(sequences=tuple(tokens))
+
+
+_D = "decoder_"
 Change = Callable[[Inputs], Inputs]
 Changes = tuple[tuple[str, Change], ...]
 
@@ -115,6 +152,9 @@ def _up_to(offset: int) -> Change:
 
 
 UP_TO_LAST, UP_TO_NEXT = _up_to(-1), _up_to(1)
+FROM_OWN = _looking(
+    lambda inputs: inputs.mask[:, None] & np.tri(inputs.mask.shape[1], dtype=bool).T
+)
 PADDING = "padding that is attended: the attention mask missing"
 SWAPPED = "the attention mask and the token types swapped"
 TYPES_AS_MASK = "token types that are all 1, as if the attention mask stood in their place"
@@ -151,6 +191,47 @@ def lookings(inputs: Inputs) -> Iterator[tuple[str, Change]]:
 ADDED = "the attention mask added to the scores as 1 and 0, not as 0 and a large negative number"
 AFTER_SOFTMAX = "the attention mask applied after the softmax"
 PLAIN_MASK = _keys(lambda mask: mask)
+
+# the mask of cross-attention
+
+
+def _across(looks: Callable[[Inputs, Inputs], Any]) -> Change:
+    """Let each query of a decoder look at what ``looks`` says, (B, T, S) or what becomes it."""
+
+    def change(inputs: Inputs) -> Inputs:
+        source = inputs.source
+        assert source is not None  # what a decoder looks at
+        shape = *inputs.mask.shape, source.mask.shape[1]
+        whole = np.broadcast_to(looks(inputs, source), shape)
+        return replace(inputs, source=PLAIN_MASK(source), across=whole)
+
+    return change
+
+
+def _cut(mask: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Return a mask of as many columns as there are tokens to look at."""
+    missing = max(length - mask.shape[1], 0)
+    return np.pad(mask, ((0, 0), (0, missing)), constant_values=True)[:, None, :length]
+
+
+def _up_to_query(inputs: Inputs, source: Inputs) -> Any:
+    looks = np.tri(inputs.mask.shape[1], source.mask.shape[1], dtype=bool)
+    return looks & source.mask[:, None]
+
+
+#: Of cross-attention: what the decoder's tokens may look at of what the encoder read.
+ACROSS: Changes = (
+    (PADDING, _across(lambda own, source: True)),
+    (
+        "cross-attention with the decoder's mask",
+        _across(lambda own, source: _cut(own.mask, source.mask.shape[1])),
+    ),
+    ("cross-attention with a causal mask, as the decoder has it", _across(_up_to_query)),
+    (
+        "the attention mask inverted, so that padding alone is attended",
+        _across(lambda own, source: ~source.mask[:, None]),
+    ),
+)
 
 # token types and positions
 

@@ -23,6 +23,14 @@ def _attention(scores: Any = f.attention_scores, softmax: Any = f.softmax) -> Ca
     return lambda q, k, v: softmax(scores(q, k)) @ v
 
 
+def _turned_once(q: Any, k: Any, v: Any) -> Any:
+    return k, v, q
+
+
+def _turned_twice(q: Any, k: Any, v: Any) -> Any:
+    return v, q, k
+
+
 ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
     ("queries and keys swapped", _attending(lambda q, k, v: (k, q, v))),
     ("keys and values swapped", _attending(lambda q, k, v: (q, v, k))),
@@ -30,6 +38,8 @@ ROLES: tuple[Mistake, ...] = (  # what is asked, by what, and what is averaged
     ("the queries in place of the keys", _attending(lambda q, k, v: (q, q, v))),
     ("the values in place of the keys", _attending(lambda q, k, v: (q, v, v))),
     ("the keys in place of the values", _attending(lambda q, k, v: (q, k, k))),
+    ("keys, values and queries in place of queries, keys and values", _attending(_turned_once)),
+    ("values, queries and keys in place of queries, keys and values", _attending(_turned_twice)),
 )
 ATTENTION: tuple[Mistake, ...] = (
     *((phrase, _attention(scores=wrong)) for phrase, wrong in single.SCORES[:-1]),

@@ -5,16 +5,19 @@ copy of its weights.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from minibert.batch import Batch
+from minibert.layers import Stack
 from minibert.models.base import PreTrainedModel
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace
+from minibert.verification.parts import Span
 
 Change = Callable[[str, Any], Any]  # takes the name of a part and the part: "layer.3", "pooler"
 
@@ -34,6 +37,7 @@ def in_dtype(part: Any, dtype: Any) -> Any:
 
 
 MAX_LAYERS = 8  # of a cache
+Cache = dict[tuple[str, str], Any]  # name of a layer, dtype -> the layer in it
 
 
 def unchanged(name: str, part: Any) -> Any:
@@ -43,31 +47,32 @@ def unchanged(name: str, part: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """The layers ``first`` to ``last`` of a model, converted one by one; those before pass on."""
+    """The layers of a span of a stack, converted one by one; those before pass on."""
 
+    stack: str
     layers: tuple[Any, ...]
-    first: int
-    last: int
+    span: Span
     dtype: Any
     change: Change
-    cache: dict[tuple[int, str], Any] | None  # of converted layers
+    cache: Cache | None  # of converted layers
 
     def __len__(self) -> int:
-        return self.last + 1
+        return self.span.last + 1
 
     def __iter__(self) -> Iterator[Any]:
         for i in range(len(self)):
-            yield _pass_on if i < self.first else self[i]
+            yield _pass_on if i < self.span.first else self[i]
 
     def __getitem__(self, i: int) -> Any:
+        name = f"{self.stack}layer.{i}"
         if self.cache is None:
-            return self.change(f"layer.{i}", in_dtype(self.layers[i], self.dtype))
-        key = i, np.dtype(self.dtype).name
+            return self.change(name, in_dtype(self.layers[i], self.dtype))
+        key = name, np.dtype(self.dtype).name
         if key not in self.cache:
             while len(self.cache) >= MAX_LAYERS:
                 del self.cache[next(iter(self.cache))]
             self.cache[key] = in_dtype(self.layers[i], self.dtype)
-        return self.change(f"layer.{i}", self.cache[key])
+        return self.change(name, self.cache[key])
 
 
 def _pass_on(x: Array, trace: Trace, batch: Batch) -> Array:
@@ -89,46 +94,57 @@ def cast(
     model: PreTrainedModel,
     batch: Batch,
     dtype: Any,
-    first: int = -1,
-    last: int | None = None,
+    runs: Mapping[str, Span] = MappingProxyType({}),
     change: Change = unchanged,
-    cache: dict[tuple[int, str], Any] | None = None,
+    cache: Cache | None = None,
 ) -> tuple[Any, Batch]:
     """Return a model and a batch in a dtype.
 
-    first: the layer to begin with, what goes into it being known; -1: the embeddings.
-    last: the last layer that is run; None: all, and what comes after them.
+    runs: what is run of each stack, what goes into it being known; by default all of it.
     cache: of converted layers, for the next time.
     """
-    encoder = copy.copy(model.base_model)
-    end = len(encoder.layers) - 1 if last is None else last
-    encoder.layers = Layers(encoder.layers, max(first, 0), end, dtype, change, cache)
-    embeddings, batch = _few_words(model.base_model.embeddings, batch, dtype)
-    if first < 0:
-        encoder.embeddings = change("embeddings", in_dtype(embeddings, dtype))
-    else:
-        encoder.embeddings = Nothing(in_dtype(embeddings.word, dtype))
-    for name, part in vars(encoder).items():  # the pooler, the last norm
-        if is_dataclass(part) and name not in ("embeddings", "layers", "config", "loading_report"):
-            vars(encoder)[name] = change(name, in_dtype(part, dtype))
-    if model is model.base_model or last is not None:
-        return encoder, batch
+    base = copy.copy(model.base_model)
+    for stack, own in model.stacks.items():
+        made = copy.copy(own) if stack else base
+        span = runs.get(stack, Span(-1, len(own.layers) - 1))
+        embeddings, batch = _few_words(stack, own.embeddings, batch, dtype)
+        if span.first < 0:
+            vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
+        else:
+            vars(made)["embeddings"] = Nothing(in_dtype(embeddings.word, dtype))
+        vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
+        _convert(made, stack, dtype, change)
+        if stack:
+            vars(base)[stack.removesuffix(".")] = made
+    _convert(base, "", dtype, change)
+    if model is model.base_model:
+        return base, batch
     whole = copy.copy(model)
-    for name, part in vars(model).items():
-        if part is model.base_model:
-            vars(whole)[name] = encoder
-        elif is_dataclass(part):
-            vars(whole)[name] = change(name, in_dtype(part, dtype))
+    vars(whole).update({x: base for x, part in vars(model).items() if part is model.base_model})
+    _convert(whole, "", dtype, change)
     return whole, batch
 
 
-def _few_words(embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
+def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
+    """Convert what there is besides embeddings and layers: the pooler, the last norm, a head."""
+    for name, part in vars(owner).items():
+        if is_dataclass(part) and not isinstance(part, Stack) and name not in NO_PARTS:
+            vars(owner)[name] = change(f"{stack}{name}", in_dtype(part, dtype))
+
+
+NO_PARTS = ("embeddings", "layers", "config", "loading_report")
+
+
+def _few_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
     """Return embeddings with the words of the batch only, and the batch with their numbers."""
+    if stack == "encoder." and batch.source is not None:
+        embeddings, source = _few_words("", embeddings, batch.source, dtype)
+        return embeddings, replace(batch, source=source)
     if batch.token_ids is None:
         given = in_dtype(batch.token_embeddings, dtype)
         few = replace(embeddings, word=embeddings.word[:0])
         return few, replace(batch, token_embeddings=given)
-    if (batch.token_type_ids < 0).all():  # of no type: the table is not needed
+    if hasattr(embeddings, "token_type") and (batch.token_type_ids < 0).all():  # of no type
         embeddings = replace(embeddings, token_type=embeddings.token_type[:1])
     words, ids = np.unique(batch.token_ids, return_inverse=True)
     return replace(embeddings, word=embeddings.word[words]), replace(batch, token_ids=ids)

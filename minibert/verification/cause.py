@@ -20,10 +20,11 @@ from minibert.verification.fits import fits
 from minibert.verification.inside import recovered
 from minibert.verification.isolate import Isolation
 from minibert.verification.measure import Measure, Size
+from minibert.verification.places import ours_at
 from minibert.verification.precision import SHORT, TF32, Precision
 from minibert.verification.search import levels
 from minibert.verification.signatures import signatures
-from minibert.verification.trials import Trial, ours_at
+from minibert.verification.trials import Trial
 from minibert.verification.words import other_words
 
 #: A stage is a fault if its added error is more than this many times its floor. Measured beside
@@ -215,7 +216,8 @@ def _tried(
         return None
     if inputs is None or np.array_equal(inputs.mask, side.real):
         return made
-    there = real_places(side.axes[stage], inputs.mask)  # of tokens that both have
+    source = inputs.source.mask if inputs.source else None
+    there = real_places(side.axes[stage], inputs.mask, source)  # of tokens that both have
     return np.where(there, made, side.stages[stage]) if there.any() else None
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.runtime.arrays import Array
+from minibert.runtime.arrays import Array, Mask
 
+#: The real tokens, (B, T), and those of what an encoder read for a decoder, (B, S).
+Masks = tuple[NDArray[np.bool_], Mask]
 ATOL, RTOL = 1e-5, 1e-3  # the bar of the courses that have students write a BERT
 
 
@@ -66,30 +68,34 @@ class Difference:
         }
 
 
-def real_places(axes: str, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def real_places(axes: str, real: NDArray[np.bool_], source: Mask = None) -> NDArray[np.bool_]:
     """Return where a stage with these axes holds real tokens, broadcastable to its shape.
 
-    real is (B, T). The pooler reads column 0 in the reference, so it counts where that is real.
+    real is (B, T); source, of what an encoder read for a decoder, (B, S). The pooler reads column 0
+    in the reference, so it counts where that is real.
     """
-    if axes == "BHTT":
-        return real[:, None, :, None] & real[:, None, None, :]
-    if len(axes) == 2:  # one vector for each sequence
-        return real[:, :1]
-    return real[:, :, None]
+    masks = [(k, real if axis == "T" else source) for k, axis in enumerate(axes) if axis in "TS"]
+    places = np.ones((1,) * len(axes), bool)
+    for k, mask in masks or [(1, real[:, :1])]:
+        assert mask is not None  # where there is an S, there is an encoder
+        shape = [1] * len(axes)
+        shape[0], shape[k] = mask.shape
+        places = places & mask.reshape(shape)
+    return places
 
 
-def per_token(axes: str, error: Array, real: NDArray[np.bool_]) -> Array:
-    """Return the largest error of each token, (B, T), NaN at padding.
+def per_token(axes: str, error: Array, real: NDArray[np.bool_], source: Mask = None) -> Array:
+    """Return the largest error of each token, (B, T) or (B, S), NaN at padding.
 
     A sequence's one vector counts as its column 0; what is not finite counts as infinite.
     """
     size = np.where(np.isfinite(error), error, np.inf)
-    if axes == "BHTT":
-        keys = real[:, None, None, :]
-        largest: Array = np.where(keys, size, 0).max(axis=(1, 3))
-    elif len(axes) == 2:
+    if len(axes) == 2:
         largest = np.full(real.shape, np.nan)
         largest[:, 0] = size.max(axis=1)
-    else:
-        largest = size.reshape(*error.shape[:2], -1).max(axis=2)
-    return np.where(real, largest, np.nan)
+        return np.where(real, largest, np.nan)
+    places = real_places(axes, real, source)
+    token = 2 if axes[1] == "H" else 1  # queries, where there are keys, too
+    others = tuple(k for k in range(1, len(axes)) if k != token)
+    largest = size.max(axis=others, where=np.broadcast_to(places, size.shape), initial=-1)
+    return np.where(largest < 0, np.nan, largest)

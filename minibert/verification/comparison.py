@@ -8,11 +8,11 @@ import numpy as np
 
 from minibert.runtime.arrays import Array
 from minibert.runtime.progress import progress
-from minibert.trace import layer_of
 from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import Difference, Tolerance, per_token, real_places
 from minibert.verification.isolate import Isolation
 from minibert.verification.noise import Noise, noise_of
+from minibert.verification.parts import is_layer, part_of
 from minibert.verification.precision import FLOAT32, FLOAT64, in_words
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult, of_both
@@ -23,11 +23,11 @@ SEVERAL = 3  # layers whose errors are all of a size are no chance
 
 def _layers(side: Isolation) -> int:
     """Return how many layers have stages of their own."""
-    return len({layer_of(name) for name in side.measures} - {-1})
+    return len(set(map(part_of, filter(is_layer, side.measures))))
 
 
 def _proof(side: Isolation, stage: str) -> str:
-    inner = next((x for x in side.gap(stage) if layer_of(x) >= 0), "the stages inside")
+    inner = next(filter(is_layer, side.gap(stage)), "the stages inside")
     return f"Recording {inner} would tell"
 
 
@@ -86,12 +86,12 @@ class Comparison:
         ours, theirs = self.ours.get(name), self.theirs.stages.get(name)
         if ours is None or theirs is None or ours.shape != theirs.shape:
             return {}
-        axes, real = self.theirs.axes.get(name, "BTC"), self.theirs.real
-        places = np.broadcast_to(real_places(axes, real), theirs.shape)
+        axes, masks = self.theirs.axes.get(name, "BTC"), self.theirs.masks
+        places = np.broadcast_to(real_places(axes, *masks), theirs.shape)
         if not places.any():
             return {}
         found = Difference.of(ours, theirs, places)
-        self.token_errors[name] = per_token(axes, found.error, real)
+        self.token_errors[name] = per_token(axes, found.error, *masks)
         return found.fields()
 
     def _problem(self, name: str, side: Isolation, difference: dict[str, Any]) -> StageResult:

@@ -18,6 +18,7 @@ from minibert.verification.compare import ATOL, RTOL, Tolerance
 from minibert.verification.comparison import Comparison
 from minibert.verification.isolate import Isolation
 from minibert.verification.names import INPUTS, returned_stages
+from minibert.verification.parts import last_state
 from minibert.verification.plain import Plain
 from minibert.verification.reference import Reference
 from minibert.verification.report import Diagnosis
@@ -45,13 +46,13 @@ def verify(
     not fit the model.
     """
     model = _opened(model, options)
-    reference = _reference(reference, len(model.base_model.layers))
+    reference = _reference(reference, _count(model))
     batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
         fields = model.forward(batch, trace)
     ours = {name: trace.take(name) for name in list(trace)}
-    last = model.last_state or f"layer.{len(model.base_model.layers) - 1}"
+    last = model.last_state or last_state(model)
     returned = returned_stages(fields, last)
     for name in returned.keys() & ours.keys():  # what a trace does not see: the unpacking
         if returned[name].size == ours[name].size:  # not of the last token alone
@@ -84,8 +85,8 @@ def compare_recordings(
     provenance |= {"real_tokens": int(real.sum()), "model": repr(model) if model else "none"}
     if model is None:
         tolerance = Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
-        return Plain(a.stages, b.stages, real, tolerance).diagnosis(provenance)
-    a, b = (side.of_layers(len(model.base_model.layers)) for side in (a, b))
+        return Plain(a.stages, b.stages, a.masks, tolerance).diagnosis(provenance)
+    a, b = (side.of_layers(_count(model)) for side in (a, b))
     batch = _batch(model, a)
     with turn(), work("compare"):
         ours = Isolation(model, batch, a, "recording A")
@@ -128,7 +129,14 @@ def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:
     return Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
 
 
+def _count(model: PreTrainedModel) -> int:
+    """Return how many layers lead to the last hidden state."""
+    return len([*model.stacks.values()][-1].layers)
+
+
 def _batch(model: PreTrainedModel, reference: Reference) -> Batch:
+    if len(model.stacks) > 1:
+        return model.batch(**reference.inputs)
     return make_batch(model.config, model.dtype, *map(reference.inputs.get, INPUTS))
 
 

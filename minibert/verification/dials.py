@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from minibert import functions
 from minibert.mistakes import layers as parts
 from minibert.runtime.arrays import Array
-from minibert.trace import layer_of, pattern_of
+from minibert.trace import pattern_of
+from minibert.verification.parts import kind_of, part_in, part_of
+from minibert.verification.places import inside, place_of
 from minibert.verification.search import together, within
-from minibert.verification.trials import Trial, inside, place_of
+from minibert.verification.trials import HALVES, Trial
 
 STEPS = 12  # of Newton's method
 FIRST = 1e-4  # how far the number is changed to see what that does
@@ -45,8 +48,8 @@ def _all_of(members: list[Dial]) -> Callable[[float], Trial]:
 
 
 def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
-    place, i = place_of(model, stage), layer_of(stage)
-    part = place.part.format(i=i)
+    place = place_of(model, stage)
+    part = place.part or part_of(stage)
 
     def of_part(phrase: str, change: Callable[[Any, float], Any], path: str = "") -> Any:
         def setting(x: float) -> Trial:
@@ -61,12 +64,12 @@ def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
         yield "scaled", Dial(stage, 1.0, scaled)
     if stage.endswith(".scores"):
         yield "scores", Dial(stage, 1.0, lambda x: _of_scores(stage, x))
-    if stage in (f"layer.{i}.attention", f"layer.{i}"):
-        which = "first" if stage.endswith("attention") else "second"
-        residual = of_part("the residual multiplied by {:.5g}", _residual(which))
+    if kind_of(stage) in HALVES and place.path:  # after a norm
+        residual = of_part("the residual multiplied by {:.5g}", _residual(HALVES[kind_of(stage)]))
         yield "residual", Dial(stage, 1.0, residual)
-    if stage == "embeddings.sum":
-        for table in ("word", "position", "token_type"):
+    if kind_of(stage) == "embeddings.sum":
+        tables = ("word", "position", "token_type")
+        for table in filter(partial(hasattr, part_in(model, part)), tables):
             phrase = f"the table of {table.replace('_', ' ')}s multiplied by {{:.5g}}"
             change = of_part(phrase, _table(table))
             yield table, Dial(stage, 1.0, change)

@@ -12,9 +12,10 @@ import numpy as np
 
 from minibert.layers import LayerNorm, Linear
 from minibert.runtime.arrays import Array
-from minibert.trace import layer_of
 from minibert.verification.isolate import Isolation
-from minibert.verification.trials import weights_at
+from minibert.verification.parts import is_layer, last_state, part_of, state_before
+from minibert.verification.places import weights_at
+from minibert.verification.trials import read_by
 
 Fit = tuple[str, Array]
 TOKENS = 4  # fewer show nothing: any numbers fit
@@ -39,41 +40,42 @@ def fits(side: Isolation, stage: str) -> Iterator[Fit]:
 
 def fits_of_rows(side: Isolation, stage: str, theirs: Array) -> Iterator[str]:
     """Yield the phrases of what makes a stage's rows (N, C) as they are said to be."""
-    off = np.abs(theirs - side.computed(stage)[side.real]).max()
+    off = np.abs(theirs - side.computed(stage)[side.tokens(stage)]).max()
     for phrase, rows in _fits_of(side, stage, theirs):
         if np.abs(rows - theirs).max() <= NEAR * off:
             yield phrase
 
 
 def _fits_of(side: Isolation, stage: str, rows: Array) -> Iterator[Fit]:
-    own, theirs = side.computed(stage)[side.real], rows.astype(np.float64)
+    own, theirs = side.computed(stage)[side.tokens(stage)], rows.astype(np.float64)
     part = weights_at(side.model, stage)
-    if stage == "embeddings.sum":
-        yield from _of_tables(side, own, theirs)
+    if stage.endswith("embeddings.sum"):
+        yield from _of_tables(side, stage, own, theirs)
     elif isinstance(part, LayerNorm):
         yield from _of_norm(own, theirs, part)
     elif isinstance(part, Linear):
-        yield from _of_matrix(given_to(side, stage)[side.real], own, theirs, part)
+        yield from _of_matrix(given_to(side, stage)[side.tokens(stage)], own, theirs, part)
 
 
 def given_to(side: Isolation, stage: str) -> Array:
     """Return what a matrix was given."""
-    word, i = stage.rpartition(".")[2], layer_of(stage)
-    before = (
-        f"layer.{(i if i >= 0 else len(side.model.base_model.layers)) - 1}" if i else "embeddings"
-    )
-    before = side.model.last_state or before if i < 0 else before
-    normed = dict.fromkeys(("query", "key", "value"), f"layer.{i}.attention.norm")
-    normed["intermediate"] = f"layer.{i}.feed_forward.norm"
+    part, (around, _, word) = part_of(stage), stage.rpartition(".")
+    before = state_before(side.model, stage)
+    if not is_layer(stage):
+        return side.stage("predictions" if word == "decoder" else side.model.last_state or before)
+    halves = dict.fromkeys(("query", "key", "value"), around)
+    halves["intermediate"] = f"{part}.feed_forward"
+    crossing = f"{part}.cross_attention"
+    if around == crossing and word in ("key", "value"):
+        return side.stage(last_state(side.model, "encoder."))
+    norm = f"{halves.get(word)}.norm"
     names = {
-        "output": f"layer.{i}.attention.context",
-        "intermediate": f"layer.{i}.attention",
-        **{x: norm for x, norm in normed.items() if norm in side.axes},  # before, not after
-        "feed_forward": f"layer.{i}.feed_forward.activation",
-        "decoder": "predictions",
+        "output": f"{around}.context",
+        "intermediate": crossing if crossing in side.axes else f"{part}.attention",
+        **({"query": f"{part}.attention"} if around == crossing else {}),
+        "feed_forward": f"{part}.feed_forward.activation",
     }
-    name = names.get(word if i >= 0 or word == "decoder" else "", before)
-    return side.stage(name)
+    return side.stage(norm if norm in side.axes else names.get(word, before))
 
 
 def _listed(name: str, numbers: Any) -> str:
@@ -184,14 +186,15 @@ def _of_norm(own: Array, theirs: Array, norm: LayerNorm) -> Iterator[Fit]:
 # tables
 
 
-def _of_tables(side: Isolation, own: Array, theirs: Array) -> Iterator[Fit]:
+def _of_tables(side: Isolation, stage: str, own: Array, theirs: Array) -> Iterator[Fit]:
     """Take all tokens with one row of a table to be off by the same numbers."""
-    inputs, error = side.inputs, theirs - own
+    inputs, error = read_by(side.inputs, stage), theirs - own
     if inputs.words.ndim > 2:
         return
     tables = ("words", inputs.words), ("token types", inputs.types), ("positions", inputs.positions)
     for name, rows in tables:
-        ids, places, counts = np.unique(rows[side.real], return_inverse=True, return_counts=True)
+        real = rows[side.tokens(stage)]
+        ids, places, counts = np.unique(real, return_inverse=True, return_counts=True)
         sums = np.zeros((len(ids), error.shape[1]))
         np.add.at(sums, places, error)
         off = np.abs(sums / counts[:, None]).max(axis=1) > NONE * np.abs(error).max()

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import over_sequences
-from minibert.trace import Replacing, layer_of, pattern_of
+from minibert.trace import Replacing
 from minibert.verification.cast import cast
 from minibert.verification.fits import fits_of_rows, given_to
 from minibert.verification.isolate import Isolation
+from minibert.verification.parts import kind_of, part_in, part_of, spans, state_before
 
 MOST_WORK = 4e9  # multiplications for one stage: a second or two
 CHUNK = 512  # copies at a time
@@ -43,8 +43,8 @@ class Inside:
         return np.concatenate([self._run(piece) for piece in pieces])
 
     def _run(self, stages: Array) -> Array:
-        side, count, i = self.side, len(stages), layer_of(self.target)
-        before = f"layer.{i - 1}" if i else "embeddings"
+        side, count = self.side, len(stages)
+        before = state_before(side.model, self.target)
         known = {
             before: np.repeat(side.known[before][[self.index]], count, axis=0),
             self.source: stages,
@@ -55,9 +55,10 @@ class Inside:
         copies: Any = {x: np.concatenate([array] * count) for x, array in rows.items()}
         mask = np.repeat(one.mask[[self.index]], count, axis=0)
         batch = replace(one, mask=mask, allowed=None, **copies)
-        model, batch = cast(side.model, batch, np.float64, i, i, cache=side.layers)
+        runs = spans(side.model, self.target, known)
+        model, batch = cast(side.model.base_model, batch, np.float64, runs, cache=side.layers)
         trace = Replacing(batch, known, only={self.target})
-        over_sequences(model.encode, batch, trace)
+        model.forward(batch, trace)
         return trace[self.target][:, self.tokens]
 
     def slopes(self, at: Array, basis: Array) -> Array:
@@ -100,11 +101,11 @@ def _damped(slopes: Array, error: Array) -> Array:
 
 def recovered(side: Isolation, stage: str) -> Iterator[tuple[str, str, Array]]:
     """Yield places inside a layer, phrases, and what other weights there make of its stage."""
-    gap, real, i = side.gap(stage), side.real, layer_of(stage)
-    inner = [x for x in side.axes if layer_of(x) == i and x != stage]
-    if pattern_of(stage) != "layer.{i}" or gap != inner:
+    gap, real = side.gap(stage), side.real
+    inner = [x for x in side.axes if part_of(x) == part_of(stage) and x != stage]
+    if kind_of(stage) != "layer.{i}" or gap != inner:
         return
-    if side.inputs.allowed is not None:
+    if side.inputs.allowed is not None or side.inputs.source is not None:
         return
     order = sorted((int(side.real[s.index].sum()), s.index) for s in side.batch.sequences)
     fitting = [index for length, index in order if length >= 4]
@@ -171,7 +172,7 @@ def _columns_of_matrix(side: Isolation, one: Inside, slopes: Array, error: Array
 
 
 def _arrays(side: Isolation, target: str) -> list[Array]:
-    layer = side.model.base_model.layers[layer_of(target)]
+    layer = part_in(side.model, part_of(target))
     own, fed = layer.attention, layer.feed_forward
     parts = own.query, own.key, own.value, own.output, fed.intermediate, fed.output
     return [part.weight for part in parts]

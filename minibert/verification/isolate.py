@@ -8,7 +8,7 @@ says how much of that rounding explains.
 
 from collections.abc import Container, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -19,11 +19,17 @@ from minibert.batch import Batch
 from minibert.mistakes.inputs import Inputs
 from minibert.models.base import PreTrainedModel
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import over_sequences
 from minibert.trace import Recording, Replacing, layer_of
-from minibert.verification.cast import Change, cast, unchanged
+from minibert.verification.cast import Cache, Change, cast, unchanged
 from minibert.verification.compare import real_places
 from minibert.verification.measure import Measure, Measuring, Size
+from minibert.verification.parts import (
+    is_inside,
+    last_state,
+    spans,
+    stack_of,
+    states_at,
+)
 from minibert.verification.passes import Partly, Poisoned
 from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
 from minibert.verification.reference import Reference
@@ -47,9 +53,11 @@ class Isolation:
         self.model, self.batch, self.stages = model, batch, recording.stages
         self.inputs = Inputs.of(model.config, recording.inputs)
         self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
-        self.layers: dict[tuple[int, str], Any] = {}  # in other dtypes, for trials
+        self.masks = recording.masks
+        self.layers: Cache = {}  # in other dtypes, for trials
         self.causes: dict[str, list[Any]] = {}  # stage -> the trials that explain its fault
         self.gaps: dict[str, list[str]] = {}  # of stages, once they have been asked for
+        self.reached: dict[tuple[str, str], bool] = {}  # whether one stage is computed from another
         self.problems: dict[str, tuple[str, str]] = {}
         for name, stage in self.stages.items():
             if name not in self.axes:
@@ -61,7 +69,7 @@ class Isolation:
             self.measures = self._measured()
 
     def _not_finite(self, name: str, stage: Array) -> str:
-        places = real_places(self.axes[name], self.real)
+        places = real_places(self.axes[name], *self.masks)
         if stage.ndim != len(self.axes[name]) or not _fits(places.shape, stage.shape):
             return ""  # of another shape, which will be told
         odd = places & ~np.isfinite(stage)
@@ -75,7 +83,7 @@ class Isolation:
         self.run(single, np.float32)
         for name, shape in single.misfits.items():
             detail = f"{self.who} has {self.stages[name].shape}, the model {shape}"
-            if self.axes[name] == "BHTT" and self.stages[name].shape[2:] == shape[2:]:
+            if self.axes[name].startswith("BH") and self.stages[name].shape[2:] == shape[2:]:
                 detail += ": another number of heads"
             self.problems[name] = "SHAPE", detail
             del self.known[name], single.pieces[name]
@@ -136,7 +144,7 @@ class Isolation:
 
     def places(self, name: str) -> NDArray[np.bool_]:
         """Return where a stage holds real tokens, in its own shape."""
-        places = real_places(self.axes[name], self.real)
+        places = real_places(self.axes[name], *self.masks)
         return np.broadcast_to(places, self.stages[name].shape)
 
     def computed(
@@ -159,22 +167,25 @@ class Isolation:
         """
         known = {x: self.known[x] for x in self.known if x not in without} | dict(besides)
         batch = self.batch if inputs is None else inputs.batch()
-        if inputs is not None and inputs.allowed is not None:
+        if inputs is not None and inputs.is_masked:
             known = {name: self._with_padding(name) for name in known}
         is_whole = inputs is None or not any(np.isnan(x).any() for x in known.values())
         if only is not None:
             batch = batch.only(only)
-        first, last = self.start(stage, known) if is_whole else -1, layer_of(stage)
-        inside = last >= 0 or stage.startswith("embeddings")
-        layers = first, last if inside else None
-        model, batch = cast(self.model, batch, dtype, *layers, change, self.layers)
+        runs = spans(self.model, stage, known if is_whole else ())
+        model = self.model.base_model if is_inside(stage) else self.model
+        model, batch = cast(model, batch, dtype, runs, change, self.layers)
         kind = Replacing if inputs is None else Partly
         trace = kind(batch, known, only={stage})
         if poison:
             trace = Poisoned(batch, known, poison, stage)
-        run = partial(over_sequences, model.encode) if inside else model.forward
-        run(batch, trace)
+        model.forward(batch, trace)
         return trace[stage]
+
+    def tokens(self, stage: str) -> NDArray[np.bool_]:
+        """Return where tokens of a stage are real, (B, T), or (B, S) of what an encoder reads."""
+        real, source = self.masks
+        return source if source is not None and "S" in self.axes[stage][:2] else real
 
     def stage(self, name: str) -> Array:
         """Return a stage as it is recorded, or else computed, in float64."""
@@ -187,17 +198,6 @@ class Isolation:
         if len(self.axes[name]) == 2 or stage[~places].any():
             return stage
         return np.where(places, stage, np.nan)
-
-    def start(self, stage: str, known: Container[str]) -> int:
-        """Return the layer to begin with for a stage; -1: the embeddings."""
-        count = len(self.model.base_model.layers)
-        layer = layer_of(stage)
-        if stage.startswith("embeddings"):
-            return -1
-        for i in range(layer if layer >= 0 else count, 0, -1):
-            if f"layer.{i - 1}" in known:
-                return i
-        return 0 if "embeddings" in known else -1
 
     def numbers(self, stage: str, whole: Array) -> Array:
         """Return the numbers of a stage at real tokens."""
@@ -246,20 +246,18 @@ class Isolation:
 
     def before(self, stage: str) -> list[str]:
         """Return the last known hidden state before a stage, and the stages from there on."""
-        first, order = self.start(stage, self.known), list(self.axes)
+        order = list(self.axes)
         names = order[: order.index(stage)]
-        begun = f"layer.{first - 1}" if first > 0 else "embeddings" if first == 0 else None
-        return names[names.index(begun) :] if begun else names
+        for stack, state in states_at(spans(self.model, stage, self.known)).items():
+            done = set(names[: names.index(state)])
+            names = [x for x in names if stack_of(x) != stack or x not in done]
+        return names
 
     def gap(self, stage: str) -> list[str]:
         """Return the stages that a stage was computed from and that are not recorded."""
         if stage not in self.gaps:
             unknown = (name for name in self.before(stage) if name not in self.known)
-            # in layers before its own, a stage is computed from all
-            reach = [
-                x for x in unknown if layer_of(x) != layer_of(stage) or self._reaches(x, stage)
-            ]
-            self.gaps[stage] = reach
+            self.gaps[stage] = [x for x in unknown if self._leads(x, stage)]
         return self.gaps[stage]
 
     def after(self, stage: str) -> str | None:
@@ -269,10 +267,22 @@ class Isolation:
         known = [x for x in self.before(stage) if x in self.known]
         return next((x for x in reversed(known) if self._reaches(x, stage)), "the inputs")
 
+    def _leads(self, source: str, stage: str) -> bool:
+        """Tell whether a stage is computed from another one that is not recorded."""
+        stack = stack_of(source)
+        if stack in self.model.stacks and stack != stack_of(stage):
+            source = last_state(self.model, stack)
+        elif layer_of(source) != layer_of(stage):
+            return True  # in layers before its own, it is computed from all
+        return self._reaches(source, stage)
+
     def _reaches(self, source: str, stage: str) -> bool:
-        with np.errstate(all="ignore"):
-            computed = self.computed(stage, poison=source)
-        return bool(np.isnan(self.numbers(stage, computed)).any())
+        if (source, stage) not in self.reached:
+            with np.errstate(all="ignore"):
+                computed = self.computed(stage, poison=source)
+            numbers = self.numbers(stage, computed)
+            self.reached[source, stage] = bool(np.isnan(numbers).any())
+        return self.reached[source, stage]
 
 
 def _fits(places: tuple[int, ...], shape: tuple[int, ...]) -> bool:

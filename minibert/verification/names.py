@@ -27,17 +27,20 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import first_of
 from minibert.models.auto import MODELS
-from minibert.runtime.arrays import Array
+from minibert.runtime.arrays import Array, Mask
 from minibert.trace import NUMBER, layer_of, pattern_of
 from minibert.verification.compare import real_places
+from minibert.verification.parts import stack_of
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+DECODER_INPUTS = ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds")
 LAST = "last_hidden_state"
 #: Every stage of every model, with the axes that it may have: those of a head vary.
 AXES: dict[str, tuple[str, ...]] = {}
-for _stage in (stage for model in MODELS for stage in model.stages()):
+_STAGES = [stage for model in MODELS for stage in model.stages()]
+for _stage in _STAGES:
     AXES[_stage.name] = tuple(dict.fromkeys((*AXES.get(_stage.name, ()), _stage.axes)))
 OTHERS = {
     "pooler_output": "pooler",
@@ -45,7 +48,7 @@ OTHERS = {
     "seq_relationship_logits": "seq_relationship",
 }
 #: Their axes where all layers are one array; "layer" is hidden_states without the embeddings.
-LISTS = {"hidden_states": 4, "attentions": 5, "layer": 4}
+LISTS = {"hidden_states": 4, "attentions": 5, "cross_attentions": 5, "layer": 4}
 
 # ruff: noqa: E501 - a table is read by its columns
 # fmt: off
@@ -54,7 +57,7 @@ _L, _E = "layer.{i}", "encoder.layer.{i}"
 #: for slashes, {i} for a number behind a dot or an underscore; prefixes are left out.
 FOREIGN: dict[str, str] = {
     # a module of transformers, by its output
-    **{s.module: s.name for model in MODELS for s in model.stages() if s.shown == "output"},
+    **{s.module: s.name for s in _STAGES if s.shown == "output" and not stack_of(s.name)},
     "embeddings.word_embeddings": "", "embeddings.position_embeddings": "",
     "embeddings.token_type_embeddings": "", "pooler.dense": "",  # before the tanh
     "embeddings.LayerNorm": "embeddings", "embeddings.dropout": "embeddings",
@@ -79,6 +82,19 @@ FOREIGN: dict[str, str] = {
     "all_hidden_states": "hidden_states", "all_layer_embeddings": "hidden_states", "all_attentions": "attentions",
     "hidden_state.{i}": "hidden_states.{i}", "attention.{i}": "attentions.{i}",
     **OTHERS,
+}
+#: The same of a model of two stacks, whose own names are those of the modules of others.
+OUTPUTS_OF_TWO: dict[str, str] = {
+    "encoder_last_hidden_state": f"encoder.{LAST}",
+    "cross_attentions": "decoder.cross_attentions",
+    **{f"{side}_{x}": f"{side}.{x}" for side in ("encoder", "decoder") for x in ("hidden_states", "attentions")},
+}
+OUTPUTS_OF_TWO |= {f"{name}.{{i}}": f"{x}.{{i}}" for name, x in OUTPUTS_OF_TWO.items() if x[-1] == "s"}
+OF_TWO: dict[str, str] = {
+    **{s.module: s.name for s in _STAGES if s.shown == "output" and stack_of(s.name)},
+    **{s.name: s.name for s in _STAGES if stack_of(s.name)},
+    LAST: f"decoder.{LAST}",
+    **OUTPUTS_OF_TWO,
 }
 # fmt: on
 FOREIGN_INPUTS = {
@@ -105,9 +121,11 @@ def axes_in(stage: str, array: Array) -> str:
     return next(known, {2: "BC", 4: "BHTT"}.get(array.ndim, "BTC"))
 
 
-def places(stage: str, array: Array, real: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def places(
+    stage: str, array: Array, real: NDArray[np.bool_], source: Mask = None
+) -> NDArray[np.bool_]:
     """Return the mask, of the array's shape, that is True at the real tokens of a stage."""
-    return np.broadcast_to(real_places(axes_in(stage, array), real), array.shape)
+    return np.broadcast_to(real_places(axes_in(stage, array), real, source), array.shape)
 
 
 def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:
@@ -115,7 +133,8 @@ def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:
     inputs, stages = {}, {}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
-        if kind == "input" or name in INPUTS or bare(name) in (*INPUTS, *FOREIGN_INPUTS):
+        known = (*INPUTS, *DECODER_INPUTS, *FOREIGN_INPUTS)
+        if kind == "input" or name in known or bare(name) in known:
             inputs[rest if kind == "input" and rest else name] = array
         else:
             stages[rest if kind == "stage" and rest else name] = array
@@ -135,6 +154,8 @@ def recognised(names: Iterable[str]) -> dict[str, str]:
     ValueError with all the names that nobody knows.
     """
     plain = {name: bare(name) for name in names}
+    if any(map(_is_of_two, plain.values())):
+        return _of_two(plain)
     prefix = "encoder." if _are_of_encoder(list(plain.values())) else ""
     found, unknown = {}, []
     for name, other in plain.items():
@@ -142,6 +163,33 @@ def recognised(names: Iterable[str]) -> dict[str, str]:
         if meant == [None] * 3:
             unknown.append(name)
         found[name] = next((meaning for meaning in meant if meaning is not None), "")
+    if unknown:
+        raise ValueError(_unknown(unknown))
+    return found
+
+
+def _is_of_two(name: str) -> bool:
+    """Tell whether a name is of a model of two stacks, and of no other."""
+    pattern = pattern_of(name)
+    return (
+        pattern != LAST
+        and pattern in OF_TWO
+        and (
+            stack_of(name) == "decoder."
+            or (pattern not in FOREIGN and not pattern.startswith("encoder.layers."))
+        )
+    )
+
+
+def _of_two(plain: Mapping[str, str]) -> dict[str, str]:
+    """Return what each name of a model of two stacks stands for."""
+    found, unknown = {}, []
+    for name, other in plain.items():
+        meant = OF_TWO.get(pattern_of(other), OTHERS.get(other, other if axes_of(other) else None))
+        if meant is None:
+            unknown.append(name)
+            continue
+        found[name] = meant.replace("{i}", str(layer_of(other)))
     if unknown:
         raise ValueError(_unknown(unknown))
     return found
@@ -157,7 +205,7 @@ def _are_of_encoder(names: list[str]) -> bool:
 def _meaning(name: str) -> str | None:
     """Return what a name stands for: a stage or an output of transformers; None if unknown."""
     kind, _, number = name.partition(".")
-    if axes_of(name) or name in (LAST, *LISTS):
+    if (axes_of(name) and not stack_of(name)) or name in (LAST, *LISTS):
         return name
     if kind in ("hidden_states", "attentions") and NUMBER.fullmatch(number):
         return name

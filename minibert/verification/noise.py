@@ -14,9 +14,10 @@ import numpy as np
 from minibert.mistakes.rounded import bfloat16, float16
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import OPERATIONS, is_swapping, swap
-from minibert.trace import Replacing, layer_of
+from minibert.trace import Replacing
 from minibert.verification.cause import FACTOR, products, shortened, whole
 from minibert.verification.isolate import Isolation
+from minibert.verification.parts import is_embeddings, is_layer, part_of
 from minibert.verification.precision import BFLOAT16, FLOAT16, TF32, Precision, is_float32
 
 #: How far the logarithms of sizes may be apart: of a stage, and the standard deviation of those of
@@ -84,9 +85,9 @@ def noise_of(side: Isolation) -> Noise | None:
     if is_swapping():
         return None  # it would hide what a user's function does
     faulty = [x for x in side.measures if side.excess(x) > FACTOR]
-    if any(name.startswith("embeddings") for name in faulty):
+    if any(map(is_embeddings, faulty)):
         return None  # there are no products
-    faulty = [x for x in faulty if layer_of(x) >= 0]
+    faulty = list(filter(is_layer, faulty))
     if not any(side.places(name).sum() >= ENOUGH for name in faulty):
         return None
     with np.errstate(all="ignore"):
@@ -113,8 +114,9 @@ def _distance(side: Isolation, noise: Noise, exact: Replacing, faulty: list[str]
     if not all(_is_of_size(side, name, exact, first) for name in faulty):
         return np.inf
     runs = [first, *(_run(side, noise.products(scale)) for scale in SCALES[1:])]
-    layers = {layer_of(x) for x in (faulty if noise.precision is None else side.measures)} - {-1}
-    for name in (x for x in side.measures if layer_of(x) in layers):
+    shown = faulty if noise.precision is None else side.measures
+    layers = set(map(part_of, filter(is_layer, shown)))
+    for name in (x for x in side.measures if part_of(x) in layers):
         expected = [run[name] - exact[name] for run in runs]
         if name not in faulty:  # such arithmetic would show there, too
             size = side.error(name, side.stages[name] + expected[0])

@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibert.runtime.arrays import Array
 from minibert.trace import layer_of, pattern_of
 from minibert.verification.cause import FACTOR
-from minibert.verification.compare import Difference, Tolerance, per_token
+from minibert.verification.compare import Difference, Masks, Tolerance, per_token
 from minibert.verification.names import AXES, axes_in, places
 from minibert.verification.precision import grids
 from minibert.verification.report import Diagnosis
@@ -25,8 +24,8 @@ BESIDE |= {("value", "scores"), ("value", "probabilities"), ("logits", "seq_rela
 class Plain:
     """The stages of two recordings, and the rows that they make."""
 
-    def __init__(self, a: Stages, b: Stages, real: NDArray[np.bool_], tolerance: Tolerance) -> None:
-        self.a, self.b, self.real, self.tolerance = a, b, real, tolerance
+    def __init__(self, a: Stages, b: Stages, masks: Masks, tolerance: Tolerance) -> None:
+        self.a, self.b, self.masks, self.tolerance = a, b, masks, tolerance
         self.token_errors: dict[str, Array] = {}
 
     def diagnosis(self, provenance: dict[str, Any]) -> Diagnosis:
@@ -43,7 +42,7 @@ class Plain:
 
     def _precision(self, stages: Stages) -> str:
         """Return what the numbers of one side show."""
-        shown = {x: stages[x][places(x, stages[x], self.real)] for x in self.token_errors}
+        shown = {x: stages[x][places(x, stages[x], *self.masks)] for x in self.token_errors}
         names = sorted({precision.name for precision in grids(shown).values()})
         return " and ".join(names) or "unknown"
 
@@ -76,18 +75,18 @@ class Plain:
     def _of_one(self, name: str) -> StageResult | None:
         """Return a row only for what is wrong by itself."""
         side, stage = ("A", self.a[name]) if name in self.a else ("B", self.b[name])
-        odd = _not_finite(stage[places(name, stage, self.real)])
+        odd = _not_finite(stage[places(name, stage, *self.masks)])
         return StageResult(name, "NONFINITE", side=f"recording {side}", detail=odd) if odd else None
 
     def _of_both(self, name: str) -> StageResult | None:
         a, b = self.a[name], self.b[name]
         if a.shape != b.shape:
             return StageResult(name, "SHAPE", detail=f"{a.shape} and {b.shape}")
-        real = places(name, b, self.real)
+        real = places(name, b, *self.masks)
         if not real.any():
             return None
         found = Difference.of(a, b, real)
-        self.token_errors[name] = per_token(axes_in(name, b), found.error, self.real)
+        self.token_errors[name] = per_token(axes_in(name, b), found.error, *self.masks)
         outside = int((real & ~self.tolerance.allows(a, b)).sum())
         status, detail = "OK", ""
         if odd := _not_finite(np.where(np.isfinite(a), b, a)[real]):

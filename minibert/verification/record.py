@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert import arguments
 from minibert.batch import make_batch
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
@@ -29,7 +28,7 @@ from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import places
 from minibert.verification.reference import Reference, own_array
-from minibert.verification.shapes import check_inputs, words_of
+from minibert.verification.shapes import check_inputs, masks_of, words_of
 from minibert.verification.standard import standard_inputs
 
 SOURCES = ("minibert", "transformers")
@@ -86,8 +85,8 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     given.setdefault("attention_mask", np.ones(words_of(given).shape[:2], np.int64))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
     stages, provenance = run(model, given)
-    real, _ = arguments.mask(given["attention_mask"], words_of(given).shape[:2])
-    whole = {name: np.where(places(name, a, real), a, 0) for name, a in stages.items()}
+    masks = masks_of(given)
+    whole = {name: np.where(places(name, a, *masks), a, 0) for name, a in stages.items()}
     dtype = next(iter(whole.values())).dtype.name
     named = {"checkpoint": checkpoint} if checkpoint else {}
     return Reference(given, whole, {**provenance, "dtype": dtype, **named})
@@ -113,7 +112,7 @@ def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
     """Return the root mean square and the maximum of what float32 is off, at real tokens."""
     errors = {}
     for name, stage in exact.stages.items():
-        error = np.abs(stage - single.stages[name])[places(name, stage, exact.real_tokens())]
+        error = np.abs(stage - single.stages[name])[places(name, stage, *exact.masks)]
         if error.size:  # there is no pair of real tokens, or the like
             errors[name] = [float(np.sqrt((error**2).mean())), float(error.max())]
     return errors

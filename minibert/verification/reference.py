@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert import arguments
 from minibert.checkpoint.files import visible, write_whole
 from minibert.checkpoint.tensors import in_order
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import Spelled, a_kind
+from minibert.verification.compare import Masks
 from minibert.verification.names import Arrays, split_names
 from minibert.verification.recordings import is_bfloat16, read_recording, widened
-from minibert.verification.shapes import check_inputs, check_stages, words_of
+from minibert.verification.shapes import check_inputs, check_stages, masks_of
 from minibert.verification.standard import Standard, shifted, standard_inputs, standard_stages
 
 FORMAT, VERSION = "minibert-reference", "1"
@@ -59,7 +59,12 @@ class Reference(Spelled):
 
     def real_tokens(self) -> NDArray[np.bool_]:
         """Return the mask, (B, T), True at the real tokens."""
-        return arguments.mask(self.inputs.get("attention_mask"), words_of(self.inputs).shape[:2])[0]
+        return self.masks[0]
+
+    @property
+    def masks(self) -> Masks:
+        """Where tokens are real: (B, T), and (B, S) of what an encoder read for a decoder."""
+        return masks_of(self.inputs)
 
     @classmethod
     def from_arrays(

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
+from itertools import combinations
 from typing import Any
 
 from minibert.mistakes import layers as parts
 from minibert.mistakes.functions import OVER_HEADS, OVER_QUERIES, norm_over
 from minibert.mistakes.inputs import (
+    ACROSS,
     ADDED,
     AFTER_SOFTMAX,
     PLACED,
@@ -28,17 +30,26 @@ from minibert.mistakes.inputs import (
 )
 from minibert.mistakes.rounded import ROUNDED
 from minibert.runtime.swap import swap
-from minibert.trace import layer_of, pattern_of
+from minibert.trace import pattern_of
+from minibert.verification.parts import (
+    is_embeddings,
+    is_layer,
+    layer_named,
+    layers_of,
+    part_in,
+    part_of,
+    stack_of,
+)
+from minibert.verification.places import Change, inside, place_of
 from minibert.verification.trials import (
     ALL,
     AS_IF,
     WHOLE,
-    Change,
     Trial,
     at_stage,
-    inside,
-    place_of,
+    of_stack,
     put,
+    read_by,
     weights_of,
 )
 
@@ -46,27 +57,28 @@ from minibert.verification.trials import (
 def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[list[Trial]]:
     """Yield what may have been done at a stage, or in a gap before it."""
     places = [*gap, stage]
-    layers = sorted({layer_of(name) for name in places if layer_of(name) >= 0})
-    is_padded = inputs.allowed is None and not inputs.mask.all()
-    alone = {name: list(_at(model, name, stage)) for name in places}
-    if is_padded:
-        alone = {name: [*found, *_over_padding(found)] for name, found in alone.items()}
-    if inputs.allowed is None:
-        alone = {name: [*found, *_of_norms(model, name, inputs)] for name, found in alone.items()}
+    layers = list(dict.fromkeys(map(part_of, filter(is_layer, places))))
+    alone = {}
+    for name in places:
+        found, own = list(_at(model, name, stage)), read_by(inputs, name)
+        if own.allowed is None:
+            padded = [] if own.mask.all() else _over_padding(name, found)
+            found = [*found, *padded, *_of_norms(model, name, own)]
+        alone[name] = found
     if len(layers) > 1:
-        outside = {name: map(within, found) for name, found in alone.items() if layer_of(name) < 0}
+        outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}
     of_inputs = list(_of_inputs(places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
     if len(layers) < 2:
-        whole = [trial for i in layers for trial in _of_layer(model, i, places)]
+        whole = [trial for layer in layers for trial in _of_layer(model, layer, places)]
         yield [*(t for found in alone.values() for t in found), *whole, *of_inputs, *rounded]
         yield list(_at_several(alone))
         return
-    embedded = [t for name in places if layer_of(name) < 0 for t in alone[name]]
+    embedded = [t for name in places if not is_layer(name) for t in alone[name]]
     yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
-    in_one = [within(t) for name, found in alone.items() if layer_of(name) >= 0 for t in found]
-    yield [*in_one, *(trial for i in layers for trial in _of_layer(model, i, places))]
+    in_one = [within(t) for name, found in alone.items() if is_layer(name) for t in found]
+    yield [*in_one, *(trial for layer in layers for trial in _of_layer(model, layer, places))]
     yield list(_exchanged(model, layers))
 
 
@@ -76,25 +88,25 @@ def _at(model: Any, name: str, stage: str) -> Iterator[Trial]:
             yield trial
 
 
-def _over_padding(found: list[Trial]) -> Iterator[Trial]:
+def _over_padding(name: str, found: list[Trial]) -> Iterator[Trial]:
     """Yield what mixes tokens, done to whole rectangles: padding counts as tokens."""
     for trial in found:
         mixes = trial.swaps.keys() & {"split_heads", "merge_heads"} or "pooler" in trial.parts
         if mixes or trial.phrase in (OVER_HEADS, OVER_QUERIES):
             phrase = f"{trial.phrase}, padding taken for tokens"
-            yield replace(trial, phrase=phrase, inputs=PLAIN_MASK)
+            yield replace(trial, phrase=phrase, inputs=of_stack(name, PLAIN_MASK))
 
 
 def _of_norms(model: Any, name: str, inputs: Inputs) -> Iterator[Trial]:
     """Yield norms over other axes than columns, of whole sequences."""
-    place, padded = place_of(model, name), None if inputs.mask.all() else PLAIN_MASK
+    place, padded = place_of(model, name), None if inputs.mask.all() else of_stack(name, PLAIN_MASK)
     for phrase, axis in SEQUENCES:
         norm = norm_over(inputs.mask.shape[1], axis)
-        if name == "embeddings":
+        if is_embeddings(name) and name == part_of(name):
             yield Trial((name,), phrase, {"layer_norm": norm}, inputs=padded)
-        elif place.path.endswith("norm") and layer_of(name) >= 0:
+        elif place.path.endswith("norm") and is_layer(name):
             change = inside(place.path, parts.norm_by(norm))
-            yield Trial((name,), phrase, parts={f"layer.{layer_of(name)}": change}, inputs=padded)
+            yield Trial((name,), phrase, parts={part_of(name): change}, inputs=padded)
 
 
 SEQUENCES = (
@@ -115,29 +127,37 @@ def within(trial: Trial) -> Trial:
 
         return run
 
-    i, (stage, *_) = layer_of(trial.stages[0]), trial.stages
-    part = f"layer.{i}" if i >= 0 else stage.partition(".")[0]
-    return replace(trial, swaps={}, parts={part: change})
+    return replace(trial, swaps={}, parts={part_of(trial.stages[0]): change})
 
 
 def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
     """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
-    if looks and inputs.allowed is None:
-        at = (looks[0],)
-        for phrase, change in lookings(inputs):
-            yield Trial(at, phrase, inputs=change)
-        yield Trial(at, AFTER_SOFTMAX, {"attention": zeroed}, inputs=PLAIN_MASK)
-        yield Trial(at, ADDED, {"attention": added}, inputs=PLAIN_MASK)
-    if any(name.startswith("embeddings") for name in places):
-        size, lengths = len(inputs.mask), inputs.mask.sum(axis=1)
-        seen = [inputs]
+    for name in {x.partition("layer.")[0] + x.split(".")[-2]: x for x in reversed(looks)}.values():
+        yield from _of_masks(name, inputs)
+    for name in {stack_of(x): x for x in reversed(places) if is_embeddings(x)}.values():
+        own = read_by(inputs, name)
+        size, lengths = len(own.mask), own.mask.sum(axis=1)
+        seen = [own]
         for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
-                other = change(inputs)
+                other = change(own)
                 if not any(other.is_like(known) for known in seen):
                     seen.append(other)
-                    yield Trial((places[0],), phrase, inputs=change)
+                    yield Trial((name,), phrase, inputs=of_stack(name, change))
+
+
+def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
+    """Yield other masks, of the attention in which a stage lies."""
+    if ".cross_attention." in name:
+        for phrase, change in ACROSS:
+            yield Trial((name,), phrase, inputs=change)
+    elif (own := read_by(inputs, name)).allowed is None:
+        for phrase, change in lookings(own):
+            yield Trial((name,), phrase, inputs=of_stack(name, change))
+        plain = of_stack(name, PLAIN_MASK)
+        yield Trial((name,), AFTER_SOFTMAX, {"attention": zeroed}, inputs=plain)
+        yield Trial((name,), ADDED, {"attention": added}, inputs=plain)
 
 
 def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
@@ -182,25 +202,23 @@ def _chained(changes: list[Change]) -> Change:
     return lambda part: reduce(lambda part, change: change(part), changes, part)
 
 
-def _of_layer(model: Any, i: int, places: list[str]) -> Iterator[Trial]:
+def _of_layer(model: Any, layer: str, places: list[str]) -> Iterator[Trial]:
     """Yield other ways to put a layer together, where all of its inside is unknown."""
-    own = {name for name in model.stage_axes() if layer_of(name) == i}
+    own = {name for name in model.stage_axes() if part_of(name) == layer}
     if own <= set(places):
-        others = enumerate(model.base_model.layers)
-        weights = ((weights_of(i, j), put(other)) for j, other in others if j != i)
-        ways = parts.LAYER_OF_PRE_NORM if model.base_model.layers[i].pre_norm else parts.LAYER
+        others = (layer_named(layer, j) for j in range(len(layers_of(model, layer))))
+        weights = ((weights_of(layer, x), put(part_in(model, x))) for x in others if x != layer)
+        ways = parts.LAYER_OF_PRE_NORM if part_in(model, layer).pre_norm else parts.LAYER
         for phrase, change in (*ways, *weights):
-            yield Trial((f"layer.{i}",), phrase, parts={f"layer.{i}": change})
+            yield Trial((layer,), phrase, parts={layer: change})
 
 
-def _exchanged(model: Any, layers: list[int]) -> Iterator[Trial]:
+def _exchanged(model: Any, layers: list[str]) -> Iterator[Trial]:
     """Yield orders of the layers: two exchanged, all reversed."""
-    own: Callable[[int], Change] = lambda i: put(model.base_model.layers[i])  # noqa: E731
-    for i in layers:
-        for j in layers:
-            if i < j:
-                change = {f"layer.{i}": own(j), f"layer.{j}": own(i)}
-                yield Trial((*change,), f"layer.{i} and layer.{j} exchanged", parts=change)
-    turned = {f"layer.{i}": own(j) for i, j in zip(layers, reversed(layers), strict=True)}
+    own: Callable[[str], Change] = lambda layer: put(part_in(model, layer))  # noqa: E731
+    for first, second in combinations(layers, 2):
+        change = {first: own(second), second: own(first)}
+        yield Trial((*change,), f"{first} and {second} exchanged", parts=change)
+    turned = {x: own(y) for x, y in zip(layers, reversed(layers), strict=True)}
     if len(layers) > 2:
         yield Trial((*turned,), "the layers in reverse", parts=turned)

@@ -6,10 +6,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minibert import arguments
-from minibert.verification.names import INPUTS, Arrays, axes_of
+from minibert.verification.compare import Masks
+from minibert.verification.names import DECODER_INPUTS, INPUTS, Arrays, axes_of
+from minibert.verification.parts import stack_of
 
 Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
-_AXES = {"B": "sequences", "T": "tokens", "C": "hidden size", "H": "heads", "L": "labels"}
+_AXES = {
+    "B": "sequences",
+    "T": "tokens",
+    "S": "tokens of the source",
+    "C": "hidden size",
+    "H": "heads",
+    "L": "labels",
+}
 _AXES |= {"F": "size of the feed-forward", "V": "words of the vocabulary"}
 
 
@@ -18,14 +27,33 @@ def words_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return inputs["input_ids" if "input_ids" in inputs else "inputs_embeds"]
 
 
+def masks_of(inputs: Mapping[str, NDArray[Any]]) -> Masks:
+    """Return where tokens are real: a decoder's, and those of what its encoder read."""
+    mask, _ = arguments.mask(inputs.get("attention_mask"), words_of(inputs).shape[:2])
+    decoder = of_decoder(inputs)
+    return (masks_of(decoder)[0], mask) if decoder else (mask, None)
+
+
+def of_decoder(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return the inputs of a decoder, by the names that a single stack has for them."""
+    return {x.removeprefix("decoder_"): inputs[x] for x in DECODER_INPUTS if x in inputs}
+
+
 def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
     """Raise ValueError or TypeError if these are no inputs of a model, or of different shapes."""
-    if not set(inputs) <= set(INPUTS) or not {"input_ids", "inputs_embeds"} & set(inputs):
+    known = (*INPUTS, *DECODER_INPUTS)
+    if not set(inputs) <= set(known) or not {"input_ids", "inputs_embeds"} & set(inputs):
         raise ValueError(
-            f"the inputs of a recording are {sorted(inputs)}; allowed: {', '.join(INPUTS)}, "
+            f"the inputs of a recording are {sorted(inputs)}; allowed: {', '.join(known)}, "
             "with input_ids or inputs_embeds among them"
         )
+    if decoder := of_decoder(inputs):
+        check_inputs(decoder)
+        inputs = {name: x for name, x in inputs.items() if name not in DECODER_INPUTS}
     words = words_of(inputs)
+    if decoder and len(words_of(decoder)) != len(words):
+        counts = f"{len(words)} sequences for the encoder, {len(words_of(decoder))} for the decoder"
+        raise ValueError(f"the inputs have {counts}; they must be as many")
     for name, array in inputs.items():
         axes = 3 if name == "inputs_embeds" else 2
         alike = array.ndim == axes and array.shape[:2] == words.shape[:2]
@@ -48,21 +76,39 @@ def check_stages(stages: Arrays, inputs: Arrays) -> None:
 
     Sequences and tokens are known from the inputs; all other sizes must be the same in all stages.
     """
-    shape = words_of(inputs).shape
-    sizes = {axis: (n, "the inputs") for axis, n in zip("BTC", shape, strict=False)}
+    sizes = _sizes_of(inputs, stages)
     for name, array in stages.items():
         if array.dtype.kind != "f" or array.dtype.itemsize > 8:
             kinds = "float64, float32 or float16"
             raise TypeError(f"stage {name} holds {array.dtype}; needed: {kinds}")
-        axes = next((axes for axes in axes_of(name) if _fits(axes, array, sizes)), None)
+        axes = next((axes for axes in axes_of(name) if _fits(name, axes, array, sizes)), None)
         if axes is None:
             raise ValueError(f"{_misfit(name, array, sizes)}{way_out(array.shape, inputs, name)}")
-        for axis, size in zip(axes, array.shape, strict=True):
+        for axis, size in zip(_own(axes, name), array.shape, strict=True):
             sizes.setdefault(axis, (size, f"stage {name}"))
 
 
-def _fits(axes: str, array: NDArray[Any], sizes: Sizes) -> bool:
-    pairs = zip(axes, array.shape, strict=False)
+def _sizes_of(inputs: Arrays, stages: Arrays) -> Sizes:
+    """Return the sizes that the inputs tell. ValueError for a decoder's stages without inputs."""
+    decoder = of_decoder(inputs)
+    if not decoder and (two := [name for name in stages if stack_of(name)]):
+        raise ValueError(
+            f"stage {two[0]} is of a model with an encoder and a decoder, and there are no "
+            "decoder_input_ids among the inputs: record what the decoder read, too"
+        )
+    shapes = (("BSC", inputs), ("BTC", decoder)) if decoder else (("BTC", inputs),)
+    said = {axes: words_of(given).shape for axes, given in shapes}
+    pairs = (pair for axes, shape in said.items() for pair in zip(axes, shape, strict=False))
+    return {axis: (n, "the inputs") for axis, n in pairs}
+
+
+def _own(axes: str, name: str) -> list[str]:
+    """Return the axes of a stage; heads and the feed-forward are a stack's own."""
+    return [f"{stack_of(name)}{a}" if a in "HF" else a for a in axes]
+
+
+def _fits(name: str, axes: str, array: NDArray[Any], sizes: Sizes) -> bool:
+    pairs = zip(_own(axes, name), array.shape, strict=False)
     return len(axes) == array.ndim and all(sizes.get(a, (n,))[0] == n for a, n in pairs)
 
 
@@ -71,7 +117,8 @@ def _misfit(name: str, array: NDArray[Any], sizes: Sizes) -> str:
     allowed = axes_of(name)
     axes = next((axes for axes in allowed if len(axes) == array.ndim), allowed[0])
     known = {axis: f" ({size} in {who})" for axis, (size, who) in sizes.items()}
-    meaning = ", ".join(f"{a} {_AXES[a]}{known.get(a, '')}" for a in dict.fromkeys(axes))
+    letters = dict.fromkeys(zip(axes, _own(axes, name), strict=True))
+    meaning = ", ".join(f"{a} {_AXES[a]}{known.get(own, '')}" for a, own in letters)
     return f"stage {name} has the shape {array.shape}; needed: ({', '.join(axes)}): {meaning}"
 
 
@@ -80,8 +127,10 @@ def way_out(shape: tuple[int, ...], inputs: Arrays, name: str) -> str:
 
     Tokens first cannot be told from sequences first where there are as many of both.
     """
-    b, t = words_of(inputs).shape[:2]
     axes = next((axes for axes in axes_of(name) if len(axes) == len(shape)), axes_of(name)[0])
+    if "S" in axes or of_decoder(inputs):
+        return ""
+    b, t = words_of(inputs).shape[:2]
     inner = shape[1:]
     fits = len(inner) == len(axes) and inner[0] == b and (axes[1] != "T" or inner[1] == t)
     if shape[:1] == (1,) and fits:

@@ -14,22 +14,26 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.mistakes.inputs import ADDED, PADDING, lookings
 from minibert.runtime.arrays import Array
-from minibert.trace import layer_of, pattern_of
+from minibert.verification.compare import real_places
 from minibert.verification.dropout import dropped, dropped_before_norm, dropped_keys
 from minibert.verification.isolate import Isolation
-from minibert.verification.trials import weights_at
+from minibert.verification.parts import kind_of, part_of, stack_of, state_before
+from minibert.verification.places import weights_at
+from minibert.verification.trials import read_by
 
 Known = Callable[[str], Array]  # takes the last word of another stage's name: "value"
 Signature = Callable[[Array, Array, Batch, Known], Array]
 
 
 def _is_padded(batch: Batch) -> Any:
-    return ~np.asarray(batch.mask.all(axis=1))[:, None, None, None]
+    keys = batch.mask if batch.seen is None else batch.seen.mask
+    return ~np.asarray(keys.all(axis=1))[:, None, None, None]
 
 
 def _padding_attended(own: Array, theirs: Array, batch: Batch, known: Known) -> Array:
     """Leave to each real key its share of what is attended in all."""
-    real = np.where(batch.mask[:, None, None, :], theirs, 0)
+    keys = batch.mask if batch.seen is None else batch.seen.mask
+    real = np.where(keys[:, None, None, :], theirs, 0)
     return np.where(_is_padded(batch), own * real.sum(axis=-1, keepdims=True), own)
 
 
@@ -50,15 +54,16 @@ def _contexts_dropped(own: Array, theirs: Array, batch: Batch, known: Known) -> 
     probabilities, values = known("probabilities"), known("value")
     made = np.zeros_like(own)
     for s in batch.sequences:
-        ours = probabilities[s.index][:, s.columns][:, :, s.columns]
+        ours = probabilities[s.index][:, s.columns][:, :, s.keys]
         at = s.index, s.columns
-        made[at] = dropped_keys(ours, values[at], theirs[at])
+        made[at] = dropped_keys(ours, values[s.index, s.keys], theirs[at])
     return made
 
 
 DROPOUT = "dropout left on (a model in training mode)"
 _ROWS = ((DROPOUT, _rows_dropped),)
-_A, _F = "layer.{i}.attention", "layer.{i}.feed_forward"
+_L, _A, _X = "layer.{i}", "layer.{i}.attention", "layer.{i}.cross_attention"
+_F = "layer.{i}.feed_forward"
 
 _SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
     "embeddings": _ROWS,
@@ -85,39 +90,53 @@ def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:
 
     own = side.computed(stage)
     theirs = np.where(side.places(stage), side.stages[stage], 0).astype(np.float64)
-    if pattern_of(stage) == f"{_A}.scores" and side.inputs.allowed is None:
-        yield from _masked(side, own, theirs)
-    if pattern_of(stage) in (_A, "layer.{i}") and weights_at(side.model, stage) is not None:
+    kind = kind_of(stage).replace(_X, _A)
+    if kind == f"{_A}.scores" and read_by(side.inputs, stage).allowed is None:
+        yield from _masked(side, stage, own, theirs)
+    if kind in (_A, _L) and weights_at(side.model, stage) is not None:
         yield DROPOUT, _residual_dropped(side, stage, theirs)
-    for phrase, signature in _SIGNATURES.get(pattern_of(stage), ()):
-        yield phrase, signature(own, theirs, side.batch, known)
+    for phrase, signature in _SIGNATURES.get(kind, ()):
+        yield phrase, signature(own, theirs, _batch(side, stage), known)
+
+
+def _batch(side: Isolation, stage: str) -> Batch:
+    """Return the batch in which a stage's attention happens."""
+    batch = side.batch
+    if batch.source is None or _X in kind_of(stage):
+        return batch if batch.source is None else batch.across
+    return batch.source if stack_of(stage) == "encoder." else batch
 
 
 def _residual_dropped(side: Isolation, stage: str, theirs: Array) -> Array:
     """Return a norm's result with dropout in what was added to the residual."""
-    i, real = layer_of(stage), side.real
-    before = f"layer.{i - 1}" if i else "embeddings"
+    real, part = side.tokens(stage), part_of(stage)
+    crossing = f"{part}.cross_attention"
+    last = crossing if crossing in side.axes else f"{part}.attention"
     names = {
-        _A: (before, f"{stage}.output"),
-        "layer.{i}": (f"{stage}.attention", f"{stage}.feed_forward"),
+        _A: (state_before(side.model, stage), f"{stage}.output"),
+        _X: (f"{part}.attention", f"{stage}.output"),
+        _L: (last, f"{stage}.feed_forward"),
     }
-    x, change = (side.stage(name)[real] for name in names[pattern_of(stage)])
+    x, change = (side.stage(name)[real] for name in names[kind_of(stage)])
     made = np.zeros(theirs.shape)
     norm = weights_at(side.model, stage)
     made[real] = dropped_before_norm(x, change, theirs[real], norm)
     return made
 
 
-def _masked(side: Isolation, own: Array, theirs: Array) -> Iterator[tuple[str, Array]]:
+def _masked(side: Isolation, stage: str, own: Array, theirs: Array) -> Iterator[tuple[str, Array]]:
     """Tell which mask has hidden real keys in scores that were recorded after it was added."""
-    real = side.real[:, None, :, None] & side.real[:, None, None, :]
+    real = real_places(side.axes[stage], *side.masks)
     added = theirs - own
     if np.allclose(added[np.broadcast_to(real, added.shape)], 1, atol=1e-3):
         yield ADDED, own + 1
     hidden = real & (added < HIDDEN)
     if hidden.any() and (hidden == hidden.any(axis=1, keepdims=True)).all():
-        for phrase, change in lookings(side.inputs):
-            allowed = change(side.inputs).allowed
+        inputs = read_by(side.inputs, stage)
+        for phrase, change in lookings(inputs):
+            allowed = change(inputs).allowed
+            if allowed is not None and allowed.shape[1:] != hidden.shape[2:]:
+                continue
             if allowed is not None and np.array_equal(hidden[:, 0], real[:, 0] & ~allowed):
                 yield phrase, np.where(hidden, theirs, own)
         count, place = int(hidden[:, 0].sum()), np.argwhere(hidden[:, 0])[0].tolist()

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from minibert.checkpoint.files import first_of, visible
 from minibert.trace import layer_of, pattern_of
 from minibert.verification.names import (
-    AXES,
+    DECODER_INPUTS,
     FOREIGN_INPUTS,
     INPUTS,
     LAST,
     LISTS,
     OTHERS,
+    OUTPUTS_OF_TWO,
     Arrays,
     axes_of,
     bare,
     recognised,
 )
+from minibert.verification.parts import stack_of
 
 
 def standard_inputs(inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, str]:
@@ -32,7 +34,7 @@ def standard_inputs(inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, str]:
     names = {name: FOREIGN_INPUTS.get(bare(name), bare(name)) for name in inputs}
     turned = ""
     for given, array in inputs.items():
-        name = names[given] = names[given] if names[given] in INPUTS else given
+        name = names[given] = names[given] if names[given] in (*INPUTS, *DECODER_INPUTS) else given
         if "padding_mask" in given and _marks_padding(given, array):
             array, turned = array == 0, " (turned round: it is True at padding)"
         if name.endswith("_ids") and array.dtype.kind == "f" and _is_whole(array):
@@ -82,11 +84,13 @@ def standard_stages(
     one stage with different numbers.
     """
     names = recognised(stages)
-    lists = {names[x]: len(a) for x, a in stages.items() if a.ndim == LISTS.get(names[x])}
+    lists = {names[x]: len(a) for x, a in stages.items() if a.ndim == _list_axes(names[x])}
     parts = [part for x, a in stages.items() if names[x] for part in _unstacked(x, names[x], a)]
     found: Arrays = {}
-    for given, name, array in sorted(parts, key=lambda item: item[1] == LAST):
-        stage = _last_layer(found, array, num_hidden_layers) if name == LAST else _stage_of(name)
+    for given, name, array in sorted(parts, key=lambda item: item[1].endswith(LAST)):
+        stage = _stage_of(name)
+        if name.endswith(LAST):
+            stage = _last_layer(found, array, num_hidden_layers, stack_of(name))
         if stage in found and not np.array_equal(found[stage], array, equal_nan=True):
             raise ValueError(
                 f"{given} is the stage {stage}, which is there too, with other numbers"
@@ -137,8 +141,9 @@ def in_words(names: Mapping[str, str]) -> str:
         same = bare(given) == name  # but for a prefix
         pattern = re.sub(r"\d+", "{i}", given) if same else pattern_of(bare(given))
         pairs[given if given == name else pattern] = pattern_of(name)
-    own = (*AXES, *INPUTS, *OTHERS, *LISTS, LAST, "hidden_states.{i}", "attentions.{i}")
-    read = [f"{visible(x, 60)} as {y}" for x, y in pairs.items() if y and pattern_of(x) not in own]
+    own = (*INPUTS, *OTHERS, *LISTS, LAST, "hidden_states.{i}", "attentions.{i}", *OUTPUTS_OF_TWO)
+    others = {x: y for x, y in pairs.items() if y not in ("", pattern_of(x))}
+    read = [f"{visible(x, 60)} as {y}" for x, y in others.items() if pattern_of(x) not in own]
     left = [visible(x, 60) for x, y in pairs.items() if not y]
     none = f"{', '.join(first_of(left, 4))} left out: no such stage"
     return "; ".join([", ".join(first_of(read, 4))] * bool(read) + [none] * bool(left))
@@ -148,7 +153,7 @@ def _unstacked(
     given: str, name: str, array: NDArray[Any]
 ) -> Iterator[tuple[str, str, NDArray[Any]]]:
     """Yield the given name, the recognised one and the array, lists layer by layer."""
-    axes = LISTS.get(name)
+    axes = _list_axes(name)
     if axes is None:
         yield given, name, array
     elif array.ndim == axes:
@@ -160,22 +165,30 @@ def _unstacked(
         )
 
 
+def _list_axes(name: str) -> int | None:
+    return LISTS.get(name.removeprefix(stack_of(name)))
+
+
 def _stage_of(name: str) -> str:
     """Return the stage of an output of transformers; a stage's name as it is."""
-    kind, _, number = name.partition(".")
-    if kind == "attentions":
-        return f"layer.{number}.attention.probabilities"
+    stack = stack_of(name)
+    kind, _, number = name.removeprefix(stack).partition(".")
+    if kind in ("attentions", "cross_attentions"):
+        return f"{stack}layer.{number}.{kind.removesuffix('s')}.probabilities"
     if kind == "hidden_states":
-        return f"layer.{int(number) - 1}" if int(number) else "embeddings"
+        return f"{stack}layer.{int(number) - 1}" if int(number) else f"{stack}embeddings"
     return name
 
 
-def _last_layer(found: Arrays, last: NDArray[Any], num_hidden_layers: int | None) -> str:
+def _last_layer(
+    found: Arrays, last: NDArray[Any], num_hidden_layers: int | None, stack: str = ""
+) -> str:
     if num_hidden_layers is not None:
-        if not axes_of(stage := f"layer.{num_hidden_layers - 1}"):
+        if not axes_of(stage := f"{stack}layer.{num_hidden_layers - 1}"):
             raise ValueError(f"num_hidden_layers is {num_hidden_layers!r}; allowed: 1 and more")
         return stage
-    highest = f"layer.{max((layer_of(name) for name in found), default=0)}"
+    there = (layer_of(name) for name in found if stack_of(name) == stack)
+    highest = f"{stack}layer.{max(there, default=0)}"
     if highest in found and np.array_equal(found[highest], last, equal_nan=True):
         return highest
     raise ValueError(

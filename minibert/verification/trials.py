@@ -6,7 +6,7 @@ It is read off the one table of mistakes, for the place in the network that a st
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,60 +17,20 @@ from minibert.mistakes.activations import ACTIVATIONS
 from minibert.mistakes.inputs import Inputs
 from minibert.mistakes.rounded import coarse
 from minibert.mistakes.table import EMBEDDINGS, MISTAKES, ROLES
-from minibert.trace import layer_of, pattern_of
+from minibert.trace import layer_of
 from minibert.verification.cast import in_dtype
+from minibert.verification.parts import (
+    is_layer,
+    kind_of,
+    last_state,
+    layer_named,
+    layers_of,
+    part_in,
+    part_of,
+    stack_of,
+)
+from minibert.verification.places import A, Change, L, X, at, inside, named, place_of
 
-Change = Callable[[Any], Any]  # of a part
-Changes = tuple[tuple[str, Change], ...]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a stage is computed: what this model does there, and what is done in its place."""
-
-    ours: str = "x @ weight.T + bias"
-    operations: tuple[str, ...] = ()  # that may be swapped
-    part: str = "layer.{i}"  # of the model, and what in it
-    path: str = ""
-    changes: Changes = ()
-
-
-A, F, L = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
-NORM = "eps {eps:g} and the variance divided by n"
-MATRIX, NORMED = parts.LINEAR, f"the residual added, then {NORM}"
-PLACES = {
-    "embeddings.sum": Place("words + token types + positions from 0", ("embeddings",)),
-    "embeddings": Place(NORM, ("layer_norm",)),
-    f"{A}.query": Place(path="attention.query", changes=MATRIX),
-    f"{A}.key": Place(path="attention.key", changes=MATRIX),
-    f"{A}.value": Place(path="attention.value", changes=MATRIX),
-    f"{A}.scores": Place(
-        "query @ key.T / sqrt(D), heads split as (B, T, H, D)", ("attention_scores", "split_heads")
-    ),
-    f"{A}.probabilities": Place("softmax over the real keys", ("softmax",)),
-    f"{A}.context": Place(
-        "probabilities @ value, heads as (B, T, H, D)",
-        ("attention_context", "split_heads", "merge_heads"),
-    ),
-    f"{A}.output": Place(path="attention.output", changes=MATRIX),
-    A: Place(NORMED, path="attention_norm", changes=parts.NORM),
-    f"{F}.intermediate": Place(path="feed_forward.intermediate", changes=MATRIX),
-    f"{F}.activation": Place("{activation}", ("{activation}",)),
-    F: Place(path="feed_forward.output", changes=MATRIX),
-    f"{A}.norm": Place(NORM, path="attention_norm", changes=parts.NORM),  # of a pre-norm layer
-    f"{F}.norm": Place(NORM, path="norm", changes=parts.NORM),
-    "norm": Place(NORM, part="norm", changes=(("no last norm", parts.left_out), *parts.NORM)),
-    L: Place(NORMED, path="norm", changes=parts.NORM),
-    "pooler": Place(
-        "tanh(x @ weight.T + bias) of the first real token", ("pooler",), "pooler", "", parts.POOLER
-    ),
-    "predictions.intermediate": Place(part="predictions", path="dense", changes=MATRIX),
-    "predictions.activation": Place("{activation}", ("{activation}",)),
-    "predictions": Place(NORM, part="predictions", path="norm", changes=parts.NORM),
-}
-RESIDUAL = Place("the residual added")  # of a pre-norm layer
-EMBEDDED = Place("words + positions from 0", ("embeddings",))  # without a norm
-HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs", "lm_head", "score")  # matrices
 PRE_NORM = "the norm before the operation instead of after the residual (pre-norm)"
 POST_NORM = "the norm after the residual instead of before the operation (post-norm)"
 PARALLEL = "the layer's input, both halves in parallel"
@@ -102,40 +62,45 @@ ALL = "every part"
 
 def at_stage(model: Any, stage: str) -> Iterator[Trial]:
     """Yield what may have been done at one stage."""
-    i = layer_of(stage)
-    place = place_of(model, stage)
+    place, part = place_of(model, stage), part_of(stage)
     for operation in place.operations:
-        name = _named(model, operation, i)
+        name = named(model, operation, part)
         for phrase, function in (*TABLE[operation], *coarse(name)):
             yield Trial((stage,), phrase, {name: function})
-    yield from _of_attention(model, stage, i)
-    for phrase, change in (*_of_joins(stage), *place.changes):
+    yield from _of_attention(model, stage, part)
+    for phrase, change in (*_of_joins(model, stage), *place.changes):
         path = "" if phrase in JOINED else place.path
-        yield Trial((stage,), phrase, parts={place.part.format(i=i): inside(path, change)})
-    for phrase, change in _of_layers(model, stage, place.path):
-        yield Trial((stage,), phrase, parts={f"layer.{i}": change})
+        yield Trial((stage,), phrase, parts={place.part or part: inside(path, change)})
+    if is_layer(stage):
+        for phrase, change in _of_layers(model, stage, place.path):
+            yield Trial((stage,), phrase, parts={part: change})
     if stage == "pooler":
-        last = f"layer.{len(model.base_model.layers) - 1}"
-        yield Trial((stage,), "the layer before the last pooled", parts={last: parts.skipped})
+        changed = {last_state(model): parts.skipped}
+        yield Trial((stage,), "the layer before the last pooled", parts=changed)
 
 
-def _of_attention(model: Any, stage: str, i: int) -> Iterator[Trial]:
+def _of_attention(model: Any, stage: str, part: str) -> Iterator[Trial]:
     """Yield what may go wrong with what asks, with what it is found by, and with heads."""
-    if stage.endswith((".scores", ".context")):
+    if not stage.endswith((".scores", ".probabilities", ".context")):
+        return
+    around = stage.rpartition(".")[0]
+    path = around.rpartition(".")[2]
+    own = getattr(part_in(model, part), path)
+    if not stage.endswith(".probabilities"):
         for phrase, function in ROLES:
-            yield Trial((f"layer.{i}.attention.scores",), phrase, {"attention": function})
-    if (
-        stage.endswith((".scores", ".probabilities"))
-        and model.base_model.layers[i].attention.causal
-    ):
-        for phrase, change, looking in parts.NOT_CAUSAL:
-            changed = {f"layer.{i}": inside("attention", change)}
-            yield Trial((stage,), phrase, parts=changed, inputs=looking)
+            yield Trial((f"{around}.scores",), phrase, {"attention": function})
     if stage.endswith(".scores"):
-        for count, change in _of_heads(model.config.hidden_size, model.config.num_attention_heads):
-            yield Trial((stage,), f"{count} heads", parts={f"layer.{i}": change})
+        for phrase, factor in _scales(layer_of(part) + 1):
+            scaled = inside(path, partial(_with_scale, factor))
+            yield Trial((stage,), phrase, parts={part: scaled})
+    if not stage.endswith(".context") and own.causal:
+        for phrase, change, looking in parts.NOT_CAUSAL:
+            yield Trial((stage,), phrase, parts={part: inside(path, change)}, inputs=looking)
+    if stage.endswith(".scores"):
+        for count, change in _of_heads(len(own.query.bias), own.num_heads):
+            yield Trial((stage,), f"{count} heads", parts={part: inside(path, change)})
     if stage.endswith(".context"):
-        for head in range(model.config.num_attention_heads):
+        for head in range(own.num_heads):
             pruned = {"merge_heads": partial(_without, head)}
             yield Trial((stage,), f"head {head} left out, as if pruned", pruned)
         both = {
@@ -144,6 +109,17 @@ def _of_attention(model: Any, stage: str, i: int) -> Iterator[Trial]:
         }
         phrase = "heads split and put together as (B, T, D, H)"
         yield Trial((stage,), phrase, {name: function for name, (_, function) in both.items()})
+
+
+def _scales(number: int) -> Iterator[tuple[str, float]]:
+    """Yield what scores are multiplied by if layers that are counted from 1 divide them, or not."""
+    if number > 1:
+        yield "scores divided by the number of the layer", 1 / number
+        yield "scores not divided by the number of the layer", number
+
+
+def _with_scale(factor: float, attention: Any) -> Any:
+    return replace(attention, scale=attention.scale * factor)
 
 
 def _without(head: int, contexts: Any) -> Any:
@@ -159,95 +135,79 @@ def _of_heads(width: int, ours: int) -> Iterator[tuple[int, Change]]:
     """Yield other numbers of heads, up to 64."""
     for count in range(1, min(width, 64) + 1):
         if width % count == 0 and count != ours:
-            yield count, inside("attention", partial(_with_heads, count))
-
-
-def weights_at(model: Any, stage: str) -> Any:
-    """Return the matrix or the norm whose result a stage is, if it is that of one alone."""
-    if stage == "embeddings":
-        return getattr(model.base_model.embeddings, "norm", None)
-    place, i = place_of(model, stage), layer_of(stage)
-    if not (place.path or place.changes):
-        return None
-    around = model if hasattr(model, place.part) else model.base_model
-    owner = model.base_model.layers[i] if i >= 0 else getattr(around, place.part)
-    return _at(owner, place.path) if place.path else owner
-
-
-def place_of(model: Any, stage: str) -> Place:
-    """Return where in a model a stage is computed."""
-    if stage == "embeddings" and weights_at(model, stage) is None:
-        return EMBEDDED
-    if pattern_of(stage) in (A, L) and model.base_model.layers[0].pre_norm:
-        return RESIDUAL
-    if pattern_of(stage) in PLACES:
-        return PLACES[pattern_of(stage)]
-    name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
-    tied = _of_decoder(model) if name == "decoder" else ()
-    return Place(part=name, changes=(*MATRIX, *tied))
-
-
-def _named(model: Any, operation: str, i: int) -> str:
-    """Return the name of an operation; that of an activation is in the model."""
-    if operation != "{activation}":
-        return operation
-    owner = model.predictions if i < 0 else model.base_model.layers[i].feed_forward
-    return functions.ACTIVATIONS[owner.activation].__name__
+            yield count, partial(_with_heads, count)
 
 
 TABLE = {**MISTAKES, "embeddings": EMBEDDINGS, "{activation}": ACTIVATIONS}
-JOINED = {phrase for phrase, _ in parts.JOINS}
+JOINED = {phrase for phrase, _ in (*parts.JOINS, *parts.JOINS_OF_PRE_NORM)}
+HALVES = {A: "first", X: "across", L: "second"}
 
 
-def _of_joins(stage: str) -> Iterator[tuple[str, Change]]:
+def _of_joins(model: Any, stage: str) -> Iterator[tuple[str, Change]]:
     """Yield other ways to join a part's input and output."""
-    if pattern_of(stage) == A:
-        for phrase, join in parts.JOINS[:-1]:
-            yield phrase, parts.joined(first=join)
-    elif pattern_of(stage) == L:
-        for phrase, join in parts.JOINS:
-            yield phrase, parts.joined(second=join)
+    half = HALVES.get(kind_of(stage))
+    if half is None:
+        return
+    is_pre_norm = part_in(model, part_of(stage)).pre_norm
+    joins = parts.JOINS_OF_PRE_NORM if is_pre_norm else parts.JOINS
+    plain = dict.fromkeys(HALVES.values(), parts.NO_NORM) if is_pre_norm else {}
+    for phrase, join in joins[:-1] if half == "first" else joins:  # whose x is the layer's input
+        yield phrase, parts.joined(**{**plain, half: join})
 
 
 def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
     """Yield changes of a layer: weights of the first or of one beside it, and norms elsewhere."""
-    i, word = layer_of(stage), stage.rpartition(".")[2]
+    around, _, word = stage.rpartition(".")
     siblings = ("query", "key", "value", "output")
-    if word in siblings and i >= 0:
+    if word in siblings:
+        block = path.partition(".")[0]
         for other in siblings:
             if other != word:
-                yield f"the weights of the {other}", _moved(f"attention.{other}", path)
-    if word in (*siblings[:3], "intermediate") and i >= 0:
-        is_pre_norm = model.base_model.layers[i].pre_norm
+                yield f"the weights of the {other}", _moved(f"{block}.{other}", path)
+        if word in siblings[:3] and f"{around}.norm" in model.stage_axes():
+            for phrase, change in parts.FUSED:
+                yield phrase, inside(block, change)
+    if word in (*siblings[:3], "intermediate"):
+        is_pre_norm = part_in(model, part_of(stage)).pre_norm
         yield (POST_NORM, parts.POST_NORM) if is_pre_norm else (PRE_NORM, parts.PRE_NORM)
-    if word == "intermediate" and i >= 0:
+    if word == "intermediate":
         yield PARALLEL, parts.PARALLEL
-    if stage in (f"layer.{i}.attention", *(f"layer.{i}.attention.{x}" for x in siblings[:3])):
+    if kind_of(stage) in (A, *(f"{A}.{x}" for x in siblings[:3])):
         yield TWICE, parts.twice
-    if path == "norm" and i >= 0:
+    if path == "norm":
         yield OWN_NORM, _moved("attention_norm", path)
     if path == "attention_norm":
         yield THEIR_NORM, _moved("norm", path)
-    if path and i >= 0:
-        for j, other in enumerate(model.base_model.layers):
-            if j != i and (abs(j - i) == 1 or j in (0, len(model.base_model.layers) - 1 - i)):
-                yield weights_of(i, j), inside(path, put(_at(other, path)))
+    if path:
+        yield from _of_other_layers(model, stage, path)
 
 
-def inside(path: str, change: Change) -> Change:
-    """Return the change of a part that changes what lies inside it at a path."""
-    if not path:
-        return change
-    name, _, rest = path.partition(".")
-    return lambda part: replace(part, **{name: inside(rest, change)(getattr(part, name))})
-
-
-def _at(part: Any, path: str) -> Any:
-    return reduce(getattr, path.split("."), part)
+def _of_other_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]]:
+    """Yield the weights of the layers beside a stage's own, of the first, and of its mirror."""
+    i, layers = layer_of(stage), layers_of(model, stage)
+    for j, other in enumerate(layers):
+        if j != i and (abs(j - i) == 1 or j in (0, len(layers) - 1 - i)):
+            phrase = weights_of(part_of(stage), layer_named(stage, j))
+            yield phrase, inside(path, put(at(other, path)))
 
 
 def _moved(source: str, path: str) -> Change:
-    return lambda layer: inside(path, lambda _: _at(layer, source))(layer)
+    return lambda layer: inside(path, lambda _: at(layer, source))(layer)
+
+
+def read_by(inputs: Inputs, stage: str) -> Inputs:
+    """Return those of the inputs that a stage's stack reads."""
+    return inputs.source if inputs.source and stack_of(stage) == "encoder." else inputs
+
+
+def of_stack(stage: str, change: Callable[[Inputs], Inputs]) -> Callable[[Inputs], Inputs]:
+    """Return the change of what a stage's stack reads."""
+
+    def changed(inputs: Inputs) -> Inputs:
+        own = read_by(inputs, stage)
+        return change(inputs) if own is inputs else replace(inputs, source=change(own))
+
+    return changed
 
 
 def put(other: Any) -> Change:
@@ -260,32 +220,10 @@ def put(other: Any) -> Change:
     return change
 
 
-def weights_of(i: int, j: int) -> str:
-    """Say that layer i has the weights of layer j, and what that may come from."""
-    why = {i + 1: f"{AS_IF}layer.{i} were skipped", i - 1: f"{AS_IF}layer.{j} were repeated"}
-    return f"the weights of layer.{j}{why.get(j, '')}"
+def weights_of(layer: str, other: str) -> str:
+    """Say that a layer has the weights of another one, and what that may come from."""
+    why = {1: f"{AS_IF}{layer} were skipped", -1: f"{AS_IF}{other} were repeated"}
+    return f"the weights of {other}{why.get(layer_of(other) - layer_of(layer), '')}"
 
 
 AS_IF = ", as if "
-
-
-def _of_decoder(model: Any) -> Changes:
-    """Return the change of a decoder that does not share the word embeddings."""
-    words = model.base_model.embeddings.word
-    return (("the decoder tied to the word embeddings", _with_matrix(words)),)
-
-
-def _with_matrix(matrix: Any) -> Change:
-    return lambda decoder: replace(decoder, weight=matrix.astype(decoder.bias.dtype))
-
-
-def ours_at(model: Any, stage: str) -> str:
-    """Say what this model does at a stage."""
-    names = {phrase.split(" ")[0]: phrase for phrase, _ in reversed(ACTIVATIONS)}
-    activation = ""
-    if stage.endswith("activation"):
-        activation = _named(model, "{activation}", layer_of(stage))
-    ours = place_of(model, stage).ours
-    return ours.format(
-        eps=model.config.layer_norm_eps, activation=names.get(activation, activation)
-    )

@@ -7,10 +7,17 @@ import numpy as np
 
 from minibert.layers import LayerNorm, Linear
 from minibert.mistakes.inputs import SWAPPED, TYPES_AS_MASK
-from minibert.trace import layer_of, pattern_of
+from minibert.trace import layer_of
 from minibert.verification.isolate import Isolation
+from minibert.verification.parts import (
+    is_embeddings,
+    is_layer,
+    kind_of,
+    part_of,
+)
+from minibert.verification.places import weights_at
 from minibert.verification.result import StageResult
-from minibert.verification.trials import AS_IF, OWN_NORM, THEIR_NORM, weights_at, weights_of
+from minibert.verification.trials import AS_IF, OWN_NORM, THEIR_NORM, read_by, weights_of
 
 Rows = tuple[StageResult, ...]
 WHOLES = ("embeddings", "embeddings.sum", "layer.{i}", "pooler")  # shown without their inside
@@ -38,39 +45,43 @@ def seen_together(rows: Rows, side: Isolation) -> Rows:
 
 def _exchanged(side: Isolation) -> dict[str, str]:
     """Say of stages with the weights of others that these are exchanged."""
-    causes = {**_layers_exchanged(side), **_norms_exchanged(side)}
+    causes: dict[str, str] = {}
+    for stack, own in side.model.stacks.items():
+        names = [f"{stack}layer.{i}" for i in range(len(own.layers))]
+        causes |= {**_layers_exchanged(side, names), **_norms_exchanged(side, names)}
     return {x: f"{x}: {side.who} agrees with {words}" for x, words in causes.items()}
 
 
-def _layers_exchanged(side: Isolation) -> dict[str, str]:
-    count = len(side.model.base_model.layers)
+def _layers_exchanged(side: Isolation, names: list[str]) -> dict[str, str]:
     found = {
-        layer_of(stage): j
+        part_of(stage): other
         for stage, trials in side.causes.items()
-        for j in range(count)
-        if any(t.phrase.partition(AS_IF)[0] == _plain(layer_of(stage), j) for t in trials)
+        for other in names
+        if any(t.phrase.partition(AS_IF)[0] == _plain(stage, other) for t in trials)
     }
     if not found or {*found} != {*found.values()}:
         return {}
-    words = f"its layers in another order, {found}"
+    words = (
+        f"its layers in another order, { ({layer_of(x): layer_of(y) for x, y in found.items()}) }"
+    )
     if len(found) == 2:
-        words = f"{' and '.join(f'layer.{i}' for i in sorted(found))} exchanged"
-    elif all(j == count - 1 - i for i, j in found.items()):
+        words = f"{' and '.join(x for x in names if x in found)} exchanged"
+    elif all(found.get(x, y) == y for x, y in zip(names, reversed(names), strict=True)):
         words = "the layers in reverse"
-    return {x: words for x, trials in side.causes.items() if layer_of(x) in found and trials}
+    return {x: words for x, trials in side.causes.items() if part_of(x) in found and trials}
 
 
-def _norms_exchanged(side: Isolation) -> dict[str, str]:
+def _norms_exchanged(side: Isolation, names: list[str]) -> dict[str, str]:
     causes: dict[str, str] = {}
-    for i in range(len(side.model.base_model.layers)):
-        places = {f"layer.{i}.attention": THEIR_NORM, f"layer.{i}": OWN_NORM}
+    for name in names:
+        places = {f"{name}.attention": THEIR_NORM, name: OWN_NORM}
         if all(any(t.phrase == p for t in side.causes.get(x, ())) for x, p in places.items()):
             causes |= dict.fromkeys(places, "its two norms exchanged")
     return causes
 
 
-def _plain(i: int, j: int) -> str:
-    return weights_of(i, j).partition(AS_IF)[0]
+def _plain(stage: str, other: str) -> str:
+    return weights_of(part_of(stage), other).partition(AS_IF)[0]
 
 
 def _swapped_inputs(side: Isolation) -> dict[str, str]:
@@ -93,22 +104,25 @@ def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
         return {}
     if not _is_function_of_inputs(side):
         return {}
-    inside = any(pattern_of(x) not in WHOLES for x in others)
-    if not inside and "embeddings" not in others:
+    inside = any(kind_of(x) not in WHOLES for x in others)
+    if not inside and not any(map(is_embeddings, others)):
         return {}  # a layer has more than weights
     what = f"other weights, {_how_far(side, others)}"
-    parts = dict.fromkeys(_part(x) for x in others)
+    parts = dict.fromkeys(map(part_of, others))
     where = ", ".join(parts)
     return dict.fromkeys(others, f"{where}: {side.who} agrees with {what}")
 
 
 def _is_function_of_inputs(side: Isolation) -> bool:
     """Tell whether tokens with one word, type and position have one embedding, as it was made."""
-    stage = side.known.get("embeddings")
-    if stage is None or side.inputs.words.ndim > 2:
+    name = next(filter(is_embeddings, side.axes))
+    name = part_of(name)
+    stage, inputs = side.known.get(name), read_by(side.inputs, name)
+    if stage is None or inputs.words.ndim > 2:
         return True
-    inputs, rows = side.inputs, stage[side.real]
-    kinds = np.stack([x[side.real] for x in (inputs.words, inputs.types, inputs.positions)], axis=1)
+    real = side.tokens(name)
+    rows = stage[real]
+    kinds = np.stack([x[real] for x in (inputs.words, inputs.types, inputs.positions)], axis=1)
     _, first, alike = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
     return np.allclose(rows, rows[first][alike.ravel()], atol=1e-4 * float(np.abs(rows).max()))
 
@@ -122,15 +136,10 @@ def _is_named(side: Isolation, row: StageResult) -> bool:
 
 def _is_of_weights(side: Isolation, stage: str) -> bool:
     """Tell whether other weights alone may make a stage another one."""
-    if stage == "embeddings.sum" or stage == "pooler":
+    if kind_of(stage) in ("embeddings.sum", "pooler"):
         return True
     part = weights_at(side.model, stage)
     return isinstance(part, Linear | LayerNorm)
-
-
-def _part(stage: str) -> str:
-    i = layer_of(stage)
-    return f"layer.{i}" if i >= 0 else stage.partition(".")[0]
 
 
 def _how_far(side: Isolation, stages: list[str]) -> str:
@@ -149,18 +158,18 @@ def _remains(side: Isolation, stage: str) -> str:
     """Say what a fault without a known cause may still be, and what would tell."""
     gap = side.gap(stage)
     candidates = [*_candidates([*gap, stage])]
-    between = [x for x in gap if layer_of(x) < 0 or pattern_of(x) == "layer.{i}"] or gap
+    between = [x for x in gap if not is_layer(x) or kind_of(x) == "layer.{i}"] or gap
     tell = f"; recording {between[len(between) // 2]} would tell more" if gap else ""
     return f"what remains: {', '.join(candidates)}, or an operation that is not in the list{tell}"
 
 
 def _candidates(places: list[str]) -> Iterator[str]:
-    layers = sorted({layer_of(x) for x in places if layer_of(x) >= 0})
-    if any(x.startswith("embeddings") for x in places):
+    layers = list(dict.fromkeys(map(part_of, filter(is_layer, places))))
+    if any(map(is_embeddings, places)):
         yield "other words or other rows of the tables"
     if layers:
-        where = f"layer.{layers[0]}" + (f" to layer.{layers[-1]}" if layers[1:] else "")
+        where = layers[0] + (f" to {layers[-1]}" if layers[1:] else "")
         yield f"other weights in {where} (another checkpoint's, a row, a number of a bias)"
         yield "dropout there"
-    elif not any(x.startswith("embeddings") for x in places):
+    elif not any(map(is_embeddings, places)):
         yield f"other weights of {places[-1]}"

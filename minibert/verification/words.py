@@ -8,7 +8,8 @@ import numpy as np
 from minibert.mistakes.inputs import Inputs
 from minibert.runtime.arrays import Array
 from minibert.verification.isolate import Isolation
-from minibert.verification.trials import Trial
+from minibert.verification.parts import is_embeddings, part_in, part_of
+from minibert.verification.trials import Trial, of_stack, read_by
 
 MOST = 512  # tokens that are looked up
 CHUNK = 2048  # rows of the table at a time
@@ -17,14 +18,15 @@ SHOWN = 5  # words that are named
 
 def other_words(side: Isolation, stage: str) -> Trial | None:
     """Return the trial of the words that come nearest to what is recorded, where that is off."""
-    if stage not in ("embeddings", "embeddings.sum") or side.inputs.words.ndim > 2:
+    if not is_embeddings(stage) or read_by(side.inputs, stage).words.ndim > 2:
         return None
     error = np.abs(side.stages[stage] - side.computed(stage)).max(axis=-1)
-    off = side.real & (error > 1e-3 * error[side.real].max())
+    real = side.tokens(stage)
+    off = real & (error > 1e-3 * error[real].max())
     if not 0 < off.sum() <= MOST:
         return None
     ids = _nearest(side, stage, off)
-    if (ids == side.inputs.words[off]).any():
+    if (ids == read_by(side.inputs, stage).words[off]).any():
         return None
 
     def change(inputs: Inputs) -> Inputs:
@@ -35,19 +37,18 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
     places = ", ".join(f"[{b}, {t}]" for b, t in np.argwhere(off)[:SHOWN])
     more = f", and {len(ids) - SHOWN} others elsewhere" if len(ids) > SHOWN else ""
     phrase = f"other words: at {places} those of ids {', '.join(map(str, ids[:SHOWN]))}{more}"
-    return Trial((stage,), phrase, inputs=change)
+    return Trial((stage,), phrase, inputs=of_stack(stage, change))
 
 
 def _nearest(side: Isolation, stage: str, off: Any) -> Any:
     """Return for each token the word whose vector comes nearest to what is recorded."""
-    parts, inputs = side.model.base_model.embeddings, side.inputs
-    types = inputs.types[off]
-    rest = parts.token_type[types] * (types >= 0)[:, None] + parts.position[inputs.positions[off]]
+    parts = part_in(side.model, part_of(stage))
+    rest = _without_words(side, stage)[off]
     norm = getattr(parts, "norm", None)
     theirs = side.stages[stage][off].astype(np.float64)
     best, found = np.full(len(rest), np.inf), np.zeros(len(rest), int)
     for start in range(0, len(parts.word), CHUNK):
-        words = parts.word[start : start + CHUNK].astype(np.float64)
+        words = parts.word[start : start + CHUNK].astype(np.float64) * getattr(parts, "scale", 1)
         distances = _distances(words, rest.astype(np.float64), theirs, stage, norm)
         nearest = distances.argmin(axis=0)
         distance = distances[nearest, np.arange(len(rest))]
@@ -56,13 +57,26 @@ def _nearest(side: Isolation, stage: str, off: Any) -> Any:
     return found
 
 
+def _without_words(side: Isolation, stage: str) -> Array:
+    """Return the sum of a token's vectors but for that of its word."""
+    source = f"{part_of(stage)}.sum"
+    if source not in side.axes:
+        source = stage
+    name = part_of(stage)
+
+    def change(part: str, x: Any) -> Any:
+        return replace(x, word=0 * x.word) if part == name else x
+
+    return side.computed(source, change=change, without=side.axes)
+
+
 def _distances(words: Array, rest: Array, theirs: Array, stage: str, norm: Any) -> Array:
     """Return how far each word (rows) leads from what is recorded at each token (columns).
 
     After a norm that is 1 less the correlation of the vectors, which scale and shift leave alone.
     """
     distances: Array
-    if stage == "embeddings.sum" or norm is None:
+    if stage.endswith(".sum") or norm is None:
         target = theirs - rest
         distances = np.square(words).sum(axis=1)[:, None] - 2 * words @ target.T
         return distances

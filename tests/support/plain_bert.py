@@ -48,8 +48,10 @@ def weights_of(model, dtype):
 class Bert:
     """One run. inputs: ids, types, positions (B, T), and allowed (B, 1 or T, T)."""
 
+    read = staticmethod(weights_of)
+
     def __init__(self, model, inputs, dtype=np.float64):
-        self.weights, self.inputs, self.dtype = weights_of(model, dtype), dict(inputs), dtype
+        self.weights, self.inputs, self.dtype = self.read(model, dtype), dict(inputs), dtype
         self.heads, self.eps = model.config.num_attention_heads, model.config.layer_norm_eps
         count = len(model.layers)
         self.order = [(f"layer.{i}", f"layer.{i}") for i in range(count)]  # weights, and told as

@@ -46,8 +46,6 @@ def fault(kind, name, stage, words, plant, **others):
 
 def wide_model(folder, dtype="float64"):
     """Return a model of wide weights, biases and norms, all of its sizes odd and different."""
-    from safetensors.numpy import load_file, save_file
-
     config = BertConfig(
         vocab_size=41,
         hidden_size=21,
@@ -58,14 +56,21 @@ def wide_model(folder, dtype="float64"):
         type_vocab_size=5,
         initializer_range=0.4,
     )
-    BertModel(config, seed=3).save_pretrained(folder)
+    return widened(BertModel(config, seed=3), folder, dtype)
+
+
+def widened(model, folder, dtype):
+    """Return a drawn model with noise in all biases and norms."""
+    from safetensors.numpy import load_file, save_file
+
+    model.save_pretrained(folder)
     file, random = folder / "model.safetensors", np.random.default_rng(4)
     tensors = {
         name: x if x.ndim > 1 else (x + 0.3 * random.standard_normal(x.shape)).astype(x.dtype)
         for name, x in load_file(file).items()
     }
     save_file(tensors, file, {"format": "pt"})
-    return BertModel.from_pretrained(folder, dtype=dtype)
+    return type(model).from_pretrained(folder, dtype=dtype)
 
 
 def embedded_model(_, dtype="float64"):
@@ -128,13 +133,16 @@ class Outcome:
 class Planting:
     """A model whose faults are recorded; what it is without any is computed once."""
 
+    plain, as_plain, draw = Bert, staticmethod(as_plain), staticmethod(pairs)  # of an architecture
+    ways, last = WAYS, LAST  # and its last state
+
     def __init__(self, model, dtype="float64"):
         self.model, self.dtype, self.clean = model, dtype, {}
-        self.inputs = {left: pairs(model.config.vocab_size, left) for left in (False, True)}
+        self.inputs = {left: self.draw(model.config.vocab_size, left) for left in (False, True)}
 
     def run(self, plant=lambda bert: None, left=False, dtype=None):
         kind = np.dtype(dtype or self.dtype).type
-        bert = Bert(self.model, as_plain(self.inputs[left]), kind)
+        bert = self.plain(self.model, self.as_plain(self.inputs[left]), kind)
         plant(bert)
         with np.errstate(over="ignore"):  # of float16
             return bert()
@@ -147,7 +155,7 @@ class Planting:
         """Return what the right program computes, and what float32 does to each stage of it."""
         if left not in self.clean:
             exact, single = (self.run(left=left, dtype=t) for t in ("float64", "float32"))
-            real = as_plain(self.inputs[left])["mask"]
+            real = self.as_plain(self.inputs[left])["mask"]
             off = {name: rms(single[name] - exact[name], real) for name in exact}
             self.clean[left] = exact, off, real
         return self.clean[left]
@@ -163,9 +171,9 @@ class Planting:
     def outcome(self, fault, way):
         # no program of short products writes float64's digits
         stages = self.run(fault.plant, fault.left, "float32" if fault.precise else None)
-        if way in ("last", "ends"):  # whatever number the last layer has
+        if way in ("last", "ends") and self.last == LAST:  # whatever number the last layer has
             stages[LAST] = [x for name, x in stages.items() if re.fullmatch(HIDDEN, name)][-1]
-        stages = {name: x for name, x in stages.items() if WAYS[way](name)}
+        stages = {name: x for name, x in stages.items() if self.ways[way](name)}
         if not fault.precise and not self.changed(stages, fault.left):
             return Outcome(fault, way, "nothing", "", 0.0)
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """Hold every planted fault against ``verify``: is it found, is it named, how long does it take?
 
-    python tests/tools/measure_causes.py [--model wide|embedded] [--way all|hidden|last|ends]
-        [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
+    python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart]
+        [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
 without a fault instead, of each precision, which must all be OK.
@@ -22,11 +22,18 @@ import numpy as np  # noqa: E402
 import planted_weights as precise  # noqa: E402
 from plain_bert import Bert  # noqa: E402
 from planted import FAULTS  # noqa: E402
+from planted_gpt2 import FAULTS as GPT2_FAULTS  # noqa: E402
+from planted_gpt2 import PlantingGpt2, wide_gpt2  # noqa: E402
 from planting import WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
 
 from minibert import Reference, verify  # noqa: E402
 
-MODELS = {"wide": wide_model, "embedded": embedded_model}
+#: Of each model: what makes it, what plants a fault in it, and its catalogue.
+MODELS = {
+    "wide": (wide_model, Planting, FAULTS),
+    "embedded": (embedded_model, Planting, FAULTS),
+    "gpt2": (wide_gpt2, PlantingGpt2, GPT2_FAULTS),
+}
 NAMED = ("named", "among")
 CLEAN = {
     "float64": None,
@@ -102,18 +109,19 @@ def main():
     parser.add_argument("--clean", type=int, default=0, metavar="RUNS")
     parser.add_argument("--quiet", action="store_true", help="the totals alone")
     asked = parser.parse_args()
-    faults = [f for f in FAULTS if re.search(asked.only, f"{f.kind}: {f.name}")][:: asked.every]
     lines, begun = [], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.model or MODELS:
-            model = MODELS[name](Path(folder), asked.dtype)
+            make, planting, faults = MODELS[name]
+            faults = [f for f in faults if re.search(asked.only, f"{f.kind}: {f.name}")]
+            model = make(Path(folder) / name, asked.dtype)
             if asked.clean:
                 wrong = alarms(model, name, asked.clean)
                 lines.append(f"{name}, clean: {asked.clean} runs, alarms {dict(wrong)}")
                 continue
-            planting = Planting(model, asked.dtype)
+            planting = planting(model, asked.dtype)
             for way in asked.way or WAYS:
-                found = measured(planting, way, faults, asked.quiet)
+                found = measured(planting, way, faults[:: asked.every], asked.quiet)
                 lines.append(f"{name}, {way}, {asked.dtype}: {totals(found)}")
     print(*lines, f"{time.perf_counter() - begun:.0f} s in all", sep="\n")
 

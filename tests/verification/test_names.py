@@ -111,7 +111,7 @@ def test_all_unknown_names_are_said_at_once():
     assert "and 17 more; stages have names such as" in said
 
 
-@pytest.mark.parametrize("name", ["decoder.layer.0.attention.output", "my.layer.0", "loss"])
+@pytest.mark.parametrize("name", ["decoder.block.0.attention.output", "my.layer.0", "loss"])
 def test_a_name_is_not_read_in_part(name):
     with pytest.raises(ValueError, match=re.escape(f"there is no stage {name!r}")):
         read({name: X})
