@@ -92,6 +92,18 @@ Trace = Silent  # the other traces are of this kind
 silent = Silent()
 
 
+class Onward(Silent):
+    """Goes along on the way back, and looks at nothing: gradients go on as they come."""
+
+    def again(self, name: str, x: Array) -> Array:
+        """Return what a stage, computed again, was on the way there."""
+        return x
+
+
+Back = Onward  # the others are of this kind
+onward = Onward()
+
+
 class Recording(Silent):
     """Keeps the stages of a batch by name; ``only`` says which, None all."""
 

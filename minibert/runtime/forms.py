@@ -2,7 +2,7 @@
 
 Letters and words are sizes, the same wherever they stand; ``...`` is any number of axes; a bare
 word is a number that is no array, the size of that name. A result may multiply and divide sizes:
-``(T, C), H -> (H, T, C/H)``.
+``(T, C), H -> (H, T, C/H)``. There may be several results.
 """
 
 import math
@@ -18,10 +18,10 @@ class Form:
         self.text = text
         takes, _, gives = text.partition("->")
         self.takes = re.findall(r"\([^)]*\)|\w+", takes)
-        self.gives = _axes(gives)
+        self.gives = [_axes(result) for result in re.findall(r"\([^)]*\)", gives)]
 
-    def result(self, args: tuple[Any, ...]) -> tuple[int, ...]:
-        """Return the shape that the result has for these arguments."""
+    def results(self, args: tuple[Any, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes that the results have for these arguments."""
         sizes: dict[str, int] = {}
         rest: tuple[int, ...] = ()
         for taken, value in zip(self.takes, args, strict=True):
@@ -33,8 +33,7 @@ class Form:
                 rest = value.shape[: value.ndim - len(names) + 1]
                 names = names[1:]
             sizes.update(zip(names, value.shape[value.ndim - len(names) :], strict=True))
-        found = [rest if term == "..." else (_size(term, sizes),) for term in self.gives]
-        return tuple(size for part in found for size in part)
+        return [_shape(gives, sizes, rest) for gives in self.gives]
 
     def misfit(self, named: Mapping[str, Any]) -> str:
         """Say which argument has another shape than the form; nothing if none has."""
@@ -56,7 +55,7 @@ class Form:
         return self._indivisible(sizes)
 
     def _indivisible(self, sizes: dict[str, tuple[int, str]]) -> str:
-        for whole, _, by in (term.partition("/") for term in self.gives):
+        for whole, _, by in (term.partition("/") for gives in self.gives for term in gives):
             if by and (sizes[by][0] < 1 or sizes[whole][0] % sizes[by][0]):
                 return f"{sizes[by][1]} is {sizes[by][0]}, which does not divide {sizes[whole][0]}"
         return ""
@@ -66,7 +65,12 @@ def _axes(text: str) -> list[str]:
     return [axis.strip() for axis in text.strip().strip("()").split(",") if axis.strip()]
 
 
-def _size(term: str, sizes: dict[str, int]) -> int:
+def _shape(gives: list[str], sizes: Mapping[str, int], rest: tuple[int, ...]) -> tuple[int, ...]:
+    found = [rest if term == "..." else (_size(term, sizes),) for term in gives]
+    return tuple(size for part in found for size in part)
+
+
+def _size(term: str, sizes: Mapping[str, int]) -> int:
     product, _, divisor = term.partition("/")
     size = math.prod(sizes[factor] for factor in product.split("*"))
     return size // sizes[divisor] if divisor else size

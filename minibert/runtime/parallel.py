@@ -13,16 +13,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce, wraps
 from operator import add
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
 from minibert.runtime.arrays import Array, Mask
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import get_num_threads, shares, spread
-from minibert.trace import Trace, silent
+from minibert.trace import Back, Trace, onward, silent
 
 P = ParamSpec("P")
+Result = TypeVar("Result")
 
 SMALL = 1_000_000  # multiplications that are done before another thread has woken up
 BLOCK = 130_000  # numbers of a block: half a megabyte in float32
@@ -154,26 +155,38 @@ def some_inputs(linear: Any, part: slice) -> Any:
 # a function in blocks
 
 
-def by_rows(
-    function: Callable[Concatenate[Array, P], Array],
-) -> Callable[Concatenate[Array, P], Array]:
-    """Apply a function that treats each row alone to blocks of rows."""
+def by_rows(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Apply a function that treats each row alone to blocks of rows.
+
+    Rows are the first argument, and others of its shape. Of several results the first are rows,
+    and those of the blocks' others add up.
+    """
     # NumPy computes in place on what has no name, as inside a formula, if it has 256 KB or more:
     # so formulas cost little more than code that reuses its arrays
 
     @wraps(function)
-    def apply(x: Array, *args: P.args, **kwargs: P.kwargs) -> Array:
+    def apply(*args: P.args, **kwargs: P.kwargs) -> Result:
+        x: Any = args[0] if args else next(iter(kwargs.values()))
         if x.size <= BLOCK:
-            return function(x, *args, **kwargs)
-        out = np.empty_like(x)
+            return function(*args, **kwargs)
+        out, parts = np.empty_like(x), shares(len(x), math.ceil(x.size / BLOCK))
+        sums: list[Any] = [()] * len(parts)
 
-        def block(rows: slice) -> None:
-            out[rows] = function(x[rows], *args, **kwargs)
+        def block(i: int) -> None:
+            some = [_some_rows(arg, x, parts[i]) for arg in args]
+            more = {name: _some_rows(arg, x, parts[i]) for name, arg in kwargs.items()}
+            found: Any = function(*some, **more)
+            out[parts[i]], *sums[i] = found if isinstance(found, tuple) else (found,)
 
-        spread(block, shares(len(x), math.ceil(x.size / BLOCK)))
-        return out
+        spread(block, range(len(parts)))
+        totals = (reduce(add, terms) for terms in zip(*sums, strict=True))
+        return (out, *totals) if sums[0] else out  # type: ignore[return-value]
 
-    return apply  # type: ignore[return-value]  # x may be given by name, too
+    return apply
+
+
+def _some_rows(arg: Any, x: Array, rows: slice) -> Any:
+    return arg[rows] if getattr(arg, "shape", None) == x.shape else arg
 
 
 def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:
@@ -199,6 +212,45 @@ def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:
 
         spread(block, parts)
         return out
+
+    return apply
+
+
+def by_heads_backward(gradient: Callable[..., Any]) -> Callable[..., Any]:
+    """Apply the derivative of attention to blocks as ``by_heads`` does; those of a head add up."""
+
+    @wraps(gradient)
+    def apply(
+        grad: Array,
+        query: Array,
+        key: Array,
+        value: Array,
+        *,
+        allowed: Mask = None,
+        back: Back = onward,
+    ) -> tuple[Array, Array, Array]:
+        num_heads, length, _ = query.shape
+        parts = blocks(num_heads, length, key.shape[1])
+        if len(parts) == 1:
+            inner = back.block(*parts[0], num_heads)
+            found: tuple[Array, Array, Array] = gradient(
+                grad, query, key, value, allowed=allowed, back=inner
+            )
+            return found
+        whole = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
+
+        def block(heads: slice) -> None:
+            for part in (part for part in parts if part[0] == heads):
+                inner = back.block(*part, num_heads)
+                some = None if allowed is None else allowed[part[1]]
+                given = grad[part], query[part], key[heads], value[heads]
+                found = gradient(*given, allowed=some, back=inner)
+                whole[0][part] = found[0]
+                whole[1][heads] += found[1]
+                whole[2][heads] += found[2]
+
+        spread(block, {part[0].start: part[0] for part in parts}.values())
+        return whole
 
     return apply
 

@@ -169,14 +169,15 @@ class CheckedCall:
                 "(axis 0) may look: attention_mask has an axis for queries, or no token looks ahead"
             )
 
-    def result(self) -> NDArray[Any]:
+    def result(self) -> Any:
         """Return the function's result, copied; SwapError for another form or changed arguments."""
         found = self.run()
         self.refuse_changes()
         self.refuse_form(found)
-        result = np.array(found, order="K")  # the function may keep its own, and change it later
-        self.refuse_nan(result)
-        return result
+        # the function may keep its own, and change it later
+        results = [np.array(array, order="K") for array in _several(found)]
+        self.refuse_nan(results)
+        return tuple(results) if isinstance(found, tuple) else results[0]
 
     def run(self) -> Any:
         """Call the function, and return whatever it returns."""
@@ -230,9 +231,17 @@ class CheckedCall:
         """Raise SwapError for a result of another type, shape or dtype than ours has."""
         if found is None:
             raise self._error("returned nothing; is the return missing?")
+        shapes = vars(self.ours)["form"].results(self.args)
+        if len(shapes) > 1 and not (isinstance(found, tuple) and len(found) == len(shapes)):
+            length = f" of {len(found)}" if isinstance(found, tuple) else ""
+            what = f"returned {a_kind(found)}{length}; needed: a tuple of {len(shapes)} arrays"
+            raise self._error(f"{what}, of shapes {', '.join(map(str, shapes))}")
+        for array, shape in zip(found if len(shapes) > 1 else (found,), shapes, strict=True):
+            self._refuse_array(array, shape)
+
+    def _refuse_array(self, found: Any, shape: tuple[int, ...]) -> None:
         if not isinstance(found, np.ndarray):
             raise self._error(f"returned {a_kind(found)}; needed: a NumPy array")
-        shape = vars(self.ours)["form"].result(self.args)
         if found.shape != shape:
             what = f"returned an array of shape {found.shape}; needed: {shape}"
             raise self._error(f"{what}. It was {self._received()}")
@@ -242,19 +251,24 @@ class CheckedCall:
             hint = _PROMOTED if found.dtype == np.float64 else ""
             raise self._error(f"returned {found.dtype}; needed: {dtype}, as it was given{hint}")
 
-    def refuse_nan(self, result: NDArray[Any]) -> None:
+    def refuse_nan(self, results: Any) -> None:
         """Raise SwapError for NaN and infinity where ours has neither."""
-        odd = ~np.isfinite(result)
-        if not odd.any():
+        if all(np.isfinite(result).all() for result in _several(results)):
             return
         with unswapped():
-            odd &= np.isfinite(self.ours(*self.args))
-        if odd.any():
-            place = tuple(np.argwhere(odd)[0].tolist())
-            kind = "NaN" if np.isnan(result[place]) else "infinite"
-            what = f"{int(odd.sum())} of {odd.size} numbers that are NaN or infinite"
-            first = f"the first, at {list(place)}, is {kind}"
-            raise self._error(f"returned {what} where there is no reason for it; {first}")
+            ours = _several(self.ours(*self.args))
+        for result, right in zip(_several(results), ours, strict=True):
+            odd = ~np.isfinite(result) & np.isfinite(right)
+            if odd.any():
+                place = tuple(np.argwhere(odd)[0].tolist())
+                kind = "NaN" if np.isnan(result[place]) else "infinite"
+                what = f"{int(odd.sum())} of {odd.size} numbers that are NaN or infinite"
+                first = f"the first, at {list(place)}, is {kind}"
+                raise self._error(f"returned {what} where there is no reason for it; {first}")
+
+
+def _several(results: Any) -> "list[NDArray[Any]]":
+    return [results] if isinstance(results, np.ndarray) else [*results]
 
 
 _PROMOTED = (

@@ -25,16 +25,16 @@ A = np.empty
     ],
 )
 def test_the_shape_of_a_result(form, args, shape):
-    assert Form(form).result(args) == shape
+    assert Form(form).results(args) == [shape]
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_the_form_of_an_operation_is_what_it_returns(name):
     operation = OPERATIONS[name]
     for case in cases(name):
-        assert operation.form.result(case.args) == operation(*case.args).shape, case.name
+        assert operation.form.results(case.args) == [operation(*case.args).shape], case.name
 
 
 def test_a_form_that_the_arguments_do_not_have():
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        Form("(T, C), H -> (H, T, C/H)").result((A((5, 21)), 3, 4))
+        Form("(T, C), H -> (H, T, C/H)").results((A((5, 21)), 3, 4))

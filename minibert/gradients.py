@@ -1,0 +1,198 @@
+"""The derivatives of the operations, in the order of functions.py.
+
+Each takes the gradient of what its function returned, then what the function was given (softmax:
+what it returned); it returns the gradients of that, in order. A gradient has the shape and the
+dtype of what it is of. Nothing is kept from the way there: a derivative computes again what it
+needs, and which numbers are kept is the caller's choice.
+"""
+
+import math
+
+import numpy as np
+
+from minibert.activation_gradients import *  # noqa: F403 - they are operations, too
+from minibert.activation_gradients import ACTIVATION_GRADIENTS
+from minibert.functions import (
+    attention_scores,
+    mean,
+    merge_heads,
+    softmax,
+    split_heads,
+)
+from minibert.runtime.arrays import Array, Integers, Mask
+from minibert.runtime.parallel import by_heads_backward, by_rows
+from minibert.runtime.swap import operation
+from minibert.trace import Back, onward
+
+
+@operation("(N, out), (N, in), (out, in) -> (N, in), (out, in), (out,)")
+def linear_backward(grad: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Return the gradients of x, the matrix and the bias.
+
+    y = x W^T + b:  dx = dy W,  dW = dy^T x,  db = the sum of dy over the rows.
+    """
+    return grad @ weight, grad.T @ x, total(grad)
+
+
+def total(x: Array) -> Array:
+    """Return the sum over the rows: (N, C) -> (C,)."""
+    return np.ones(len(x), x.dtype) @ x  # BLAS adds in several lanes, which rounds less
+
+
+@operation("(N, C), (N, C), (C,), eps -> (N, C), (C,), (C,)")
+@by_rows
+def layer_norm_backward(
+    grad: Array, x: Array, weight: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of x, the scale and the shift.
+
+    n = (x - mean) / s:  dx = (g - mean(g) - n mean(g n)) / s,  g = dy * scale. The two means are
+    there because the row's own mean and variance move with it. Ba et al., arXiv:1607.06450.
+    """
+    centered = x - mean(x)
+    deviation = np.sqrt(mean(np.square(centered)) + eps)
+    normal = centered / deviation
+    inner = grad * weight
+    back = (inner - mean(inner) - normal * mean(inner * normal)) / deviation
+    return back, total(grad * normal), total(grad)
+
+
+@operation("(..., K), (..., K) -> (..., K)")
+def softmax_backward(grad: Array, probabilities: Array) -> Array:
+    """Return the gradient of the scores, from what softmax made of them.
+
+    dx = p (dy - sum(dy p)): a probability grows at the cost of all others.
+    """
+    return probabilities * (grad - (grad * probabilities).sum(axis=-1, keepdims=True))
+
+
+@operation("(H, T, C/H) -> (T, C)")
+def split_heads_backward(grad: Array) -> Array:
+    """Put the gradients of each row's heads side by side again."""
+    return merge_heads(grad)
+
+
+@operation("(T, C), H -> (H, T, C/H)")
+def merge_heads_backward(grad: Array, num_heads: int) -> Array:
+    """Cut the gradient of each row into its heads. A view."""
+    return split_heads(grad, num_heads)
+
+
+@operation("(H, Q, K), (H, Q, D), (H, K, D) -> (H, Q, D), (H, K, D)")
+def attention_scores_backward(grad: Array, query: Array, key: Array) -> tuple[Array, Array]:
+    """Return the gradients of query and key: of a product, divided by sqrt(D) as it is."""
+    grad = grad / math.sqrt(query.shape[-1])
+    return grad @ key, grad.transpose(0, 2, 1) @ query
+
+
+@operation("(H, Q, D), (H, Q, K), (H, K, D) -> (H, Q, K), (H, K, D)")
+def attention_context_backward(
+    grad: Array, probabilities: Array, value: Array
+) -> tuple[Array, Array]:
+    """Return the gradients of the probabilities and of the values: those of a product."""
+    return grad @ value.transpose(0, 2, 1), probabilities.transpose(0, 2, 1) @ grad
+
+
+@operation("(H, Q, D), (H, Q, D), (H, K, D), (H, K, D) -> (H, Q, D), (H, K, D), (H, K, D)")
+@by_heads_backward
+def attention_backward(
+    grad: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    allowed: Mask = None,
+    back: Back = onward,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of query, key and value.
+
+    The probabilities are computed again: they are as many as the scores, and layers need not keep
+    them. A key that a query may not look at has the probability 0, and so the gradient 0.
+    """
+    scores = attention_scores(query, key)
+    if allowed is not None:
+        scores = np.where(allowed, scores, np.finfo(scores.dtype).min)
+    probabilities = softmax(scores)
+    used = back.again("probabilities", probabilities)  # with dropout, not all of them were
+    grad, to_value = attention_context_backward(grad, used, value)
+    grad = softmax_backward(back("probabilities", grad), probabilities)
+    if allowed is not None:
+        grad = np.where(allowed, grad, 0)  # of a query that may look at nothing
+    return *attention_scores_backward(back("scores", grad), query, key), to_value
+
+
+@operation("(N, C), (N,), V -> (V, C)")
+def lookup_backward(grad: Array, rows: Integers, count: int) -> Array:
+    """Return the gradient of a table of so many rows, of which the N rows were looked up.
+
+    A row that is looked up several times is given the sum.
+    """
+    order = np.argsort(rows, kind="stable")
+    found, starts = np.unique(rows[order], return_index=True)
+    whole = np.zeros((count, grad.shape[1]), grad.dtype)
+    if len(found):
+        whole[found] = np.add.reduceat(grad[order], starts, axis=0)
+    return whole
+
+
+@operation(
+    "(N, C), (N,), (N,), (N,), (N, C), (C,), eps, V, types, positions"
+    " -> (V, C), (types, C), (positions, C), (C,), (C,)"
+)
+def embeddings_backward(
+    grad: Array,
+    input_ids: Integers,
+    token_type_ids: Integers,
+    position_ids: Integers,
+    total: Array,
+    norm_weight: Array,
+    eps: float,
+    words: int,
+    types: int,
+    positions: int,
+    *,
+    back: Back = onward,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return the gradients of the three tables, and of the norm's scale and shift.
+
+    total: the sum of a token's three vectors, before the norm. words, types, positions: how many
+    rows each table has.
+    """
+    grad, scale, shift = layer_norm_backward(grad, total, norm_weight, eps)
+    grad = back("sum", grad)
+    rows = (input_ids, words), (token_type_ids, types), (position_ids, positions)
+    word, token_type, position = (lookup_backward(grad, *one) for one in rows)
+    return word, token_type, position, scale, shift
+
+
+@operation(
+    "(N, C), (N, C), (N, F), (N, F), (F, C), (C, F), activation"
+    " -> (N, C), (F, C), (F,), (C, F), (C,)"
+)
+def feed_forward_backward(
+    grad: Array,
+    x: Array,
+    wide: Array,
+    active: Array,
+    intermediate_weight: Array,
+    output_weight: Array,
+    activation: str,
+    *,
+    back: Back = onward,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return the gradients of x and of both matrices and biases.
+
+    wide, active: what there was before and after the activation.
+    """
+    grad, narrow, narrow_bias = linear_backward(grad, active, output_weight)
+    grad = back("activation", grad)
+    grad = back("intermediate", ACTIVATION_GRADIENTS[activation](grad, wide))
+    return *linear_backward(grad, x, intermediate_weight), narrow, narrow_bias
+
+
+@operation("(B, C), (B, C), (C, C), (B, C) -> (B, C), (C, C), (C,)")
+def pooler_backward(
+    grad: Array, first: Array, weight: Array, pooled: Array
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of the first tokens, the matrix and the bias, from what was pooled."""
+    return linear_backward(grad * (1 - np.square(pooled)), first, weight)
