@@ -144,6 +144,6 @@ def laplace_backward(grad: Array, x: Array) -> Array:
 
 
 #: The derivative of each activation, by the names in a config.
-ACTIVATION_GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
+ACTIVATION_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     name: globals()[f"{curve.__name__}_backward"] for name, curve in ACTIVATIONS.items()
 }

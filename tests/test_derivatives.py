@@ -6,34 +6,11 @@ shifts not 0, a mask leaves keys out, ids repeat, and one row hardly varies.
 
 import numpy as np
 import pytest
+from finite import agree, differences, draw
 
+from minibert import derivatives as g
 from minibert import functions as f
-from minibert import gradients as g
 from minibert.runtime.threads import set_num_threads
-
-STEP = 1e-6
-
-
-def draw(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
-
-
-def differences(function, x, grad):
-    """Return the gradient of ``sum(grad * function(x))``, number by number."""
-    found = np.empty_like(x)
-    for place in np.ndindex(x.shape):
-        ends = []
-        for step in (STEP, -STEP):
-            moved = x.copy()
-            moved[place] += step
-            ends.append((grad * function(moved)).sum())
-        found[place] = (ends[0] - ends[1]) / (2 * STEP)
-    return found
-
-
-def agree(found, expected, atol=2e-8):
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=atol)
 
 
 def of_each(function, args, grad, found):
@@ -47,13 +24,13 @@ def of_each(function, args, grad, found):
 def test_activation(name):
     x = np.concatenate([draw(41) * 2, [-7.3, -3.2, -1e-3, 1e-3, 2.9, 5.9, 6.1, 9.3, 11.0]])
     curve, grad = f.ACTIVATIONS[name], draw(len(x), seed=1)
-    agree(g.ACTIVATION_GRADIENTS[name](grad, x), differences(curve, x, grad))
+    agree(g.ACTIVATION_DERIVATIVES[name](grad, x), differences(curve, x, grad))
 
 
 @pytest.mark.parametrize("name", f.ACTIVATIONS)
 def test_activation_of_large_numbers_is_silent(name):
     x = np.array([1e4, -1e4], np.float32)
-    found = g.ACTIVATION_GRADIENTS[name](np.ones_like(x), x)
+    found = g.ACTIVATION_DERIVATIVES[name](np.ones_like(x), x)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
 

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from minibert.activation_gradients import *  # noqa: F403 - they are operations, too
-from minibert.activation_gradients import ACTIVATION_GRADIENTS
+from minibert.activation_derivatives import *  # noqa: F403 - they are operations, too
+from minibert.activation_derivatives import ACTIVATION_DERIVATIVES
 from minibert.functions import (
     attention_scores,
     mean,
@@ -186,7 +186,7 @@ def feed_forward_backward(
     """
     grad, narrow, narrow_bias = linear_backward(grad, active, output_weight)
     grad = back("activation", grad)
-    grad = back("intermediate", ACTIVATION_GRADIENTS[activation](grad, wide))
+    grad = back("intermediate", ACTIVATION_DERIVATIVES[activation](grad, wide))
     return *linear_backward(grad, x, intermediate_weight), narrow, narrow_bias
 
 

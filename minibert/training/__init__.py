@@ -1,0 +1,1 @@
+"""Training: dropout, optimizers, and the loop."""
