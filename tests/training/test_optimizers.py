@@ -52,3 +52,21 @@ def test_short_gradients_are_not_made_longer():
     assert grads["a"] == 3
     assert optimizers.clip(grads, 1) == 5
     assert optimizers.norm_of(grads) == pytest.approx(1, rel=1e-6)
+
+
+def test_a_published_result_of_1000_steps():
+    """The check of CMU's minBERT assignment, with its tolerances: a matrix learns two sums.
+
+    There the decay follows the step; the weights that torch draws from seed 0 are written out.
+    """
+    matrix = np.float32(
+        [[-0.00432252, 0.30971584, -0.47518533], [-0.4248946, -0.22236897, 0.15482073]]
+    )
+    published = [[0.55482787, 0.86665666, 0.07291982], [-0.44724506, -0.2951228, -0.2717272]]
+    random, weights = np.random.default_rng(0), {"matrix": matrix}
+    optimizer = optimizers.AdamW(1e-3, eps=1e-6, weight_decay=1e-4)
+    for _ in range(1000):
+        x = random.uniform(size=3).astype(np.float32)
+        error = matrix @ x - [x[0] + x[1], -x[2]]
+        optimizer.step(weights, {"matrix": np.outer(2 * error, x).astype(np.float32)})
+    np.testing.assert_allclose(matrix, published, rtol=1e-4, atol=1e-6)
