@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from minibert import functions
+from minibert import derivatives, functions
 from minibert.batch import Batch, Sequence
 from minibert.cache import Past
 from minibert.runtime.arrays import Array
 from minibert.runtime.parallel import adds_up, some_heads, some_width
-from minibert.trace import Trace
+from minibert.trace import Back, Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,13 @@ class Linear:
         """(..., in) -> (..., out)."""
         return functions.linear(x, self.weight, self.bias)
 
+    def backward(self, grad: Array, x: Array, back: Back) -> Array:
+        """Return the gradient of x; those of the matrix and the bias are added up in ``back``."""
+        grad, weight, bias = derivatives.linear_backward(grad, x, self.weight)
+        back.add("weight", weight)
+        back.add("bias", bias)
+        return grad
+
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm:
@@ -41,6 +48,16 @@ class LayerNorm:
     def __call__(self, x: Array) -> Array:
         """(..., C) -> (..., C)."""
         return functions.layer_norm(x, self.weight, self.bias, self.eps)
+
+    def backward(self, grad: Array, x: Array, back: Back) -> Array:
+        """Return the gradient of x; those of the scale and the shift are added up."""
+        grad, scale, shift = derivatives.layer_norm_backward(grad, x, self.weight, self.eps)
+        back.add("weight", scale)
+        back.add("bias", shift)
+        return grad
+
+
+EMBEDDINGS = "word", "token_type", "position", "norm.weight", "norm.bias"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +79,15 @@ class Embeddings:
         rows = ids, batch.token_type_ids, batch.position_ids
         tables = word, self.token_type, self.position
         return functions.embeddings(*rows, *tables, norm.weight, norm.bias, norm.eps, trace=trace)
+
+    def backward(self, grad: Array, batch: Batch, back: Back) -> None:
+        """Add up the gradients of the tables and the norm."""
+        norm, tables = self.norm, (self.word, self.token_type, self.position)
+        rows = batch.token_ids, batch.token_type_ids, batch.position_ids
+        given = back.kept("sum"), norm.weight, norm.eps, *map(len, tables)
+        found = derivatives.embeddings_backward(grad, *rows, *given, back=back)
+        for field, one in zip(EMBEDDINGS, found, strict=True):
+            back.add(field, one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +121,26 @@ class Attention:
         context = np.concatenate(contexts or [query])  # there may be no row at all
         return self.output(trace("context", context))
 
+    def backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> tuple[Array, Array]:
+        """Return the gradients of the rows that look and of those that are looked at."""
+        grad = self.output.backward(grad, back.kept("context"), back.within("output"))
+        grad = back("context", grad)
+        seen, there = batch.looked_at(x, back)
+        rows = [back.kept("query") * self.scale, there.kept("key"), there.kept("value")]
+        found = [np.zeros_like(row) for row in rows]
+        for one in batch.sequences:
+            places = one.rows, one.rows, one.key_rows, one.key_rows
+            heads = self._heads(zip((grad, *rows), places, strict=True))
+            allowed = one.not_ahead if self.causal else one.allowed
+            parts = derivatives.attention_backward(*heads, allowed=allowed, back=back.of(one))
+            for whole, place, part in zip(found, places[1:], parts, strict=True):
+                whole[place] = functions.merge_heads(part)
+        query, key, value = found
+        query = self.query.backward(back("query", query * self.scale), x, back.within("query"))
+        key = self.key.backward(there("key", key), seen, back.within("key"))
+        value = self.value.backward(there("value", value), seen, back.within("value"))
+        return query, key + value
+
     def attend(
         self,
         query: Array,
@@ -114,6 +160,9 @@ class Attention:
         return functions.merge_heads(functions.attention(q, k, v, allowed=allowed, trace=trace))
 
 
+FEED_FORWARD = "intermediate.weight", "intermediate.bias", "output.weight", "output.bias"
+
+
 @dataclass(frozen=True, eq=False)
 class FeedForward:
     """Wide and back again, each token alone: C -> F -> C."""
@@ -128,6 +177,15 @@ class FeedForward:
         wide, narrow = self.intermediate, self.output
         matrices = wide.weight, wide.bias, narrow.weight, narrow.bias
         return functions.feed_forward(x, *matrices, self.activation, trace=trace)
+
+    def backward(self, grad: Array, x: Array, back: Back) -> Array:
+        """(N, C) -> (N, C)."""
+        kept = back.kept("intermediate"), back.kept("activation")
+        given = x, *kept, self.intermediate.weight, self.output.weight, self.activation
+        grad, *found = derivatives.feed_forward_backward(grad, *given, back=back)
+        for field, one in zip(FEED_FORWARD, found, strict=True):
+            back.add(field, one)
+        return grad
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +218,45 @@ class Layer:
         given = inner("norm", norm(x)) if self.pre_norm else x
         x = x + trace("feed_forward", self.feed_forward(given, inner))
         return x if self.pre_norm else norm(x)
+
+
+    def backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> tuple[Array, Any]:
+        """Return the gradients of x and of what a decoder looks at besides (0: at nothing)."""
+        attended, source = back.kept("attention"), None
+        looks_across = self.cross_attention is not None
+        crossed = back.kept("cross_attention") if looks_across else attended
+
+        def feed(grad: Array, x: Array) -> Array:
+            inner = back.within("feed_forward")
+            return self.feed_forward.backward(back("feed_forward", grad), x, inner)
+
+        def attend(grad: Array, x: Array) -> Array:
+            inner = back.within("attention")
+            grad, seen = self.attention.backward(inner("output", grad), x, inner, batch)
+            return grad + seen
+
+        def look_across(grad: Array, x: Array) -> Array:
+            nonlocal source
+            inner = back.within("cross_attention")
+            grad = inner("output", grad)
+            grad, source = self.cross_attention.backward(grad, x, inner, batch.across)
+            return grad
+
+        grad = self._undo("feed_forward", "norm", feed, grad, crossed, back)
+        if looks_across:
+            grad = back("cross_attention", grad)
+            grad = self._undo("cross_attention", "cross_attention_norm", look_across, grad, attended, back)
+        grad = self._undo("attention", "attention_norm", attend, back("attention", grad), x, back)
+        return grad, source
+
+    def _undo(self, name, norm_name, part, grad, x, back):
+        norm, outer, inner = getattr(self, norm_name), back.within(norm_name), back.within(name)
+        if self.pre_norm:
+            grad_of_norm = inner("norm", part(grad, inner.kept("norm")))
+            return grad + norm.backward(grad_of_norm, x, outer)
+        out = back.kept("feed_forward") if name == "feed_forward" else inner.kept("output")
+        grad = norm.backward(grad, x + out, outer)
+        return grad + part(grad, x)
 
 
 class Stack:

@@ -93,11 +93,24 @@ silent = Silent()
 
 
 class Onward(Silent):
-    """Goes along on the way back, and looks at nothing: gradients go on as they come."""
+    """The way back: ``grad = back("name", grad)`` says the gradient of a stage, by the same names.
+
+    This one keeps nothing of the way there and no gradient: a derivative is computed by itself.
+    """
 
     def again(self, name: str, x: Array) -> Array:
-        """Return what a stage, computed again, was on the way there."""
+        """Return what became of a stage on the way there that is computed a second time."""
         return x
+
+    def kept(self, name: str) -> Array:
+        """Return a stage, as it was on the way there."""
+        raise KeyError(name)
+
+    def expect(self, shares: Iterable[Any]) -> None:
+        """Prepare for the gradients of shares of a batch."""
+
+    def add(self, field: str, grad: Array) -> None:
+        """Add to the gradient of an array of a part."""
 
 
 Back = Onward  # the others are of this kind

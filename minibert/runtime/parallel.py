@@ -44,6 +44,9 @@ class Rows(Protocol):
     def only(self, indices: list[int]) -> Any:
         """Return the share that has these sequences."""
 
+    def share(self, share: Any, rows: Array) -> Array:
+        """Return the rows of a share."""
+
     def gather(self, shares: Any, rows: list[Array]) -> Array:
         """Put the rows of shares together."""
 
@@ -60,6 +63,23 @@ def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace
 
     def one(i: int) -> None:
         rows[i] = run(parts[i], trace.of(parts[i]))
+
+    spread(one, range(len(parts)))
+    return batch.gather(parts, rows)
+
+
+def back_over_sequences(
+    run: Callable[[Any, Array, Back], Array], batch: Rows, grad: Array, back: Back
+) -> Array:
+    """Go back through a network, (batch, (N, C), back) -> (N, C), each thread in its share."""
+    parts = deal(batch, get_num_threads())
+    if len(parts) == 1:
+        return run(batch, grad, back)
+    rows: list[Any] = [None] * len(parts)
+    back.expect(parts)
+
+    def one(i: int) -> None:
+        rows[i] = run(parts[i], batch.share(parts[i], grad), back.of(parts[i]))
 
     spread(one, range(len(parts)))
     return batch.gather(parts, rows)
