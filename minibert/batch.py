@@ -203,6 +203,10 @@ class Batch:
         source = None if self.source is None else self.source.only(indices)
         return replace(self, mask=mask, source=source, **shares)
 
+    def share(self, share: "Batch", rows: Array) -> Array:
+        """Return the rows of a share: (N, C) -> (n, C)."""
+        return rows[share.mask[self.mask]]
+
     def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:
         """Put together what was computed of each share: -> (N, C)."""
         whole = np.empty((np.count_nonzero(self.mask), *rows[0].shape[1:]), rows[0].dtype)

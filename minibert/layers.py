@@ -6,6 +6,8 @@ with what the trace returns: the caller names what a part returns, the part name
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from minibert import derivatives, functions
 from minibert.batch import Batch, Sequence
 from minibert.cache import Past
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import adds_up, some_heads, some_width
+from minibert.runtime.parallel import adds_up, over_sequences, some_heads, some_width
 from minibert.trace import Back, Trace
 
 
@@ -82,9 +84,9 @@ class Embeddings:
 
     def backward(self, grad: Array, batch: Batch, back: Back) -> None:
         """Add up the gradients of the tables and the norm."""
-        norm, tables = self.norm, (self.word, self.token_type, self.position)
-        rows = batch.token_ids, batch.token_type_ids, batch.position_ids
-        given = back.kept("sum"), norm.weight, norm.eps, *map(len, tables)
+        rows: Any = batch.token_ids, batch.token_type_ids, batch.position_ids
+        counts: Any = map(len, (self.word, self.token_type, self.position))
+        given = back.kept("sum"), self.norm.weight, self.norm.eps, *counts
         found = derivatives.embeddings_backward(grad, *rows, *given, back=back)
         for field, one in zip(EMBEDDINGS, found, strict=True):
             back.add(field, one)
@@ -122,24 +124,27 @@ class Attention:
         return self.output(trace("context", context))
 
     def backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> tuple[Array, Array]:
-        """Return the gradients of the rows that look and of those that are looked at."""
+        """Return the gradients of the rows that look, and of those that are looked at."""
         grad = self.output.backward(grad, back.kept("context"), back.within("output"))
-        grad = back("context", grad)
-        seen, there = batch.looked_at(x, back)
-        rows = [back.kept("query") * self.scale, there.kept("key"), there.kept("value")]
-        found = [np.zeros_like(row) for row in rows]
+        grad, there, seen = back("context", grad), back, x
+        if batch.seen is not None:
+            there, seen = back.of(batch.seen), np.asarray(batch.seen.states)
+        query, key, value = back.kept("query") * self.scale, there.kept("key"), there.kept("value")
+        found = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
         for one in batch.sequences:
-            places = one.rows, one.rows, one.key_rows, one.key_rows
-            heads = self._heads(zip((grad, *rows), places, strict=True))
+            rows, keys = one.rows, one.key_rows
+            pieces = grad[rows], query[rows], key[keys], value[keys]
+            heads = [functions.split_heads(x, self.num_heads) for x in pieces]
             allowed = one.not_ahead if self.causal else one.allowed
             parts = derivatives.attention_backward(*heads, allowed=allowed, back=back.of(one))
-            for whole, place, part in zip(found, places[1:], parts, strict=True):
+            for whole, place, part in zip(found, (rows, keys, keys), parts, strict=True):
                 whole[place] = functions.merge_heads(part)
-        query, key, value = found
-        query = self.query.backward(back("query", query * self.scale), x, back.within("query"))
-        key = self.key.backward(there("key", key), seen, back.within("key"))
-        value = self.value.backward(there("value", value), seen, back.within("value"))
-        return query, key + value
+        of_query = back("query", found[0] * self.scale)
+        of_key, of_value = there("key", found[1]), there("value", found[2])
+        return self.query.backward(of_query, x, back.within("query")), (
+            self.key.backward(of_key, seen, back.within("key"))
+            + self.value.backward(of_value, seen, back.within("value"))
+        )
 
     def attend(
         self,
@@ -219,44 +224,46 @@ class Layer:
         x = x + trace("feed_forward", self.feed_forward(given, inner))
         return x if self.pre_norm else norm(x)
 
+    def backward(
+        self, grad: Array, x: Array, back: Back, batch: Batch
+    ) -> tuple[Array, Array | None]:
+        """Return the gradients of x and, in a decoder, of what the encoder read."""
+        attended, crossed = back.kept("attention"), None
+        if self.cross_attention is not None:
+            crossed = back.kept("cross_attention")
+        grad = self._fed_backward(grad, attended if crossed is None else crossed, back)
+        source = None
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            inner, outer = back.within("cross_attention"), back.within("cross_attention_norm")
+            total = attended + inner.kept("output")
+            grad = self.cross_attention_norm.backward(back("cross_attention", grad), total, outer)
+            given = inner("output", grad), attended, inner, batch.across
+            looked, source = self.cross_attention.backward(*given)
+            grad = grad + looked
+        return self._attended_backward(back("attention", grad), x, back, batch), source
 
-    def backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> tuple[Array, Any]:
-        """Return the gradients of x and of what a decoder looks at besides (0: at nothing)."""
-        attended, source = back.kept("attention"), None
-        looks_across = self.cross_attention is not None
-        crossed = back.kept("cross_attention") if looks_across else attended
-
-        def feed(grad: Array, x: Array) -> Array:
-            inner = back.within("feed_forward")
-            return self.feed_forward.backward(back("feed_forward", grad), x, inner)
-
-        def attend(grad: Array, x: Array) -> Array:
-            inner = back.within("attention")
-            grad, seen = self.attention.backward(inner("output", grad), x, inner, batch)
-            return grad + seen
-
-        def look_across(grad: Array, x: Array) -> Array:
-            nonlocal source
-            inner = back.within("cross_attention")
-            grad = inner("output", grad)
-            grad, source = self.cross_attention.backward(grad, x, inner, batch.across)
-            return grad
-
-        grad = self._undo("feed_forward", "norm", feed, grad, crossed, back)
-        if looks_across:
-            grad = back("cross_attention", grad)
-            grad = self._undo("cross_attention", "cross_attention_norm", look_across, grad, attended, back)
-        grad = self._undo("attention", "attention_norm", attend, back("attention", grad), x, back)
-        return grad, source
-
-    def _undo(self, name, norm_name, part, grad, x, back):
-        norm, outer, inner = getattr(self, norm_name), back.within(norm_name), back.within(name)
+    def _fed_backward(self, grad: Array, x: Array, back: Back) -> Array:
+        inner, outer, norm = back.within("feed_forward"), back.within("norm"), self.norm
         if self.pre_norm:
-            grad_of_norm = inner("norm", part(grad, inner.kept("norm")))
-            return grad + norm.backward(grad_of_norm, x, outer)
-        out = back.kept("feed_forward") if name == "feed_forward" else inner.kept("output")
-        grad = norm.backward(grad, x + out, outer)
-        return grad + part(grad, x)
+            given = back("feed_forward", grad), inner.kept("norm"), inner
+            fed = inner("norm", self.feed_forward.backward(*given))
+            return grad + norm.backward(fed, x, outer)
+        grad = norm.backward(grad, x + back.kept("feed_forward"), outer)
+        return grad + self.feed_forward.backward(back("feed_forward", grad), x, inner)
+
+    def _attended_backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> Array:
+        inner, outer, norm = (
+            back.within("attention"),
+            back.within("attention_norm"),
+            self.attention_norm,
+        )
+        if self.pre_norm:
+            given = inner("output", grad), inner.kept("norm"), inner, batch
+            looked, seen = self.attention.backward(*given)
+            return grad + norm.backward(inner("norm", looked + seen), x, outer)
+        grad = norm.backward(grad, x + inner.kept("output"), outer)
+        looked, seen = self.attention.backward(inner("output", grad), x, inner, batch)
+        return grad + looked + seen
 
 
 class Stack:
@@ -264,39 +271,28 @@ class Stack:
 
     embeddings: Any
     layers: tuple[Layer, ...]
+    norm: LayerNorm | None = None  # after the last layer
+
+    def states(self, batch: Batch, trace: Trace) -> Array:
+        """Return the last hidden state: the tokens of a batch -> (N, C)."""
+        return over_sequences(self.encode, batch, trace)
 
     def encode(self, batch: Batch, trace: Trace) -> Array:
         """Run the embeddings and the layers: the tokens of a batch -> (N, C)."""
         x = trace("embeddings", self.embeddings(batch, trace.within("embeddings")))
         for i, layer in enumerate(self.layers):
             x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch.of_layer(i)))
-        return x
+        return x if self.norm is None else trace("norm", self.norm(x))
 
-
-@dataclass(frozen=True, eq=False)
-class Pooler:
-    """One vector a sequence: the first real token ([CLS], as a rule) through a matrix and tanh.
-
-    Transformers takes column 0 even where the mask says that it is padding.
-    """
-
-    dense: Linear
-
-    def __call__(self, x: Array, batch: Batch) -> Array:
-        """(N, C) -> (number of sequences with a real token, C)."""
-        return functions.pooler(x[batch.first_rows()], self.dense.weight, self.dense.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class PredictionHead:
-    """Each token through a matrix, the activation and a norm: what the decoder scores words by."""
-
-    dense: Linear
-    norm: LayerNorm
-    activation: str  # a key of functions.ACTIVATIONS
-
-    def __call__(self, x: Array, trace: Trace) -> Array:
-        """(N, C) -> (N, C)."""
-        dense = trace("intermediate", self.dense(x))
-        active = trace("activation", functions.ACTIVATIONS[self.activation](dense))
-        return self.norm(active)
+    def backward(self, grad: Array, batch: Batch, back: Back) -> Array | None:
+        """Go back through a share of a batch; return the gradient of what the encoder read."""
+        states, sources = ["embeddings", *(f"layer.{i}" for i in range(len(self.layers)))], []
+        if self.norm is not None:
+            grad, x = back("norm", grad), back.kept(states[-1])
+            grad = self.norm.backward(grad, x, back.within("norm"))
+        for layer, before, after in reversed([*zip(self.layers, states, states[1:], strict=False)]):
+            grad, x = back(after, grad), back.kept(before)
+            grad, source = layer.backward(grad, x, back.within(after), batch)
+            sources += [] if source is None else [source]
+        self.embeddings.backward(back("embeddings", grad), batch, back.within("embeddings"))
+        return reduce(add, sources) if sources else None

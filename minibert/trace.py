@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
+Place = TypeVar("Place", bound="Silent")
 Part = TypeVar("Part", bound="Recording")
 
 #: The part of the network that a recording entered last: where a user's function went wrong.
@@ -81,7 +82,7 @@ class Silent:
         """Show a stage; return what the network goes on with."""
         return x
 
-    def within(self, *part: Any, **more: Any) -> "Silent":
+    def within(self: Place, *part: Any, **more: Any) -> Place:
         """Return the trace of a part of the network, of the batch, of columns, or of the scores."""
         return self
 

@@ -3,12 +3,10 @@
 Transformers' modeling_bart.py is what they follow.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minibert.activations import tanh
 from minibert.batch import Batch
 from minibert.checkpoint.load import Weights
 from minibert.checkpoint.names import Entry, Parameter
@@ -17,6 +15,7 @@ from minibert.models import outputs
 from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
 from minibert.models.building import Builder, pair
 from minibert.models.generation import Seq2SeqGenerationMixin
+from minibert.models.head_layers import ClassificationHead
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
 from minibert.runtime.arrays import Array, Integers
@@ -110,19 +109,6 @@ class BartForQuestionAnswering(MatrixHead, BartHeadModel):
         """Return the output's fields."""
         start, end = logits.transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}
-
-
-@dataclass(frozen=True, eq=False)
-class ClassificationHead:
-    """A matrix, tanh, and a matrix more: what a sequence is labelled by."""
-
-    dense: Linear
-    output: Linear
-
-    def __call__(self, x: Array, trace: Trace) -> Array:
-        """(n, C) -> (n, labels)."""
-        active = trace("activation", tanh(trace("intermediate", self.dense(x))))
-        return self.output(active)
 
 
 class BartForSequenceClassification(BartHeadModel):

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Embeddings, Pooler, Stack
+from minibert.layers import Embeddings, Stack
 from minibert.models import rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert_checkpoints import ARCHITECTURES, KNOWN_UNUSED
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
+from minibert.models.head_layers import Pooler
 from minibert.models.outputs import BaseModelOutputWithPooling
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import over_sequences
 from minibert.trace import Stage, Trace
 
 
@@ -157,10 +157,6 @@ class BertModel(Stack, BertPreTrainedModel):
         self.layers = tuple(build.layer(f"layer.{i}", heads) for i in range(count))
         has_pooler = "pooler.dense.bias" in arrays
         self.pooler = Pooler(build.linear("pooler.dense")) if has_pooler else None
-
-    def states(self, batch: Batch, trace: Trace) -> Array:
-        """Return the last hidden state: the tokens of a batch -> (N, C)."""
-        return over_sequences(self.encode, batch, trace)
 
     def pooled(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return one vector for each sequence: (N, C) -> (n, C)."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
-from minibert.layers import Linear, PredictionHead
+from minibert.layers import Linear
 from minibert.models import outputs
 from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
 from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
+from minibert.models.head_layers import PredictionHead
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.runtime.arrays import Array
 from minibert.runtime.threads import in_turn

@@ -22,7 +22,6 @@ from minibert.models.config import PretrainedConfig, setting
 from minibert.models.generation import GenerationMixin
 from minibert.models.heads import MatrixHead
 from minibert.runtime.arrays import Array, Integers
-from minibert.runtime.parallel import over_sequences
 from minibert.trace import Stage, Trace, silent
 
 
@@ -208,10 +207,6 @@ class GPT2Model(Stack, GPT2PreTrainedModel):
             for i in range(config.n_layer)
         )
         self.norm = build.norm("norm")
-
-    def states(self, batch: Batch, trace: Trace) -> Array:
-        """Return the last hidden state: the tokens of a batch -> (N, C)."""
-        return trace("norm", self.norm(over_sequences(self.encode, batch, trace)))
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""

@@ -5,6 +5,7 @@ a ``Kept`` keeps each stage as it is shown, rows and all; on the way back a ``Gr
 out again. Where sequences are dealt to threads, each share has a place of its own in both.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from copy import copy
 from threading import Lock
@@ -76,8 +77,8 @@ class Gradients(_Place, Back):
     def __init__(self, kept: Kept, beside: Trace = silent) -> None:
         super().__init__(beside)
         self.there, self.lock = kept, Lock()
-        self.order: list[tuple[int, ...]] = [()]  # of the shares
-        self.waiting: dict[str, dict[int, Array]] = {}  # field -> number of the share -> gradient
+        self.order: list[tuple[int, ...]] = []  # of the shares; none: the batch is one
+        self.waiting: dict[str, deque[Array | None]] = {}  # field -> those of shares
         self.found: dict[str, Array] = {}
 
     def __call__(self, name: str, grad: Array) -> Array:
@@ -93,7 +94,10 @@ class Gradients(_Place, Back):
         return self.there.stages[self.key(name)]
 
     def expect(self, shares: Iterable[Any]) -> None:
-        """Prepare for the gradients of shares of a batch, which are added in this order."""
+        """Prepare for the gradients of shares of a batch, which are added in this order.
+
+        After them, expect none: then the batch is one again.
+        """
         self.order[:] = [tuple(one.index for one in share.sequences) for share in shares]
         self.waiting.clear()
 
@@ -102,11 +106,13 @@ class Gradients(_Place, Back):
 
         So every run gives the same bits.
         """
-        field, number = self.prefix + field, self.order.index(self.share)
+        field, order = self.prefix + field, self.order or [self.share]
         with self.lock:
-            waiting = self.waiting.setdefault(field, dict.fromkeys(range(len(self.order))))
-            before = waiting.get(number)
-            waiting[number] = grad if before is None else before + grad
-            while waiting and (first := waiting[next(iter(waiting))]) is not None:
-                del waiting[next(iter(waiting))]
-                self.found[field] = first if field not in self.found else self.found[field] + first
+            waiting = self.waiting.setdefault(field, deque(None for _ in order))
+            waiting[order.index(self.share) - len(order)] = grad  # counted from the end
+            while waiting and (first := waiting[0]) is not None:
+                found = self.found.setdefault(field, first)
+                found += first if found is not first else 0
+                waiting.popleft()
+            if not waiting:
+                del self.waiting[field]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from minibert import Reference, functions, swap
-from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm, Pooler
+from minibert.layers import Embeddings, FeedForward, Layer, LayerNorm
+from minibert.models.head_layers import Pooler
 
 A, F, LAYER = "layer.{i}.attention", "layer.{i}.feed_forward", "layer.{i}"
 PLAIN = {

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from minibert.layers import Embeddings, Layer, Pooler
+from minibert.layers import Embeddings, Layer
+from minibert.models.head_layers import Pooler
 
 
 def reordered(model, random):
