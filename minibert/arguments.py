@@ -23,7 +23,7 @@ def mask(values: Any, shape: tuple[int, ...], past: Mask = None) -> tuple[NDArra
     while mask.ndim > 2 and mask.shape[1] == 1 < shape[1]:
         mask = mask[:, 0]  # the same for all heads, or for all queries
     _same_shape("attention_mask", mask, shape if mask.ndim < 3 else (*shape, shape[1]))
-    _refuse("attention_mask", mask, (mask != 0) & (mask != 1), "1 (a real token), 0 (padding)")
+    refuse("attention_mask", mask, (mask != 0) & (mask != 1), "1 (a real token), 0 (padding)")
     allowed = mask.astype(bool)
     if allowed.ndim == 2:
         return allowed, None
@@ -91,7 +91,7 @@ def indices(name: str, values: Any, count: int, field: str) -> Integers:
         raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
     # NumPy would read a negative index from the end, without a word
     outside = (array < 0) | (array >= count)
-    _refuse(name, array, outside, f"0 to {count - 1} ({field} is {count})")
+    refuse(name, array, outside, f"0 to {count - 1} ({field} is {count})")
     return array.astype(np.int64, copy=False)
 
 
@@ -121,7 +121,7 @@ def _need_axes(name: str, array: NDArray[Any], needed: int, axes: str) -> None:
         raise ValueError(f"{name} has {found}; needed: {needed}, {axes}")
 
 
-def _refuse(name: str, array: NDArray[Any], wrong: NDArray[np.bool_], allowed: str) -> None:
+def refuse(name: str, array: NDArray[Any], wrong: NDArray[np.bool_], allowed: str) -> None:
     """Raise ValueError for the first number that is wrong."""
     if wrong.any():
         place = np.argwhere(wrong)[0].tolist()

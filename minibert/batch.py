@@ -4,6 +4,7 @@ Every layer but attention treats each token alone, so hidden states are (N, C), 
 tokens. Which row is which token is known here alone: a trace asks where its pieces lie.
 """
 
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -113,6 +114,7 @@ class Batch:
     states: Array | None = None  # (N, C), of these tokens, where a decoder looks at them
     source: "Batch | None" = None  # what the encoder read, at which a decoder looks besides
     seen: "Batch | None" = None  # what attention looks at; None: at the batch itself
+    targets: Mapping[str, Any] | None = None  # what a head is to say of it
 
     @cached_property
     def sequences(self) -> tuple[Sequence, ...]:
@@ -209,7 +211,7 @@ class Batch:
 
     def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:
         """Put together what was computed of each share: -> (N, C)."""
-        whole = np.empty((np.count_nonzero(self.mask), *rows[0].shape[1:]), rows[0].dtype)
+        whole = np.zeros((np.count_nonzero(self.mask), *rows[0].shape[1:]), rows[0].dtype)
         for share, x in zip(shares, rows, strict=True):
             whole[share.mask[self.mask]] = x
         return whole

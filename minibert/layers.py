@@ -16,7 +16,13 @@ from minibert import derivatives, functions
 from minibert.batch import Batch, Sequence
 from minibert.cache import Past
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import adds_up, over_sequences, some_heads, some_width
+from minibert.runtime.parallel import (
+    adds_up,
+    back_over_sequences,
+    over_sequences,
+    some_heads,
+    some_width,
+)
 from minibert.trace import Back, Trace
 
 
@@ -70,6 +76,7 @@ class Embeddings:
     position: Array  # (max_position_embeddings, C)
     token_type: Array  # (type_vocab_size, C)
     norm: LayerNorm
+    blank: int | None = None  # the id of padding: its vector is not trained
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
@@ -88,6 +95,8 @@ class Embeddings:
         counts: Any = map(len, (self.word, self.token_type, self.position))
         given = back.kept("sum"), self.norm.weight, self.norm.eps, *counts
         found = derivatives.embeddings_backward(grad, *rows, *given, back=back)
+        if self.blank is not None:
+            found[0][self.blank] = 0
         for field, one in zip(EMBEDDINGS, found, strict=True):
             back.add(field, one)
 
@@ -283,6 +292,14 @@ class Stack:
         for i, layer in enumerate(self.layers):
             x = trace(f"layer.{i}", layer(x, trace.within(f"layer.{i}"), batch.of_layer(i)))
         return x if self.norm is None else trace("norm", self.norm(x))
+
+    def states_backward(self, grad: Array, batch: Batch, back: Back) -> Any:
+        """Go back from the gradient of the last hidden state; return that of the source's rows."""
+        found = back_over_sequences(self.backward, batch, grad, back)
+        if batch.source is None:
+            return None
+        shares: Any = [share.source for share, _ in found]
+        return batch.source.gather(shares, [np.asarray(x) for _, x in found])
 
     def backward(self, grad: Array, batch: Batch, back: Back) -> Array | None:
         """Go back through a share of a batch; return the gradient of what the encoder read."""

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from minibert import derivatives
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
@@ -18,8 +19,7 @@ from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.seq2seq import EncoderDecoderModel, encoder_state
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import over_sequences
-from minibert.trace import Stage, Trace
+from minibert.trace import Back, Stage, Trace
 
 OFFSET = 2  # rows of a table of positions before that of the first
 
@@ -205,6 +205,7 @@ class Embeddings:
     position: Array  # (max_position_embeddings + 2, C)
     norm: LayerNorm
     scale: float
+    blank: int | None  # the id of padding: its vector is not trained
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
@@ -212,6 +213,17 @@ class Embeddings:
         if self.scale != 1 and batch.token_embeddings is None:
             words = words * self.scale
         return self.norm(trace("sum", words + self.position[batch.position_ids + OFFSET]))
+
+    def backward(self, grad: Array, batch: Batch, back: Back) -> None:
+        """Add up the gradients of the tables and the norm."""
+        grad = self.norm.backward(grad, back.kept("sum"), back.within("norm"))
+        grad, positions = back("sum", grad), batch.position_ids + OFFSET
+        back.add("position", derivatives.lookup_backward(grad, positions, len(self.position)))
+        if batch.token_ids is not None:
+            words = derivatives.lookup_backward(grad, batch.token_ids, len(self.word))
+            if self.blank is not None:
+                words[self.blank] = 0
+            back.add("word", words * self.scale)
 
 
 class BartStack(Stack):
@@ -225,7 +237,7 @@ class BartStack(Stack):
             build.norm(f"{side}.embeddings.norm"),
         )
         scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
-        self.embeddings = Embeddings(word, position, norm, scale)
+        self.embeddings = Embeddings(word, position, norm, scale, config.pad_token_id)
         count, heads = (getattr(config, f"{side}_{x}") for x in ("layers", "attention_heads"))
         names = (f"{side}.layer.{i}" for i in range(count))
         self.layers = tuple(build.layer(x, heads, causal=side == "decoder") for x in names)
@@ -279,7 +291,13 @@ class BartModel(BartPreTrainedModel):
 
     def states(self, batch: Batch, trace: Trace) -> Array:
         """Return the last hidden state of the decoder: the tokens of an encoded batch -> (N, C)."""
-        return over_sequences(self.decoder.encode, batch, trace.within("decoder"))
+        return self.decoder.states(batch, trace.within("decoder"))
+
+    def states_backward(self, grad: Array, batch: Batch, back: Back) -> None:
+        """Go back through both stacks."""
+        source: Any = batch.source
+        grad = self.decoder.states_backward(grad, batch, back.within("decoder"))
+        self.encoder.states_backward(grad, source, back.of(source).within("encoder"))
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""

@@ -11,15 +11,16 @@ from minibert.batch import Batch
 from minibert.checkpoint.load import Weights
 from minibert.checkpoint.names import Entry, Parameter
 from minibert.layers import Linear
-from minibert.models import outputs
+from minibert.losses import IGNORED, Loss
+from minibert.models import labels, outputs
 from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
 from minibert.models.building import Builder, pair
 from minibert.models.generation import Seq2SeqGenerationMixin
 from minibert.models.head_layers import ClassificationHead
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
-from minibert.runtime.arrays import Array, Integers
-from minibert.trace import Stage, Trace, silent
+from minibert.runtime.arrays import Array, Integers, number_array
+from minibert.trace import Back, Stage, Trace, silent
 
 BIAS = "final_logits_bias"  # a buffer, (1, V)
 
@@ -29,6 +30,11 @@ class BartHeadModel(ModelWithHead, BartPreTrainedModel):
 
     base_class = BartModel
     model: BartModel
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        batch = self.model.encoded(batch, trace)
+        return {**super().forward(batch, trace), **encoder_state(batch)}
 
 
 class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadModel):
@@ -40,6 +46,7 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
 
     output_class = outputs.Seq2SeqLMOutput
     lm_head: Linear
+    buffers = (BIAS,)
     matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
     shared: ClassVar[dict[str, str]] = {
         **BartPreTrainedModel.shared,
@@ -78,11 +85,27 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        batch = self.model.encoded(batch, trace)
-        logits = self.word_logits(self.model.states(batch, trace), trace)
-        return {"logits": batch.unpack(logits), **encoder_state(batch)}
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+        """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
+        return self.word_logits(x, trace)
+
+    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (N, V) -> (N, C)."""
+        grad = back("lm_head", back("logits", grad))
+        return self.lm_head.backward(grad, x, back.within("lm_head"))
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_tokens(logits, batch, **self.given(batch))
+
+    def _read(self, input_ids: Any, labels: Any) -> Integers:
+        """Return what the decoder reads by default: the labels, or else what the encoder read."""
+        if labels is None:
+            return super()._read(input_ids, labels)
+        pad, ids = self.config.pad_token_id, number_array("labels", labels)
+        if pad is None and (ids == IGNORED).any():
+            raise ValueError(f"labels have {IGNORED}, and the config no pad_token_id to read there")
+        return self._shifted(np.where(ids == IGNORED, pad or 0, ids))
 
     def num_parameters(self) -> int:
         """Return how many numbers the model has learnt: the bias is none of them."""
@@ -99,16 +122,16 @@ class BartForQuestionAnswering(MatrixHead, BartHeadModel):
 
     output_class = outputs.Seq2SeqQuestionAnsweringModelOutput
     matrix, module, size = "qa_outputs", "qa_outputs", 2
+    targets = ("start_positions", "end_positions")
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        batch = self.model.encoded(batch, trace)
-        return {**super().forward(batch, trace), **encoder_state(batch)}
-
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
-        start, end = logits.transpose(2, 0, 1)
+        start, end = batch.unpack(logits).transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_answers(logits, batch, **self.given(batch))
 
 
 class BartForSequenceClassification(BartHeadModel):
@@ -148,15 +171,36 @@ class BartForSequenceClassification(BartHeadModel):
             *map(build.linear, ("classifier.dense", "classifier.output"))
         )
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        columns = self._ends(batch)
-        batch = self.model.encoded(batch, trace)
-        states = batch.unpack(self.model.states(batch, trace))
-        places, trace = batch.vectors, trace.of(batch.vectors)
-        x = states[places.indices, columns]
-        logits = trace("logits", self.classifier(x, trace.within("classifier")))
-        return {"logits": places.unpack(logits), **encoder_state(batch)}
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+        """Return a score for each label: (N, C) -> (n, L)."""
+        trace = trace.of(batch.vectors)
+        ends = trace("head", x[self._rows(batch)])
+        return trace("logits", self.classifier(ends, trace.within("classifier")))
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
+        """Return the output's fields."""
+        return {"logits": batch.vectors.unpack(logits)}
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_sequences(logits, batch, self.config.problem_type, **self.given(batch))
+
+    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (n, L) -> (N, C)."""
+        whole, there = np.zeros_like(x), back.of(batch.vectors)
+        given = there("logits", grad), there.kept("head"), there.within("classifier")
+        whole[self._rows(batch)] = there("head", self.classifier.backward(*given))
+        return whole
+
+    def _rows(self, batch: Batch) -> Integers:
+        """Return the row of the last end of each sequence that has a real token."""
+        places = batch.vectors.indices, self._ends(batch)
+        if not batch.mask[places].all():
+            i = batch.vectors.indices[int(batch.mask[places].argmin())]
+            what = f"the last eos_token_id of input_ids[{i}] is in a column"
+            raise ValueError(f"{what} that decoder_attention_mask says to be padding")
+        rows: Integers = (np.cumsum(batch.mask).reshape(batch.mask.shape) - 1)[places]
+        return rows
 
     def _ends(self, batch: Batch) -> Integers:
         """Return the column of the last end of each sequence that has a real token."""

@@ -3,6 +3,8 @@
 import copy
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -29,6 +31,8 @@ from minibert.trace import Recording, Stage, Trace, expand_stages, silent
 
 Model = TypeVar("Model", bound="PreTrainedModel")
 
+TARGETS = "labels", "next_sentence_label", "start_positions", "end_positions"
+
 
 class PreTrainedModel(Spelled):
     """Base of all models.
@@ -48,6 +52,8 @@ class PreTrainedModel(Spelled):
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
     known_unused: ClassVar[dict[str, str]]  # beginnings of other names -> what they are
     with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
+    buffers: ClassVar[tuple[str, ...]] = ()  # fields that training leaves as they are
+    targets: ClassVar[tuple[str, ...]] = ()  # the arguments of a call that make it return a loss
     last_state: ClassVar[str] = ""  # the stage that is the last hidden state: by default a layer
     pooler: Any = None
     config: Any
@@ -138,6 +144,10 @@ class PreTrainedModel(Spelled):
         """The embeddings with their layers, by what the names of their stages begin with."""
         return {"": self.base_model}
 
+    def encoded(self, batch: Batch, trace: Trace) -> Batch:
+        """Return a batch that is ready for the last stack: all others have run."""
+        return batch
+
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output, each put back where its tokens stood."""
         raise NotImplementedError
@@ -156,6 +166,10 @@ class PreTrainedModel(Spelled):
         *,
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
+        labels: Any = None,
+        next_sentence_label: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
     ) -> Any:
         """Run the model on a batch.
 
@@ -169,12 +183,20 @@ class PreTrainedModel(Spelled):
         trace: a dict that receives every stage (see ``stage_axes``) as an array of its own.
         past_key_values: what an earlier call returned, of the tokens that come before these; it is
         extended, and attention_mask, if given, is of all tokens. use_cache: whether to return one.
+        labels, next_sentence_label, start_positions, end_positions: what a head is to say, as
+        transformers' heads take it (see models/targets.py); then the output has a ``loss``.
 
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
         there are zeros in its place. TypeError or ValueError for a bad argument.
         """
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        batch = self.batch(*inputs, cache=self._cache(past_key_values, use_cache))
+        targets = {
+            "labels": labels,
+            "next_sentence_label": next_sentence_label,
+            "start_positions": start_positions,
+            "end_positions": end_positions,
+        }
+        batch = self.batch(*inputs, cache=self._cache(past_key_values, use_cache), **targets)
         shown = self._shown(output_hidden_states, output_attentions)
         return self._run(batch, shown, trace, return_dict)
 
@@ -227,9 +249,24 @@ class PreTrainedModel(Spelled):
         return getattr(self.config, option) if given is None else given
 
     def batch(self, *inputs: Any, **named: Any) -> Batch:
-        """Check the inputs of a call, and pack them."""
+        """Check the inputs of a call, and pack them; with the targets among the arguments."""
+        targets = self._targets({name: named.pop(name, None) for name in TARGETS})
         named["with_choices"] = self.with_choices
-        return self.reserved(make_batch(self.config, self.dtype, *inputs, **named))
+        batch = make_batch(self.config, self.dtype, *inputs, **named)
+        return self.reserved(replace(batch, targets=targets))
+
+    def _targets(self, given: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what a head is to say; ValueError if it says no such thing, or some is missing."""
+        given = {name: values for name, values in given.items() if values is not None}
+        name = type(self).__name__
+        if extra := [x for x in given if x not in self.targets]:
+            known = (
+                f"it learns from {', '.join(self.targets)}" if self.targets else "it has no loss"
+            )
+            raise ValueError(f"{name} takes no {extra[0]}: {known}")
+        if given and (missing := [x for x in self.targets if x not in given]):
+            raise ValueError(f"{name} has no loss without {missing[0]}: pass it, too")
+        return given or None
 
     def reserved(self, batch: Batch) -> Batch:
         """Return the batch, its cache with room for its tokens in the layers that fill it."""
@@ -249,8 +286,15 @@ class PreTrainedModel(Spelled):
 
     def state_dict(self) -> dict[str, Array]:
         """Return the tensors by field as they are now, under their standard names."""
-        parameters = self._parameters(self.config)
-        return stored(parameters, {p.field: self.array(p.field) for p in parameters})
+        return self.by_name({p.field: self.array(p.field) for p in self._parameters(self.config)})
+
+    def learnt(self) -> list[str]:
+        """Return the fields of the arrays that training changes."""
+        return [p.field for p in self._parameters(self.config) if p.field not in self.buffers]
+
+    def by_name(self, fields: Mapping[str, Array]) -> dict[str, Array]:
+        """Return arrays, known by the model's fields, under the names of the checkpoint."""
+        return stored([p for p in self._parameters(self.config) if p.field in fields], fields)
 
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, safe_serialization: bool = True

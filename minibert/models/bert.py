@@ -19,7 +19,7 @@ from minibert.models.config import PretrainedConfig, setting
 from minibert.models.head_layers import Pooler
 from minibert.models.outputs import BaseModelOutputWithPooling
 from minibert.runtime.arrays import Array
-from minibert.trace import Stage, Trace
+from minibert.trace import Back, Stage, Trace
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -152,7 +152,7 @@ class BertModel(Stack, BertPreTrainedModel):
         tables = ("word", "position", "token_type")
         word, position, token_type = (arrays[f"embeddings.{table}"] for table in tables)
         norm = build.norm("embeddings.norm")
-        self.embeddings = Embeddings(word, position, token_type, norm)
+        self.embeddings = Embeddings(word, position, token_type, norm, self.config.pad_token_id)
         heads, count = self.config.num_attention_heads, self.config.num_hidden_layers
         self.layers = tuple(build.layer(f"layer.{i}", heads) for i in range(count))
         has_pooler = "pooler.dense.bias" in arrays
@@ -163,6 +163,12 @@ class BertModel(Stack, BertPreTrainedModel):
         assert self.pooler is not None  # who calls this has one
         trace.within("pooler")  # what goes wrong here goes wrong in the pooler
         return trace.of(batch.vectors)("pooler", self.pooler(x, batch))
+
+    def pooled_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (n, C) -> (N, C)."""
+        pooler: Any = self.pooler
+        whole: Array = pooler.backward(grad, x, batch, back)
+        return whole
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""

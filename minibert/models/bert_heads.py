@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.layers import Linear
-from minibert.models import outputs
+from minibert.losses import Loss
+from minibert.models import labels, outputs
 from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
 from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
@@ -20,7 +21,7 @@ from minibert.models.head_layers import PredictionHead
 from minibert.models.heads import MatrixHead, ModelWithHead
 from minibert.runtime.arrays import Array
 from minibert.runtime.threads import in_turn
-from minibert.trace import Stage, Trace, silent
+from minibert.trace import Back, Stage, Trace, silent
 
 PREDICTIONS = (
     *pair("cls.predictions.transform.dense", "predictions.dense", "hidden_size", "hidden_size"),
@@ -89,10 +90,28 @@ class BertForMaskedLM(BertHeadModel):
         x = trace("predictions", self.predictions(x, trace.within("predictions")))
         return trace("logits", self.decoder(x))
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        x = self.bert.states(batch, trace)
-        return {"logits": batch.unpack(self.word_logits(x, trace))}
+    def words_backward(self, grad: Array, x: Array, back: Back) -> Array:
+        """Return the gradient of what words are scored by: (N, V) -> (N, C)."""
+        grad = self.decoder.backward(
+            back("logits", grad), back.kept("predictions"), back.within("decoder")
+        )
+        return self.predictions.backward(back("predictions", grad), x, back.within("predictions"))
+
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
+        """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
+        return self.word_logits(x, trace)
+
+    def fields(self, logits: Any, batch: Batch) -> dict[str, Any]:
+        """Return the output's fields."""
+        return {"logits": batch.unpack(logits)}
+
+    def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_tokens(logits, batch, **self.given(batch))
+
+    def logits_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (N, V) -> (N, C)."""
+        return self.words_backward(grad, x, back)
 
     def logits_at(self, where: NDArray[np.bool_], **inputs: Any) -> Array:
         """Return the logits (K, V) of the tokens where ``where`` (B, T) is True, in reading order.
@@ -113,6 +132,7 @@ class BertForPreTraining(BertForMaskedLM):
     """Both heads of BERT's pre-training; a call returns a BertForPreTrainingOutput."""
 
     output_class = outputs.BertForPreTrainingOutput
+    targets = ("labels", "next_sentence_label")
 
     @classmethod
     def names(cls, config: BertConfig) -> tuple[Entry, ...]:
@@ -128,14 +148,37 @@ class BertForPreTraining(BertForMaskedLM):
         super()._assemble(arrays)
         self.seq_relationship = Builder(self.config, arrays).linear("seq_relationship")
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        x = self.bert.states(batch, trace)
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> tuple[Array, Array]:
+        """Return a score for each word, and whether the second sentence follows: (N, V), (n, 2)."""
         pooled = self.bert.pooled(x, batch, trace)
-        words = batch.unpack(self.word_logits(x, trace))
-        follows = trace.of(batch.vectors)("seq_relationship", self.seq_relationship(pooled))
-        follows = batch.vectors.unpack(follows)
-        return {"prediction_logits": words, "seq_relationship_logits": follows}
+        words, there = self.word_logits(x, trace), trace.of(batch.vectors)
+        return words, there("seq_relationship", self.seq_relationship(pooled))
+
+    def fields(self, logits: tuple[Array, Array], batch: Batch) -> dict[str, Any]:
+        """Return the output's fields."""
+        words, follows = logits
+        fields = "prediction_logits", "seq_relationship_logits"
+        unpacked = batch.unpack(words), batch.vectors.unpack(follows)
+        return dict(zip(fields, unpacked, strict=True))
+
+    def loss(self, logits: tuple[Array, Array], batch: Batch) -> tuple[float, Any]:
+        """Return the sum of the two losses, and the gradients of both heads' rows."""
+        given = self.given(batch)
+        words, follows = logits
+        masked, of_words = labels.of_tokens(words, batch, given["labels"])
+        next_one, of_follows = labels.of_pairs(follows, batch, given["next_sentence_label"])
+        return masked + next_one, (of_words, of_follows)
+
+    def logits_backward(
+        self, grad: tuple[Array, Array], x: Array, batch: Batch, back: Back
+    ) -> Array:
+        """Return the gradient of the last state."""
+        words, follows = grad
+        follows = back.of(batch.vectors)("seq_relationship", follows)
+        inner = back.within("seq_relationship")
+        pooled = self.seq_relationship.backward(follows, back.kept("pooler"), inner)
+        whole = self.bert.pooled_backward(pooled, x, batch, back)
+        return self.words_backward(words, x, back) + whole
 
 
 class BertMatrixHead(MatrixHead, BertHeadModel):
@@ -157,6 +200,10 @@ class BertForNextSentencePrediction(BertMatrixHead):
     matrix, module, size = "seq_relationship", "cls.seq_relationship", 2
     reads_pooler = True
 
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_pairs(logits, batch, **self.given(batch))
+
 
 class BertForSequenceClassification(BertMatrixHead):
     """A label for the whole, from the pooler; a call returns a SequenceClassifierOutput."""
@@ -164,6 +211,10 @@ class BertForSequenceClassification(BertMatrixHead):
     output_class = outputs.SequenceClassifierOutput
     matrix, module, size = "classifier", "classifier", "num_labels"
     reads_pooler = True
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_sequences(logits, batch, self.config.problem_type, **self.given(batch))
 
 
 class BertForMultipleChoice(BertMatrixHead):
@@ -178,9 +229,13 @@ class BertForMultipleChoice(BertMatrixHead):
     matrix, module, size = "classifier", "classifier", 1
     reads_pooler = with_choices = True
 
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
-        return {"logits": logits.reshape(-1, batch.choices)}
+        return {"logits": batch.vectors.unpack(logits).reshape(-1, batch.choices)}
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_choices(logits, batch, **self.given(batch))
 
 
 class BertForTokenClassification(BertMatrixHead):
@@ -189,14 +244,23 @@ class BertForTokenClassification(BertMatrixHead):
     output_class = outputs.TokenClassifierOutput
     matrix, module, size = "classifier", "classifier", "num_labels"
 
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_tokens(logits, batch, **self.given(batch))
+
 
 class BertForQuestionAnswering(BertMatrixHead):
     """Where an answer begins and ends; a call returns a QuestionAnsweringModelOutput."""
 
     output_class = outputs.QuestionAnsweringModelOutput
     matrix, module, size = "qa_outputs", "qa_outputs", 2
+    targets = ("start_positions", "end_positions")
 
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
-        start, end = logits.transpose(2, 0, 1)
+        start, end = batch.unpack(logits).transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_answers(logits, batch, **self.given(batch))

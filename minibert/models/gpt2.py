@@ -11,18 +11,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minibert import derivatives
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
 from minibert.layers import Linear, Stack
-from minibert.models import outputs, rules
+from minibert.losses import Loss
+from minibert.models import labels, outputs, rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.generation import GenerationMixin
 from minibert.models.heads import MatrixHead
 from minibert.runtime.arrays import Array, Integers
-from minibert.trace import Stage, Trace, silent
+from minibert.trace import Back, Stage, Trace, silent
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -158,6 +160,18 @@ class Embeddings:
         types = batch.token_type_ids
         return x + self.token_type[types] * (types >= 0)[:, None] if (types >= 0).any() else x
 
+    def backward(self, grad: Array, batch: Batch, back: Back) -> None:
+        """Add up the gradients of the tables."""
+        typed = batch.token_type_ids >= 0
+        for field, ids, rows in (
+            ("word", batch.token_ids, slice(None)),
+            ("position", batch.position_ids, slice(None)),
+            ("token_type", batch.token_type_ids, typed),
+        ):
+            if ids is not None and (field != "token_type" or typed.any()):
+                count = len(getattr(self, field))
+                back.add(field, derivatives.lookup_backward(grad[rows], ids[rows], count))
+
 
 class GPT2PreTrainedModel(PreTrainedModel):
     """Base of GPT2Model and of GPT-2 with a head."""
@@ -246,12 +260,20 @@ class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
         x: Array = self.lm_head(self.transformer.states(batch, silent)[batch.last_rows()])
         return x
 
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_next_tokens(logits, batch, **self.given(batch))
+
 
 class GPT2ForTokenClassification(GPT2MatrixHead):
     """A label for each token; a call returns a TokenClassifierOutput."""
 
     output_class = outputs.TokenClassifierOutput
     matrix, module, size = "classifier", "classifier", "num_labels"
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        return labels.of_tokens(logits, batch, **self.given(batch))
 
 
 class GPT2ForSequenceClassification(GPT2MatrixHead):
@@ -263,9 +285,20 @@ class GPT2ForSequenceClassification(GPT2MatrixHead):
     output_class = outputs.SequenceClassifierOutputWithPast
     matrix, module, size, has_bias = "score", "score", "num_labels", False
 
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
-        return {"logits": logits[np.arange(len(logits)), self._last(batch)]}
+        whole = batch.unpack(logits)
+        return {"logits": whole[np.arange(len(whole)), self._last(batch)]}
+
+    def loss(self, logits: Array, batch: Batch) -> Loss:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        places = batch.vectors.indices, self._last(batch)[batch.vectors.indices]
+        rows = (np.cumsum(batch.mask).reshape(batch.mask.shape) - 1)[places]
+        problem, given = self.config.problem_type, self.given(batch)
+        loss, grad = labels.of_sequences(logits[rows], batch, problem, **given)
+        whole = np.zeros_like(logits)
+        whole[rows] = grad
+        return loss, whole
 
     def _last(self, batch: Batch) -> Integers:
         """Return the column of each sequence's last token."""

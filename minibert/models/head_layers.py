@@ -27,8 +27,9 @@ class Pooler:
     def backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of x, (N, C): zeros but at the first tokens."""
         whole, rows = np.zeros_like(x), batch.first_rows()
-        given = x[rows], self.dense.weight, back.kept("pooler")
-        whole[rows], weight, bias = derivatives.pooler_backward(back("pooler", grad), *given)
+        grad, pooled = back.of(batch.vectors)("pooler", grad), back.kept("pooler")
+        given = x[rows], self.dense.weight, pooled
+        whole[rows], weight, bias = derivatives.pooler_backward(grad, *given)
         back.add("pooler.dense.weight", weight)
         back.add("pooler.dense.bias", bias)
         return whole

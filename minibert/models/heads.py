@@ -1,5 +1,6 @@
 """What all models with a head share, and the heads that are one matrix."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from minibert.layers import Linear
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import pair
 from minibert.runtime.arrays import Array
-from minibert.trace import Stage, Trace
+from minibert.trace import Back, Stage, Trace
 
 
 class Tied(PreTrainedModel):
@@ -48,6 +49,43 @@ class ModelWithHead(Tied):
     """Base of all heads. The model without one is in a field of the prefix's name, as ``bert``."""
 
     base_class: ClassVar[type[PreTrainedModel]]
+    targets: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
+        """Run the network: the fields of the output."""
+        batch = self.base_model.encoded(batch, trace)
+        logits = self.logits(self.base_model.states(batch, trace), batch, trace)
+        fields = self.fields(logits, batch)
+        return {"loss": self.loss(logits, batch)[0], **fields} if batch.targets else fields
+
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
+        """Return what the head makes of the last state, as rows: (N, C) -> (N or n, L)."""
+        raise NotImplementedError
+
+    def fields(self, logits: Any, batch: Batch) -> dict[str, Any]:
+        """Return the fields of the output, of the head's rows."""
+        raise NotImplementedError
+
+    @staticmethod
+    def given(batch: Batch) -> dict[str, Any]:
+        """Return the targets of a batch, by the arguments of a call."""
+        return {**(batch.targets or {})}
+
+    def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
+        """Return the loss of a batch's targets, and the gradient of the head's rows."""
+        raise NotImplementedError
+
+    def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
+        """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
+        batch = self.base_model.encoded(batch, kept)
+        x = self.base_model.states(batch, kept)
+        loss, grad = self.loss(self.logits(x, batch, kept), batch)
+        self.base_model.states_backward(self.logits_backward(grad, x, batch, back), batch, back)
+        return loss
+
+    def logits_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (N or n, L) -> (N, C)."""
+        raise NotImplementedError
 
     def _assemble(self, arrays: dict[str, Array]) -> None:
         base = self.base_class.__new__(self.base_class)
@@ -55,11 +93,11 @@ class ModelWithHead(Tied):
         base._assemble(arrays)
         setattr(self, self.prefix.removesuffix("."), base)
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return the tensors under the names of transformers: the prefix before the base's."""
+    def by_name(self, fields: Mapping[str, Array]) -> dict[str, Array]:
+        """Return arrays under the names of transformers: the prefix before the base's."""
         table = self.base_class.names(self.config)
         inside = {name for name, *_ in expand(table, self.config, self.counters)}
-        tensors = super().state_dict()
+        tensors = super().by_name(fields)
         return {f"{self.prefix}{k}" if k in inside else k: v for k, v in tensors.items()}
 
 
@@ -96,15 +134,24 @@ class MatrixHead(ModelWithHead):
         bias = arrays.get(f"{self.matrix}.bias", np.zeros(len(weight), weight.dtype))
         setattr(self, self.matrix, Linear(weight, bias))
 
-    def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
-        """Run the network: the fields of the output."""
-        where: Batch | Vectors = batch
-        x = self.base_model.states(batch, trace)
-        if self.reads_pooler:
-            x, where = self.base_model.pooled(x, batch, trace), batch.vectors
-        logits = trace.of(where)("logits", getattr(self, self.matrix)(x))
-        return self.fields(where.unpack(logits), batch)
+    def where(self, batch: Batch) -> Batch | Vectors:
+        """Return where the rows of the logits stood: of tokens, or of sequences."""
+        return batch.vectors if self.reads_pooler else batch
 
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Array]:
+    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+        """Return what the head makes of the last state, as rows: (N, C) -> (N or n, L)."""
+        x = self.base_model.pooled(x, batch, trace) if self.reads_pooler else x
+        trace = trace.of(self.where(batch))
+        logits: Array = trace("logits", getattr(self, self.matrix)(trace("head", x)))
+        return logits
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
-        return {"logits": logits}
+        return {"logits": self.where(batch).unpack(logits)}
+
+    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+        """Return the gradient of the last state: (N or n, L) -> (N, C)."""
+        there, matrix = back.of(self.where(batch)), getattr(self, self.matrix)
+        given = there("logits", grad), there.kept("head"), back.within(self.matrix)
+        grad = there("head", matrix.backward(*given))
+        return self.base_model.pooled_backward(grad, x, batch, back) if self.reads_pooler else grad

@@ -1,6 +1,6 @@
 """What a model returns: named arrays that answer to attribute, key, index and slice."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 from minibert.cache import Cache
@@ -12,7 +12,8 @@ from minibert.runtime.spelling import Spelled, a_kind
 class ModelOutput(Spelled):
     """Base of all outputs, after transformers' class of that name.
 
-    Fields that were not asked for are None; keys, indices and slices pass over them.
+    Fields that were not asked for are None; keys, indices and slices pass over them. loss: of the
+    labels that the call was given.
     """
 
     def keys(self) -> tuple[str, ...]:
@@ -78,6 +79,7 @@ class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
 class LogitsOutput(ModelOutput):
     """What a head with a single result returns."""
 
+    loss: float | None = field(default=None, kw_only=True)
     logits: Array
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
@@ -87,6 +89,7 @@ class LogitsOutput(ModelOutput):
 class CausalLMOutputWithCrossAttentions(ModelOutput):
     """logits: (B, T, V), of the word after each token; zeros where the mask is 0."""
 
+    loss: float | None = field(default=None, kw_only=True)
     logits: Array
     past_key_values: Cache | None = None
     hidden_states: tuple[Array, ...] | None = None
@@ -121,6 +124,7 @@ class TokenClassifierOutput(LogitsOutput):
 class BertForPreTrainingOutput(ModelOutput):
     """prediction_logits: (B, T, V); seq_relationship_logits: (B, 2)."""
 
+    loss: float | None = field(default=None, kw_only=True)
     prediction_logits: Array
     seq_relationship_logits: Array
     hidden_states: tuple[Array, ...] | None = None
@@ -131,6 +135,7 @@ class BertForPreTrainingOutput(ModelOutput):
 class QuestionAnsweringModelOutput(ModelOutput):
     """start_logits and end_logits: (B, T), zeros where the mask is 0."""
 
+    loss: float | None = field(default=None, kw_only=True)
     start_logits: Array
     end_logits: Array
     hidden_states: tuple[Array, ...] | None = None
@@ -168,6 +173,7 @@ class Seq2SeqModelOutput(ModelOutput):
 class Seq2SeqLMOutput(ModelOutput):
     """logits: (B, T, V), of the word after each token; zeros where the mask is 0."""
 
+    loss: float | None = field(default=None, kw_only=True)
     logits: Array
     past_key_values: Cache | None = None
     decoder_hidden_states: tuple[Array, ...] | None = None
@@ -186,6 +192,7 @@ class Seq2SeqSequenceClassifierOutput(Seq2SeqLMOutput):
 class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
     """start_logits and end_logits: (B, T), zeros where the mask is 0."""
 
+    loss: float | None = field(default=None, kw_only=True)
     start_logits: Array
     end_logits: Array
     past_key_values: Cache | None = None

@@ -20,7 +20,6 @@ from minibert.models.heads import Tied
 from minibert.models.outputs import BaseModelOutput
 from minibert.models.shown import record_no_scores, seen_in
 from minibert.runtime.arrays import Array, Integers, number_array
-from minibert.runtime.parallel import over_sequences
 from minibert.runtime.spelling import Spelled
 from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Trace, silent
@@ -53,6 +52,10 @@ class EncoderDecoderModel(Tied):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         trace: dict[str, Array] | None = None,
+        *,
+        labels: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
     ) -> Any:
         """Run the model on a batch.
 
@@ -65,6 +68,8 @@ class EncoderDecoderModel(Tied):
         with the states, or these alone, (B, S, C): then the encoder does not run.
         past_key_values: what an earlier call returned; it is extended, decoder_attention_mask, if
         given, is of all tokens, and the encoder's part need not be passed again.
+        labels, start_positions, end_positions: what a head is to say; then the output has a loss.
+        A head that writes reads its labels, shifted, where no decoder_input_ids are given.
         All others are as in BertModel.
 
         Returns the class's output, or its tuple if return_dict is False. Padding is not computed:
@@ -72,7 +77,13 @@ class EncoderDecoderModel(Tied):
         """
         words = input_ids, attention_mask, decoder_input_ids, decoder_attention_mask
         others = encoder_outputs, inputs_embeds, decoder_inputs_embeds
-        batch = self.batch(*words, *others, cache=self._cache(past_key_values, use_cache))
+        targets = {
+            "labels": labels,
+            "start_positions": start_positions,
+            "end_positions": end_positions,
+        }
+        cache = self._cache(past_key_values, use_cache)
+        batch = self.batch(*words, *others, cache=cache, **targets)
         shown = self._shown(output_hidden_states, output_attentions)
         known: dict[str, Any] = {}
         if not _is_unread(batch):
@@ -107,15 +118,21 @@ class EncoderDecoderModel(Tied):
         decoder_inputs_embeds: Any = None,
         *,
         cache: Cache | None = None,
+        **targets: Any,
     ) -> Batch:
         """Check the inputs of a call, and pack them: the decoder's batch, with its source."""
         source, read = None, (input_ids, inputs_embeds, encoder_outputs)
         if not _is_filled(cache) or any(x is not None for x in read):
             source = self.source(input_ids, attention_mask, inputs_embeds, encoder_outputs)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self._shifted(input_ids)
+            decoder_input_ids = self._read(input_ids, targets.get("labels"))
         decoder = decoder_input_ids, decoder_attention_mask, decoder_inputs_embeds
-        return self.decoder_batch(source, *decoder, cache=cache)
+        batch = self.decoder_batch(source, *decoder, cache=cache)
+        return replace(batch, targets=self._targets(targets))
+
+    def _read(self, input_ids: Any, labels: Any) -> Integers:
+        """Return what the decoder reads by default: what was read before it, shifted."""
+        return self._shifted(input_ids)
 
     def source(
         self,
@@ -214,8 +231,8 @@ class EncoderDecoderModel(Tied):
 
     def read(self, source: Batch, trace: Trace) -> Batch:
         """Return the source with the states that the encoder gives it."""
-        run, inner = self.stacks["encoder."].encode, trace.of(source).within("encoder")
-        return replace(source, states=over_sequences(run, source, inner))
+        inner = trace.of(source).within("encoder")
+        return replace(source, states=self.stacks["encoder."].states(source, inner))
 
     def encoded(self, batch: Batch, trace: Trace) -> Batch:
         """Return the decoder's batch, its source with states: the encoder runs if need be."""

@@ -23,7 +23,7 @@ from minibert.runtime.threads import get_num_threads, shares, spread
 from minibert.trace import Back, Trace, onward, silent
 
 P = ParamSpec("P")
-Result = TypeVar("Result")
+R = TypeVar("R")
 
 SMALL = 1_000_000  # multiplications that are done before another thread has woken up
 BLOCK = 130_000  # numbers of a block: half a megabyte in float32
@@ -69,20 +69,24 @@ def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace
 
 
 def back_over_sequences(
-    run: Callable[[Any, Array, Back], Array], batch: Rows, grad: Array, back: Back
-) -> Array:
-    """Go back through a network, (batch, (N, C), back) -> (N, C), each thread in its share."""
+    run: Callable[[Array, Any, Back], R], batch: Rows, grad: Array, back: Back
+) -> list[tuple[Any, R]]:
+    """Go back through a network, ((N, C), batch, back), each thread in its shares: return those.
+
+    Each share comes with what was returned of it.
+    """
     parts = deal(batch, get_num_threads())
     if len(parts) == 1:
-        return run(batch, grad, back)
-    rows: list[Any] = [None] * len(parts)
+        return [(batch, run(grad, batch, back))]
+    found: list[Any] = [None] * len(parts)
     back.expect(parts)
 
     def one(i: int) -> None:
-        rows[i] = run(parts[i], batch.share(parts[i], grad), back.of(parts[i]))
+        found[i] = parts[i], run(batch.share(parts[i], grad), parts[i], back.of(parts[i]))
 
     spread(one, range(len(parts)))
-    return batch.gather(parts, rows)
+    back.expect(())
+    return found
 
 
 def deal(batch: Rows, count: int) -> list[Any]:
@@ -175,7 +179,7 @@ def some_inputs(linear: Any, part: slice) -> Any:
 # a function in blocks
 
 
-def by_rows(function: Callable[P, Result]) -> Callable[P, Result]:
+def by_rows(function: Callable[P, R]) -> Callable[P, R]:
     """Apply a function that treats each row alone to blocks of rows.
 
     Rows are the first argument, and others of its shape. Of several results the first are rows,
@@ -185,7 +189,7 @@ def by_rows(function: Callable[P, Result]) -> Callable[P, Result]:
     # so formulas cost little more than code that reuses its arrays
 
     @wraps(function)
-    def apply(*args: P.args, **kwargs: P.kwargs) -> Result:
+    def apply(*args: P.args, **kwargs: P.kwargs) -> R:
         x: Any = args[0] if args else next(iter(kwargs.values()))
         if x.size <= BLOCK:
             return function(*args, **kwargs)

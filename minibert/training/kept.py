@@ -38,6 +38,8 @@ class _Place(Silent):
     def of(self: Part, where: Any) -> Part:
         """Go to a part of the batch: some sequences, or a single one."""
         beside = self.beside.of(where)
+        if hasattr(where, "indices"):  # one vector for each sequence
+            return self._at(beside=beside)
         if not hasattr(where, "sequences"):
             return self._at(spot=(where.index,), beside=beside)
         return self._at(share=tuple(one.index for one in where.sequences), beside=beside)
