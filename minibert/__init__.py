@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from minibert.models.bart_heads import *
     from minibert.models.bert_heads import *
     from minibert.models.generation_config import GenerationConfig as GenerationConfig
-    from minibert.models.gpt2 import *
+    from minibert.models.gpt2 import GPT2Config as GPT2Config
+    from minibert.models.gpt2 import GPT2Model as GPT2Model
+    from minibert.models.gpt2_heads import *
     from minibert.runtime.swap import *
     from minibert.tokenizers import *
+    from minibert.training import *
     from minibert.verification import *
 
 _HEADS = (
@@ -45,8 +48,9 @@ _LATER = {
     ),
     "models.bert_heads": (*map("BertFor{}".format, _HEADS),),
     "models.generation_config": ("GenerationConfig",),
-    "models.gpt2": (
-        *("GPT2Config", "GPT2Model", "GPT2LMHeadModel"),
+    "models.gpt2": ("GPT2Config", "GPT2Model"),
+    "models.gpt2_heads": (
+        "GPT2LMHeadModel",
         *map("GPT2For{}Classification".format, ("Sequence", "Token")),
     ),
     "tokenizers": ("BartTokenizer", "BertTokenizer", "GPT2Tokenizer", "RobertaTokenizer"),
@@ -56,6 +60,7 @@ _LATER = {
         *("record_checkpoint", "record_model", "verify"),
     ),
     "grading": ("Grade", "grade"),
+    "training": ("gradients",),
 }
 _HOMES = {name: f"minibert.{module}" for module, names in _LATER.items() for name in names}
 

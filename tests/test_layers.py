@@ -7,16 +7,8 @@ import pytest
 from inputs import batch, padded
 
 from minibert import functions
-from minibert.layers import (
-    Attention,
-    Embeddings,
-    FeedForward,
-    Layer,
-    LayerNorm,
-    Linear,
-    Pooler,
-    PredictionHead,
-)
+from minibert.layers import Attention, Embeddings, FeedForward, Layer, LayerNorm, Linear
+from minibert.models.head_layers import Pooler, PredictionHead
 from minibert.trace import Recording, silent
 
 RANDOM = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import open_weights, read_config
 from minibert.checkpoint.names import standard_names
-from minibert.models import bart, bart_heads, bert_heads, gpt2
+from minibert.models import bart, bart_heads, bert_heads, gpt2, gpt2_heads
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertConfig, BertModel
 from minibert.models.config import PretrainedConfig
@@ -39,9 +39,9 @@ CLASSES: dict[str, dict[str, Any]] = {
         "config": gpt2.GPT2Config,
         "tokenizer": GPT2Tokenizer,
         "model": gpt2.GPT2Model,
-        "CausalLM": gpt2.GPT2LMHeadModel,
-        "SequenceClassification": gpt2.GPT2ForSequenceClassification,
-        "TokenClassification": gpt2.GPT2ForTokenClassification,
+        "CausalLM": gpt2_heads.GPT2LMHeadModel,
+        "SequenceClassification": gpt2_heads.GPT2ForSequenceClassification,
+        "TokenClassification": gpt2_heads.GPT2ForTokenClassification,
     },
     "bart": {
         "config": bart.BartConfig,

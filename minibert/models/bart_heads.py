@@ -11,9 +11,10 @@ from minibert.batch import Batch
 from minibert.checkpoint.load import Weights
 from minibert.checkpoint.names import Entry, Parameter
 from minibert.layers import Linear
-from minibert.losses import IGNORED, Loss
+from minibert.losses import IGNORED
 from minibert.models import labels, outputs
-from minibert.models.bart import STAGES, BartConfig, BartModel, BartPreTrainedModel, base_names
+from minibert.models.bart import BartConfig, BartModel, BartPreTrainedModel
+from minibert.models.bart_names import STAGES, base_names
 from minibert.models.building import Builder, pair
 from minibert.models.generation import Seq2SeqGenerationMixin
 from minibert.models.head_layers import ClassificationHead
@@ -45,6 +46,7 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
     """
 
     output_class = outputs.Seq2SeqLMOutput
+    loss_of = staticmethod(labels.of_tokens)
     lm_head: Linear
     buffers = (BIAS,)
     matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
@@ -94,10 +96,6 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         grad = back("lm_head", back("logits", grad))
         return self.lm_head.backward(grad, x, back.within("lm_head"))
 
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_tokens(logits, batch, **self.given(batch))
-
     def _read(self, input_ids: Any, labels: Any) -> Integers:
         """Return what the decoder reads by default: the labels, or else what the encoder read."""
         if labels is None:
@@ -121,6 +119,7 @@ class BartForQuestionAnswering(MatrixHead, BartHeadModel):
     """Where an answer begins and ends; a call returns a Seq2SeqQuestionAnsweringModelOutput."""
 
     output_class = outputs.Seq2SeqQuestionAnsweringModelOutput
+    loss_of = staticmethod(labels.of_answers)
     matrix, module, size = "qa_outputs", "qa_outputs", 2
     targets = ("start_positions", "end_positions")
 
@@ -128,10 +127,6 @@ class BartForQuestionAnswering(MatrixHead, BartHeadModel):
         """Return the output's fields."""
         start, end = batch.unpack(logits).transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_answers(logits, batch, **self.given(batch))
 
 
 class BartForSequenceClassification(BartHeadModel):
@@ -142,6 +137,8 @@ class BartForSequenceClassification(BartHeadModel):
     """
 
     output_class = outputs.Seq2SeqSequenceClassifierOutput
+    dropped = ("head", "classifier.activation")
+    loss_of = staticmethod(labels.of_sequences)
     HEAD = "classification_head"
 
     @classmethod
@@ -180,10 +177,6 @@ class BartForSequenceClassification(BartHeadModel):
     def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
         return {"logits": batch.vectors.unpack(logits)}
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_sequences(logits, batch, self.config.problem_type, **self.given(batch))
 
     def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (n, L) -> (N, C)."""

@@ -1,9 +1,7 @@
 """What all models share: drawn or read, called, counted, and their tensors by standard names."""
 
 import copy
-import math
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -14,17 +12,17 @@ import numpy as np
 from minibert.batch import Batch, make_batch
 from minibert.cache import Cache
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.load import LoadingReport, Weights, load_arrays, of_one_save, open_weights
-from minibert.checkpoint.names import Entry, Parameter, expand, reason, stored
+from minibert.checkpoint.load import LoadingReport, load_arrays, of_one_save, open_weights
 from minibert.checkpoint.tensors import float_dtype
-from minibert.layers import Stack
+from minibert.models.arrays import WithArrays
 from minibert.models.building import initializer
 from minibert.models.config import PretrainedConfig
 from minibert.models.habits import METHODS
 from minibert.models.outputs import ModelOutput
 from minibert.models.shown import hand_over, record_no_scores, seen_in
+from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import Spelled, a_kind
+from minibert.runtime.spelling import a_kind
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
@@ -34,7 +32,7 @@ Model = TypeVar("Model", bound="PreTrainedModel")
 TARGETS = "labels", "next_sentence_label", "start_positions", "end_positions"
 
 
-class PreTrainedModel(Spelled):
+class PreTrainedModel(WithArrays):
     """Base of all models.
 
     ``Model(config, seed)`` draws its weights as transformers does, in float32: matrices and
@@ -45,18 +43,13 @@ class PreTrainedModel(Spelled):
     hints = METHODS
     config_class: ClassVar[type[PretrainedConfig]]
     output_class: ClassVar[type[ModelOutput]]
-    prefix: ClassVar[str]  # what the names in a checkpoint may begin with besides
-    counters: ClassVar[dict[str, str]]  # letter of the table of names -> field of the config
     #: What the names of a stack's stages begin with -> the config's field with its layers.
     depths: ClassVar[dict[str, str]] = {"": "num_hidden_layers"}
     required: ClassVar[tuple[str, ...]]  # beginnings of the names that a checkpoint must have
-    known_unused: ClassVar[dict[str, str]]  # beginnings of other names -> what they are
     with_choices: ClassVar[bool] = False  # whether inputs are (batch, choices, tokens)
-    buffers: ClassVar[tuple[str, ...]] = ()  # fields that training leaves as they are
     targets: ClassVar[tuple[str, ...]] = ()  # the arguments of a call that make it return a loss
     last_state: ClassVar[str] = ""  # the stage that is the last hidden state: by default a layer
     pooler: Any = None
-    config: Any
     loading_report: LoadingReport | None
 
     def __init__(self, config: Any = None, seed: int = 0) -> None:
@@ -68,7 +61,7 @@ class PreTrainedModel(Spelled):
         config = copy.deepcopy(config)
         config.check()
         initialize = initializer(config, seed, np.dtype(np.float32))
-        arrays = {p.field: initialize(p) for p in self._parameters(config)}
+        arrays = {p.field: initialize(p) for p in self.parameters_of(config)}
         self.config, self.loading_report = config, None
         self._assemble(arrays)
 
@@ -107,37 +100,13 @@ class PreTrainedModel(Spelled):
         return model
 
     @classmethod
-    def names(cls, config: Any) -> tuple[Entry, ...]:
-        """Return the table of names of a model with this config."""
-        raise NotImplementedError
-
-    @classmethod
     def stages(cls) -> tuple[Stage, ...]:
         """Return the table of stages, in network order."""
         raise NotImplementedError
 
-    @classmethod
-    def _parameters(cls, config: Any) -> list[Parameter]:
-        return expand(cls.names(config), config, cls.counters)
-
-    @classmethod
-    def fitted(cls, config: Any, weights: Weights, dtype: np.dtype[Any]) -> list[Parameter]:
-        """Return the parameters by the names that the file has; a head may change the config."""
-        return cls._parameters(config)
-
-    @classmethod
-    def why_unused(cls, name: str, config: Any) -> str | None:
-        """Say why a tensor of a checkpoint is not used; None if the results would be others."""
-        return reason(name, cls.names(config), config, cls.counters, cls.known_unused)
-
     def _assemble(self, arrays: dict[str, Array]) -> None:
         """Build the layers from arrays, known by field."""
         raise NotImplementedError
-
-    @property
-    def base_model(self) -> Any:
-        """The model with the embeddings and the layers: this one, or the one that a head reads."""
-        return getattr(self, self.prefix.removesuffix("."), self)
 
     @property
     def stacks(self) -> dict[str, Stack]:
@@ -250,22 +219,20 @@ class PreTrainedModel(Spelled):
 
     def batch(self, *inputs: Any, **named: Any) -> Batch:
         """Check the inputs of a call, and pack them; with the targets among the arguments."""
-        targets = self._targets({name: named.pop(name, None) for name in TARGETS})
+        targets = self.checked({name: named.pop(name, None) for name in TARGETS})
         named["with_choices"] = self.with_choices
         batch = make_batch(self.config, self.dtype, *inputs, **named)
         return self.reserved(replace(batch, targets=targets))
 
-    def _targets(self, given: dict[str, Any]) -> dict[str, Any] | None:
+    def checked(self, targets: dict[str, Any]) -> dict[str, Any] | None:
         """Return what a head is to say; ValueError if it says no such thing, or some is missing."""
-        given = {name: values for name, values in given.items() if values is not None}
-        name = type(self).__name__
+        given = {name: values for name, values in targets.items() if values is not None}
+        name, known = type(self).__name__, f"it takes {', '.join(self.targets)}"
         if extra := [x for x in given if x not in self.targets]:
-            known = (
-                f"it learns from {', '.join(self.targets)}" if self.targets else "it has no loss"
-            )
-            raise ValueError(f"{name} takes no {extra[0]}: {known}")
+            why = known if self.targets else "without a head it has no loss"
+            raise ValueError(f"{name} takes no {extra[0]}: {why}")
         if given and (missing := [x for x in self.targets if x not in given]):
-            raise ValueError(f"{name} has no loss without {missing[0]}: pass it, too")
+            raise ValueError(f"{name} has no loss without {missing[0]}: {known}")
         return given or None
 
     def reserved(self, batch: Batch) -> Batch:
@@ -284,17 +251,10 @@ class PreTrainedModel(Spelled):
         has_pooler = self.base_model.pooler is not None
         return {s.name: s.axes for s in stages if s.name != "pooler" or has_pooler}
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return the tensors by field as they are now, under their standard names."""
-        return self.by_name({p.field: self.array(p.field) for p in self._parameters(self.config)})
-
-    def learnt(self) -> list[str]:
-        """Return the fields of the arrays that training changes."""
-        return [p.field for p in self._parameters(self.config) if p.field not in self.buffers]
-
-    def by_name(self, fields: Mapping[str, Array]) -> dict[str, Array]:
-        """Return arrays, known by the model's fields, under the names of the checkpoint."""
-        return stored([p for p in self._parameters(self.config) if p.field in fields], fields)
+    def dropouts(self) -> dict[str, float]:
+        """Return how many of a stage's numbers drop out in training, by the stage's pattern."""
+        rates: dict[str, float] = self.config.dropouts()
+        return rates
 
     def save_pretrained(
         self, folder: str | os.PathLike[str], *, safe_serialization: bool = True
@@ -311,22 +271,11 @@ class PreTrainedModel(Spelled):
         content = config.to_json_string().encode()
         save_checkpoint(folder, content, self.state_dict(), safe_serialization=safe_serialization)
 
-    def array(self, field: str) -> Array:
-        """Return an array by its field, as ``layer.0.attention.query.weight``."""
-        part: Any = self if field.split(".")[0] in vars(self) else self.base_model
-        for step in field.replace("layer.", "layers.", 1).split("."):
-            part = part[int(step)] if step.isdecimal() else getattr(part, step)
-        return np.asarray(part)
-
     @property
     def dtype(self) -> "np.dtype[np.floating[Any]]":
         """The dtype of the weights and of all that is computed."""
         dtype: np.dtype[np.floating[Any]] = self.base_model.embeddings.word.dtype
         return dtype
-
-    def num_parameters(self) -> int:
-        """Return how many numbers the model has learnt."""
-        return sum(math.prod(p.shape) for p in self._parameters(self.config))
 
     def __repr__(self) -> str:
         c, numbers = self.config, f"{self.num_parameters():,} parameters, {self.dtype}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Embeddings, Stack
+from minibert.layers import Embeddings
 from minibert.models import rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert_checkpoints import ARCHITECTURES, KNOWN_UNUSED
@@ -18,6 +18,7 @@ from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.head_layers import Pooler
 from minibert.models.outputs import BaseModelOutputWithPooling
+from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
 
@@ -64,6 +65,14 @@ class BertConfig(PretrainedConfig):
     def blank_token_id(self) -> int | None:
         """The token whose embedding is drawn as zeros."""
         return self.pad_token_id
+
+    def dropouts(self) -> dict[str, float]:
+        """Return how many of a stage's numbers drop out in training, by the stage's pattern."""
+        halves = "layer.{i}.attention.output", "layer.{i}.feed_forward"
+        return {
+            **dict.fromkeys(("embeddings", *halves), self.hidden_dropout_prob),
+            "layer.{i}.attention.probabilities": self.attention_probs_dropout_prob,
+        }
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""

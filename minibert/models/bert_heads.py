@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.layers import Linear
-from minibert.losses import Loss
 from minibert.models import labels, outputs
 from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel, BertPreTrainedModel
 from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
 from minibert.models.head_layers import PredictionHead
 from minibert.models.heads import MatrixHead, ModelWithHead
+from minibert.models.labels import LossOf
 from minibert.runtime.arrays import Array
 from minibert.runtime.threads import in_turn
 from minibert.trace import Back, Stage, Trace, silent
@@ -59,6 +59,7 @@ class BertForMaskedLM(BertHeadModel):
     """
 
     output_class: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
+    loss_of: ClassVar[LossOf] = staticmethod(labels.of_tokens)
     shared = SHARED
     known_unused: ClassVar[dict[str, str]] = {
         "cls.predictions.decoder.weight": "equal to the word embeddings, which serve",
@@ -104,10 +105,6 @@ class BertForMaskedLM(BertHeadModel):
     def fields(self, logits: Any, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
         return {"logits": batch.unpack(logits)}
-
-    def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_tokens(logits, batch, **self.given(batch))
 
     def logits_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
@@ -163,7 +160,7 @@ class BertForPreTraining(BertForMaskedLM):
 
     def loss(self, logits: tuple[Array, Array], batch: Batch) -> tuple[float, Any]:
         """Return the sum of the two losses, and the gradients of both heads' rows."""
-        given = self.given(batch)
+        given: Any = batch.targets
         words, follows = logits
         masked, of_words = labels.of_tokens(words, batch, given["labels"])
         next_one, of_follows = labels.of_pairs(follows, batch, given["next_sentence_label"])
@@ -197,24 +194,19 @@ class BertForNextSentencePrediction(BertMatrixHead):
     """
 
     output_class = outputs.NextSentencePredictorOutput
+    loss_of = staticmethod(labels.of_pairs)
     matrix, module, size = "seq_relationship", "cls.seq_relationship", 2
     reads_pooler = True
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_pairs(logits, batch, **self.given(batch))
 
 
 class BertForSequenceClassification(BertMatrixHead):
     """A label for the whole, from the pooler; a call returns a SequenceClassifierOutput."""
 
     output_class = outputs.SequenceClassifierOutput
+    dropped = ("head",)
+    loss_of = staticmethod(labels.of_sequences)
     matrix, module, size = "classifier", "classifier", "num_labels"
     reads_pooler = True
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_sequences(logits, batch, self.config.problem_type, **self.given(batch))
 
 
 class BertForMultipleChoice(BertMatrixHead):
@@ -226,6 +218,8 @@ class BertForMultipleChoice(BertMatrixHead):
     """
 
     output_class = outputs.MultipleChoiceModelOutput
+    dropped = ("head",)
+    loss_of = staticmethod(labels.of_choices)
     matrix, module, size = "classifier", "classifier", 1
     reads_pooler = with_choices = True
 
@@ -233,26 +227,21 @@ class BertForMultipleChoice(BertMatrixHead):
         """Return the output's fields."""
         return {"logits": batch.vectors.unpack(logits).reshape(-1, batch.choices)}
 
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_choices(logits, batch, **self.given(batch))
-
 
 class BertForTokenClassification(BertMatrixHead):
     """A label for each token; a call returns a TokenClassifierOutput."""
 
     output_class = outputs.TokenClassifierOutput
+    dropped = ("head",)
+    loss_of = staticmethod(labels.of_tokens)
     matrix, module, size = "classifier", "classifier", "num_labels"
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_tokens(logits, batch, **self.given(batch))
 
 
 class BertForQuestionAnswering(BertMatrixHead):
     """Where an answer begins and ends; a call returns a QuestionAnsweringModelOutput."""
 
     output_class = outputs.QuestionAnsweringModelOutput
+    loss_of = staticmethod(labels.of_answers)
     matrix, module, size = "qa_outputs", "qa_outputs", 2
     targets = ("start_positions", "end_positions")
 
@@ -260,7 +249,3 @@ class BertForQuestionAnswering(BertMatrixHead):
         """Return the output's fields."""
         start, end = batch.unpack(logits).transpose(2, 0, 1)
         return {"start_logits": start, "end_logits": end}
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_answers(logits, batch, **self.given(batch))

@@ -9,22 +9,17 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from minibert import derivatives
 from minibert.batch import Batch
 from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
-from minibert.layers import Linear, Stack
-from minibert.losses import Loss
-from minibert.models import labels, outputs, rules
+from minibert.models import outputs, rules
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
-from minibert.models.generation import GenerationMixin
-from minibert.models.heads import MatrixHead
-from minibert.runtime.arrays import Array, Integers
-from minibert.trace import Back, Stage, Trace, silent
+from minibert.models.stack import Stack
+from minibert.runtime.arrays import Array
+from minibert.trace import Back, Stage, Trace
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -91,6 +86,15 @@ class GPT2Config(PretrainedConfig):
         """Return what the scores of a layer are multiplied by, besides ``1 / sqrt(D)``."""
         scale = 1.0 if self.scale_attn_weights else math.sqrt(self.n_embd // self.n_head)
         return scale / (i + 1) if self.scale_attn_by_inverse_layer_idx else scale
+
+    def dropouts(self) -> dict[str, float]:
+        """Return how many of a stage's numbers drop out in training, by the stage's pattern."""
+        halves = "layer.{i}.attention.output", "layer.{i}.feed_forward"
+        return {
+            "embeddings": self.embd_pdrop,
+            "layer.{i}.attention.probabilities": self.attn_pdrop,
+            **dict.fromkeys(halves, self.resid_pdrop),
+        }
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
@@ -225,90 +229,3 @@ class GPT2Model(Stack, GPT2PreTrainedModel):
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
         return {"last_hidden_state": batch.unpack(self.states(batch, trace))}
-
-
-class GPT2MatrixHead(MatrixHead, GPT2PreTrainedModel):
-    """Base of the heads: a GPT2Model in ``transformer``, and a matrix on each token."""
-
-    base_class = GPT2Model
-    transformer: GPT2Model
-
-
-class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
-    """A score for each word to come next; a call returns a CausalLMOutputWithCrossAttentions.
-
-    The head's matrix is that of the words, unless config.tie_word_embeddings is off or a
-    checkpoint has another one: then its config is changed to say so.
-    """
-
-    output_class = outputs.CausalLMOutputWithCrossAttentions
-    lm_head: Linear
-    matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
-    shared: ClassVar[dict[str, str]] = {"lm_head.weight": "wte.weight"}
-    known_unused: ClassVar[dict[str, str]] = {
-        "lm_head.weight": "equal to the word embeddings, which serve",
-        **GPT2PreTrainedModel.known_unused,
-    }
-
-    @classmethod
-    def names(cls, config: GPT2Config) -> tuple[Entry, ...]:
-        """Return the table of names."""
-        return NAMES if config.tie_word_embeddings else super().names(config)
-
-    def next_logits(self, batch: Batch) -> Array:
-        """Return a score for each word to come after the last token of each sequence: (n, V)."""
-        x: Array = self.lm_head(self.transformer.states(batch, silent)[batch.last_rows()])
-        return x
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_next_tokens(logits, batch, **self.given(batch))
-
-
-class GPT2ForTokenClassification(GPT2MatrixHead):
-    """A label for each token; a call returns a TokenClassifierOutput."""
-
-    output_class = outputs.TokenClassifierOutput
-    matrix, module, size = "classifier", "classifier", "num_labels"
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        return labels.of_tokens(logits, batch, **self.given(batch))
-
-
-class GPT2ForSequenceClassification(GPT2MatrixHead):
-    """A label for the whole, from the last token; a call returns a SequenceClassifierOutputWithPast.
-
-    That is the last real token whose id is not config.pad_token_id.
-    """
-
-    output_class = outputs.SequenceClassifierOutputWithPast
-    matrix, module, size, has_bias = "score", "score", "num_labels", False
-
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
-        """Return the output's fields."""
-        whole = batch.unpack(logits)
-        return {"logits": whole[np.arange(len(whole)), self._last(batch)]}
-
-    def loss(self, logits: Array, batch: Batch) -> Loss:
-        """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        places = batch.vectors.indices, self._last(batch)[batch.vectors.indices]
-        rows = (np.cumsum(batch.mask).reshape(batch.mask.shape) - 1)[places]
-        problem, given = self.config.problem_type, self.given(batch)
-        loss, grad = labels.of_sequences(logits[rows], batch, problem, **given)
-        whole = np.zeros_like(logits)
-        whole[rows] = grad
-        return loss, whole
-
-    def _last(self, batch: Batch) -> Integers:
-        """Return the column of each sequence's last token."""
-        pad, told = self.config.pad_token_id, batch.mask.copy()
-        if pad is None and len(told) > 1 and batch.mask.all():
-            raise ValueError(
-                "the config has no pad_token_id, and there is no attention_mask that says where "
-                "sequences end: pass one, or set model.config.pad_token_id"
-            )
-        if pad is not None and batch.token_ids is not None:
-            told[batch.mask] = batch.token_ids != pad
-        columns: Integers = (np.arange(told.shape[1]) * told).argmax(axis=1)
-        return columns

@@ -11,6 +11,7 @@ from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
 from minibert.layers import Linear
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import pair
+from minibert.models.labels import LossOf, of_sequences
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
 
@@ -42,7 +43,7 @@ class Tied(PreTrainedModel):
             elif there and not np.array_equal(there[0].read(dtype), there[1].read(dtype)):
                 config.tie_word_embeddings &= copy.endswith("bias")
                 names |= {source: copy} if copy.endswith("bias") else {}
-        return [p._replace(name=names.get(p.name, p.name)) for p in cls._parameters(config)]
+        return [p._replace(name=names.get(p.name, p.name)) for p in cls.parameters_of(config)]
 
 
 class ModelWithHead(Tied):
@@ -50,6 +51,8 @@ class ModelWithHead(Tied):
 
     base_class: ClassVar[type[PreTrainedModel]]
     targets: ClassVar[tuple[str, ...]] = ("labels",)
+    dropped: ClassVar[tuple[str, ...]] = ()  # stages of the head of which numbers drop out
+    loss_of: ClassVar[LossOf]  # what is lost, of logits and targets
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
@@ -66,14 +69,19 @@ class ModelWithHead(Tied):
         """Return the fields of the output, of the head's rows."""
         raise NotImplementedError
 
-    @staticmethod
-    def given(batch: Batch) -> dict[str, Any]:
-        """Return the targets of a batch, by the arguments of a call."""
-        return {**(batch.targets or {})}
+    def dropouts(self) -> dict[str, float]:
+        """Return how many of a stage's numbers drop out in training, by the stage's pattern."""
+        return {**super().dropouts(), **dict.fromkeys(self.dropped, self._head_dropout())}
+
+    def _head_dropout(self) -> float:
+        config = self.config
+        given: float | None = config.classifier_dropout
+        return getattr(config, "hidden_dropout_prob", 0.1) if given is None else given
 
     def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
         """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        raise NotImplementedError
+        more = {"problem": self.config.problem_type} if self.loss_of is of_sequences else {}
+        return self.loss_of(logits, batch, **{**(batch.targets or {}), **more})
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""

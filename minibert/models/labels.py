@@ -5,7 +5,7 @@ does not count. A token that is padding here has no logits, so a label there is 
 transformers would count it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from minibert.batch import Batch
 from minibert.losses import IGNORED, Loss, binary_cross_entropy, cross_entropy, mean_squared_error
 from minibert.runtime.arrays import Array, Integers, number_array
 
-Targets = Mapping[str, Any]
+LossOf = Callable[..., Loss]
 PROBLEMS = "regression", "single_label_classification", "multi_label_classification"
 
 
@@ -35,7 +35,7 @@ def of_next_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
     return cross_entropy(logits, shifted[batch.mask])
 
 
-def of_sequences(logits: Array, batch: Batch, problem: str | None, labels: Any) -> Loss:
+def of_sequences(logits: Array, batch: Batch, labels: Any, problem: str | None = None) -> Loss:
     """Return the loss of a label, or of numbers, for each sequence: logits (n, num_labels).
 
     problem: the config's problem_type; None: regression for one label, classes for whole numbers,
@@ -57,7 +57,7 @@ def of_sequences(logits: Array, batch: Batch, problem: str | None, labels: Any) 
 
 def of_pairs(logits: Array, batch: Batch, labels: Any) -> Loss:
     """Return the loss of whether a second sentence follows, for each pair: logits (n, 2)."""
-    return of_sequences(logits, batch, PROBLEMS[1], labels)
+    return of_sequences(logits, batch, labels, PROBLEMS[1])
 
 
 def of_choices(logits: Array, batch: Batch, labels: Any) -> Loss:

@@ -6,8 +6,7 @@ The encoder's tokens are the source, (B, S); those of the decoder are (B, T).
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +14,12 @@ import numpy as np
 from minibert import arguments
 from minibert.batch import Batch
 from minibert.cache import Cache
-from minibert.layers import Stack
+from minibert.models.encoder import Encoder
 from minibert.models.heads import Tied
-from minibert.models.outputs import BaseModelOutput
-from minibert.models.shown import record_no_scores, seen_in
+from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array, Integers, number_array
-from minibert.runtime.spelling import Spelled
 from minibert.runtime.threads import in_turn
-from minibert.trace import Recording, Trace, silent
+from minibert.trace import Trace, silent
 
 PARTS = "last_hidden_state", "hidden_states", "attentions"
 
@@ -128,7 +125,7 @@ class EncoderDecoderModel(Tied):
             decoder_input_ids = self._read(input_ids, targets.get("labels"))
         decoder = decoder_input_ids, decoder_attention_mask, decoder_inputs_embeds
         batch = self.decoder_batch(source, *decoder, cache=cache)
-        return replace(batch, targets=self._targets(targets))
+        return replace(batch, targets=self.checked(targets))
 
     def _read(self, input_ids: Any, labels: Any) -> Integers:
         """Return what the decoder reads by default: what was read before it, shifted."""
@@ -241,36 +238,9 @@ class EncoderDecoderModel(Tied):
         source: Any = batch.source
         return replace(batch, source=self.read(source, trace))
 
-    def get_encoder(self) -> "Encoder":
+    def get_encoder(self) -> Encoder:
         """Return what runs the encoder alone."""
         return Encoder(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Encoder(Spelled):
-    """The encoder of a model: a call returns a BaseModelOutput."""
-
-    model: EncoderDecoderModel
-
-    def __call__(
-        self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        inputs_embeds: Any = None,
-        output_hidden_states: bool | None = None,
-        output_attentions: bool | None = None,
-    ) -> BaseModelOutput:
-        """Run the encoder on a batch: the arguments are those of the model."""
-        model, source = self.model, self.model.source(input_ids, attention_mask, inputs_embeds)
-        fields = model._shown(output_hidden_states, output_attentions).items()
-        side = "encoder_"
-        shown = {x.removeprefix(side): names for x, names in fields if x.startswith(side)}
-        recording = Recording(source, {*chain(*shown.values())})
-        source = in_turn(model.read, source, recording)
-        if not source.sequences:
-            record_no_scores(model, source, recording)
-        states: Any = source.states
-        return BaseModelOutput(source.unpack(states), **seen_in(recording, shown))
 
 
 def encoder_state(batch: Batch) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minibert.batch import Batch
-from minibert.layers import Stack
+from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
 from minibert.trace import Recording
 

@@ -1,1 +1,5 @@
-"""Training: dropout, optimizers, and the loop."""
+"""Training: gradients, dropout, optimizers."""
+
+from minibert.training.learning import gradients
+
+__all__ = ["gradients"]

@@ -6,20 +6,7 @@ Everything that chance decides (the order of examples, what drops out) follows f
 number of the step, so a run that is gone on with ends in the same bits as one that never stopped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from minibert.models.base import PreTrainedModel
-from minibert.runtime.arrays import Array
-from minibert.training.batches import Example, collate, order
-from minibert.training.dropout import Dropout, none
-from minibert.training.learning import learn
-from minibert.training.optimizers import AdamW, clip, linear_decay
-from minibert.training.weights import learning, trainable
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from minibert.batch import Batch
-from minibert.layers import Stack
 from minibert.models.base import PreTrainedModel
+from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace
 from minibert.verification.parts import Span

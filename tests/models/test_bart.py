@@ -311,7 +311,7 @@ def test_bad_inputs_get_a_sentence(small, inputs, says):
 
 
 def test_labels_are_refused(small):
-    with pytest.raises(TypeError, match="BartModel has no argument 'labels'"):
+    with pytest.raises(ValueError, match="BartModel takes no labels: without a head"):
         small([[1]], labels=[[1]])
 
 

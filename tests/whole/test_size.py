@@ -10,7 +10,14 @@ import minibert
 PACKAGE = Path(minibert.__file__).parent
 ENGINE = (
     *("functions", "layers", "arguments", "batch", "cache", "trace"),
-    *("models/bert", "models/base", "models/shown", "models/building"),
+    *(
+        "models/bert",
+        "models/base",
+        "models/shown",
+        "models/building",
+        "models/stack",
+        "models/arrays",
+    ),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
