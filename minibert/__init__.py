@@ -60,7 +60,7 @@ _LATER = {
         *("record_checkpoint", "record_model", "verify"),
     ),
     "grading": ("Grade", "grade"),
-    "training": ("gradients",),
+    "training": ("Example", "gradients", "train"),
 }
 _HOMES = {name: f"minibert.{module}" for module, names in _LATER.items() for name in names}
 

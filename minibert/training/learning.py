@@ -13,6 +13,8 @@ from minibert.runtime.threads import in_turn
 from minibert.training.dropout import Dropout, none
 from minibert.training.kept import Gradients, Kept
 
+Fields = dict[str, Array]
+
 
 @spelled
 def gradients(

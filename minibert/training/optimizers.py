@@ -100,3 +100,8 @@ def cosine_decay(steps: int, warmup: int = 0, lowest: float = 0.0) -> Callable[[
         return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
 
     return rate
+
+
+def constant(steps: int, warmup: int = 0) -> Callable[[int], float]:
+    """Return the rate at each step: up to 1 in the warm-up, and 1 from then on."""
+    return lambda step: min(1.0, step / warmup) if warmup else 1.0
