@@ -20,7 +20,7 @@ from minibert.functions import (
     split_heads,
 )
 from minibert.runtime.arrays import Array, Integers, Mask
-from minibert.runtime.parallel import by_heads_backward, by_rows
+from minibert.runtime.blocks import by_heads_backward, by_rows
 from minibert.runtime.swap import operation
 from minibert.trace import Back, onward
 

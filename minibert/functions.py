@@ -19,7 +19,8 @@ from minibert.activations import *  # noqa: F403 - they are operations, too
 from minibert.activations import ACTIVATIONS, tanh
 from minibert.erf import erf as erf
 from minibert.runtime.arrays import Array, Integers, Mask
-from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
+from minibert.runtime.blocks import by_heads, by_rows
+from minibert.runtime.parallel import by_outputs, keys_first
 from minibert.runtime.spelling import spelled
 from minibert.runtime.swap import operation
 from minibert.trace import Trace, silent

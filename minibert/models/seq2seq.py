@@ -74,20 +74,20 @@ class EncoderDecoderModel(Tied):
         """
         words = input_ids, attention_mask, decoder_input_ids, decoder_attention_mask
         others = encoder_outputs, inputs_embeds, decoder_inputs_embeds
-        targets = {
-            "labels": labels,
-            "start_positions": start_positions,
-            "end_positions": end_positions,
-        }
+        given = labels, start_positions, end_positions
+        targets = dict(zip(("labels", "start_positions", "end_positions"), given, strict=True))
         cache = self._cache(past_key_values, use_cache)
         batch = self.batch(*words, *others, cache=cache, **targets)
         shown = self._shown(output_hidden_states, output_attentions)
-        known: dict[str, Any] = {}
-        if not _is_unread(batch):
-            names = "encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"
-            parts = dict(zip(names, _parts(encoder_outputs), strict=True))
-            known = {x: part for x, part in parts.items() if shown.pop(x, True)}
+        known = {} if _is_unread(batch) else self._known(encoder_outputs, shown)
         return self._run(batch, shown, trace, return_dict, **known)
+
+    @staticmethod
+    def _known(encoder_outputs: Any, shown: dict[str, list[str]]) -> dict[str, Any]:
+        """Return the fields of the output that a caller has passed; they are shown by no stage."""
+        names = "encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"
+        parts = dict(zip(names, _parts(encoder_outputs), strict=True))
+        return {x: part for x, part in parts.items() if shown.pop(x, True)}
 
     def _shown(self, states: bool | None, attentions: bool | None) -> dict[str, list[str]]:
         shown: dict[str, list[str]] = {}

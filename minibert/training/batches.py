@@ -20,8 +20,8 @@ class Example(NamedTuple):
     labels: Mapping[str, Any]  # a number, or one for each token
 
 
-def collate(examples: Sequence[Example]) -> tuple[Fields, Fields]:
-    """Return a batch's inputs and labels, padded to the longest; padding is masked.
+def collate(examples: Sequence[Example]) -> Fields:
+    """Return the arguments of a call on a batch, padded to the longest; padding is masked.
 
     Padding costs nothing, since a model reads real tokens alone.
     """
@@ -33,7 +33,7 @@ def collate(examples: Sequence[Example]) -> tuple[Fields, Fields]:
         name: _together([example.labels[name] for example in examples])
         for name in examples[0].labels
     }
-    return inputs, labels
+    return {**inputs, **labels}
 
 
 def _together(values: list[Any]) -> Any:

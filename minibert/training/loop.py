@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minibert.batch import Batch
 from minibert.models.base import PreTrainedModel
 from minibert.runtime.progress import progress, work
 from minibert.runtime.spelling import spelled
@@ -94,6 +93,7 @@ class Run:
             bias_correction=settings.bias_correction,
         )
         self.history: History = []
+        self.ordered: tuple[int, list[list[Example]]] = (-1, [])  # the batches of an epoch
         self.best = float("inf")  # held-out loss
 
     def one_step(self) -> None:
@@ -115,7 +115,8 @@ class Run:
     def gradients(self) -> tuple[float, Fields, int]:
         """Return the mean loss of a step's batches, their mean gradients, and how many tokens."""
         losses, tokens, total = [], 0, dict[str, Any]()
-        for number, batch in enumerate(self.batches()):
+        for number, arguments in enumerate(self.batches()):
+            batch = self.model.batch(**arguments)
             seed = (self.settings.seed, self.step, number)
             rates = self.model.dropouts() if self.settings.dropout else {}
             loss, found = learn(self.model, batch, Dropout(rates, seed) if rates else none)
@@ -127,18 +128,16 @@ class Run:
             total = {field: grad / len(losses) for field, grad in total.items()}
         return float(np.mean(losses)), total, tokens
 
-    def batches(self) -> list[Batch]:
-        """Return the batches of the step that comes."""
+    def batches(self) -> list[dict[str, Any]]:
+        """Return the batches of the step that comes, as arguments of a call."""
         epoch, place = divmod(self.step, self.per_epoch)
         size, count = self.settings.batch_size, self.settings.accumulate
-        found = batches(self.examples, size, (self.settings.seed, epoch))
-        return [self.packed(part) for part in found[place * count : (place + 1) * count]]
-
-    def packed(self, examples: Sequence[Example]) -> Batch:
-        """Return some examples as a batch, with what is to be said of them."""
-        inputs, labels = collate(examples)
-        batch: Batch = self.model.batch(**inputs, **labels)
-        return batch
+        if self.ordered[0] != epoch:
+            seed, examples = (self.settings.seed, epoch), self.examples
+            if hasattr(examples, "of_epoch"):  # they are drawn anew
+                examples = examples.of_epoch(seed)
+            self.ordered = epoch, batches(examples, size, seed)
+        return [*map(collate, self.ordered[1][place * count : (place + 1) * count])]
 
     def is_at_a_stop(self) -> bool:
         """Tell whether it is time to save."""
@@ -148,29 +147,23 @@ class Run:
     def what_is_not_finite(self, loss: float) -> str:
         """Say where numbers first went wrong, and what to try."""
         stages: dict[str, Any] = {}
-        inputs, labels = collate(self._examples_of_the_step())
-        self.model(**inputs, **labels, trace=stages)
+        self.model(**self.batches()[0], trace=stages)
         odd = [name for name, stage in stages.items() if not np.isfinite(stage).all()]
         where = f"the first stage that is not finite is {odd[0]}" if odd else "a gradient overflows"
         hint = "try a smaller learning_rate, a longer warmup or a smaller largest_norm"
         return f"the loss is {loss} at step {self.step + 1}: {where}; {hint}"
-
-    def _examples_of_the_step(self) -> Sequence[Example]:
-        epoch, place = divmod(self.step, self.per_epoch)
-        parts = batches(self.examples, self.settings.batch_size, (self.settings.seed, epoch))
-        return parts[place * self.settings.accumulate]
 
 
 def evaluated(model: Any, examples: Sequence[Example], size: int) -> dict[str, float]:
     """Return the mean loss of examples, and the share of right labels where there are classes."""
     losses, weights, right = [], [], list[bool]()
     for start in range(0, len(examples), size):
-        inputs, labels = collate(examples[start : start + size])
-        batch = model.batch(**inputs, **labels)
+        arguments = collate(examples[start : start + size])
+        batch = model.batch(**arguments)
         found = in_turn(model.forward, batch, silent)
         losses.append(found["loss"])
         weights.append(len(batch.mask))
-        told = labels.get("labels")
+        told = arguments.get("labels")
         if told is not None and told.ndim == 1 and told.dtype.kind == "i":
             right += (found["logits"].argmax(-1) == told).tolist()
     row = {"held-out loss": float(np.average(losses, weights=weights))}

@@ -22,26 +22,15 @@ def save(run: Any, folder: Path) -> None:
     """Write a run into a folder; OSError if that cannot be written."""
     from safetensors.numpy import save_file
 
-    tensors = {f"weight.{x}": run.weights[x] for x in run.fields}
-    tensors |= {f"mean.{x}": array for x, array in run.optimizer.means.items()}
-    tensors |= {f"square.{x}": array for x, array in run.optimizer.squares.items()}
-    state = {
-        "step": run.step,
-        "steps": run.optimizer.steps,
-        "best": run.best,
-        "settings": run.settings.to_dict(),
-        "history": run.history,
-    }
     path = folder / NAME
     temporary = beside(path)
     try:
         make_folder(folder)
         held_out = run.history[-1].get("held-out loss") if run.history else None
         if held_out is not None and held_out < run.best:
-            run.best = state["best"] = held_out
+            run.best = held_out
             run.model.save_pretrained(folder / "best")
-        arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        save_file(arrays, temporary, {"state": json.dumps(state)})
+        save_file(_arrays(run), temporary, {"state": json.dumps(_state(run))})
         temporary.replace(path)
         sync(folder)
         run.model.save_pretrained(folder / "last")
@@ -50,6 +39,26 @@ def save(run: Any, folder: Path) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise why_not_saved(folder, error, "The save before it is unchanged") from error
+
+
+def _arrays(run: Any) -> dict[str, Any]:
+    kinds = {"weight": run.weights, "mean": run.optimizer.means, "square": run.optimizer.squares}
+    return {
+        f"{kind}.{field}": np.ascontiguousarray(arrays[field])
+        for kind, arrays in kinds.items()
+        for field in run.fields
+        if field in arrays
+    }
+
+
+def _state(run: Any) -> dict[str, Any]:
+    return {
+        "step": run.step,
+        "steps": run.optimizer.steps,
+        "best": run.best,
+        "settings": run.settings.to_dict(),
+        "history": run.history,
+    }
 
 
 def resumed(run: Any, folder: Path) -> None:

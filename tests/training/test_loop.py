@@ -50,7 +50,7 @@ def same(one, other):
 def test_it_learns(model):
     before = weights(model)
     options = {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3, "warmup": 0.1}
-    trained, history = train(model, drawn(240), evaluate=drawn(80, 1), **options)
+    _, history = train(model, drawn(240), evaluate=drawn(80, 1), **options)
     assert len(history) == 180
     assert np.mean([row["loss"] for row in history[:10]]) > 0.6
     last = history[-1]
@@ -74,12 +74,12 @@ def test_batches_hold_all_examples_once_and_lengths_alike():
 
 def test_a_batch_is_padded_and_masked():
     rows = [Example({"input_ids": [5, 6, 7]}, {"labels": [1, 2, 3]})]
-    inputs, labels = collate([*rows, Example({"input_ids": [8]}, {"labels": [4]})])
-    assert inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert labels["labels"].tolist() == [[1, 2, 3], [4, -100, -100]]
+    found = collate([*rows, Example({"input_ids": [8]}, {"labels": [4]})])
+    assert found["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert found["labels"].tolist() == [[1, 2, 3], [4, -100, -100]]
 
 
-class Stop(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -92,12 +92,12 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(model, tmp_path, monkeypa
 
     def one_step(run):
         if run.step == at:
-            raise Stop
+            raise KilledError
         step(run)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "one_step", one_step)
-        with pytest.raises(Stop):
+        with pytest.raises(KilledError):
             train(model, examples, folder=tmp_path, **options)
     again, told = train(model, examples, folder=tmp_path, **options)
     assert same(weights(again), weights(whole))
@@ -152,7 +152,7 @@ def test_what_is_frozen_stays(model):
 def test_accumulated_batches_make_one_step(model):
     """Two halves of equal size have the mean gradient of the whole.
 
-    With a large eps a step is as long as its gradient; else rounding decides what a key's bias does.
+    With a large eps a step is as long as its gradient; else rounding moves a key's bias.
     """
     examples = [Example({"input_ids": [5, 6, i]}, {"labels": i % 2}) for i in range(3, 11)]
     options = {"epochs": 1, "dropout": False, "warmup": 0.0, "eps": 1.0, "learning_rate": 1.0}
