@@ -148,6 +148,16 @@ def test_what_is_read_is_shifted_to_the_right_for_the_decoder(exact):
     assert np.array_equal(found, exact(ids, mask, shifted).last_hidden_state)
 
 
+def test_a_share_of_a_batch_has_its_share_of_the_source(exact):
+    inputs = padded(exact)
+    source = exact.encode_source(inputs["input_ids"], inputs["attention_mask"])
+    share = exact.decoder_batch(source, inputs["decoder_input_ids"]).only([1, 3])
+    assert len(share.source.states) == inputs["attention_mask"][[1, 3]].sum()
+    assert np.array_equal(share.source.states[:6], source.states[9:15])
+    assert [s.key_rows for s in share.crossing] == [slice(0, 6), slice(6, 12)]
+    assert [s.keys.tolist() for s in share.crossing] == [[*range(6)], [1, 2, 4, 5, 6, 7]]
+
+
 @pytest.mark.parametrize("length", [20, 300])
 @pytest.mark.usefixtures("two_threads")
 def test_threads_change_nothing_but_rounding(length):
@@ -233,7 +243,8 @@ def test_a_call_that_failed_leaves_an_empty_cache_usable(exact):
         exact(**inputs, past_key_values=cache, output_attentions=True)
     cache = minibert.cache.Cache()
     exact.batch(**inputs, cache=cache)  # made room, and no more
-    other = {**inputs, "input_ids": inputs["input_ids"][:, ::-1]}
+    longer = {x: np.tile(inputs[x], (1, 2)) for x in ("input_ids", "attention_mask")}
+    other = {**inputs, **longer}
     found = exact(**other, past_key_values=cache).last_hidden_state
     assert np.array_equal(found, exact(**other).last_hidden_state)
 
