@@ -106,7 +106,7 @@ class EncoderDecoderModel(Tied):
         inputs_embeds: Any = None,
         decoder_inputs_embeds: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
     ) -> Batch:
         """Check the inputs of a call, and pack them: the decoder's batch, with its source."""
         source, read = None, (input_ids, inputs_embeds, encoder_outputs)
@@ -167,7 +167,7 @@ class EncoderDecoderModel(Tied):
         decoder_inputs_embeds: Any = None,
         position_ids: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
     ) -> Batch:
         """Check what the decoder reads, and pack it. source: None if ``cache`` is filled."""
         decoder: Any = decoder_input_ids, decoder_attention_mask, None, position_ids
