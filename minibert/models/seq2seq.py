@@ -186,7 +186,7 @@ class EncoderDecoderModel(Tied):
             )
         if cache is not None and not _is_filled(cache):
             cache.source = self.reserved(replace(source, cache=Cache())).cache
-            cache.source.mask = source.mask  # type: ignore[union-attr]  # it has just been made
+            cache.source.mask = source.mask
         return replace(batch, source=source)
 
     def _source(self, source: Batch | None, cache: Cache | None) -> Batch:
