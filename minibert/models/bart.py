@@ -93,11 +93,6 @@ class BartConfig(PretrainedConfig):
         return self.init_std
 
     @property
-    def position_rows(self) -> int:
-        """How many rows a table of positions has."""
-        return self.max_position_embeddings + OFFSET
-
-    @property
     def blank_token_id(self) -> int | None:
         """The token whose embedding is drawn as zeros."""
         return self.pad_token_id
@@ -132,7 +127,7 @@ def _stack(side: str, i: str) -> tuple[Entry, ...]:
         *pair(f"{name}.encoder_attn_layer_norm", f"{field}.cross_attention_norm", _C),
     )
     return (
-        Entry(f"{side}.embed_positions.weight", f"{side}.embeddings.position", ("position_rows", _C)),
+        Entry(f"{side}.embed_positions.weight", f"{side}.embeddings.position", (f"max_position_embeddings + {OFFSET}", _C)),
         *pair(f"{side}.layernorm_embedding", f"{side}.embeddings.norm", _C),
         *_attention(f"{name}.self_attn", f"{field}.attention"),
         *pair(f"{name}.self_attn_layer_norm", f"{field}.attention_norm", _C),

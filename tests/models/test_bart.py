@@ -68,6 +68,16 @@ def test_float32_is_no_further_away_than_torchs():
         assert np.sqrt((error**2).mean()) <= 1.2 * bar, name
 
 
+def test_no_size_of_the_checkpoint_is_another_one(exact):
+    c, inputs = exact.config, INPUTS["decoder_input_ids"].shape[1:]
+    sizes = [c.vocab_size, c.max_position_embeddings, c.d_model, c.num_labels, *inputs]
+    sizes += [*INPUTS["input_ids"].shape, c.encoder_ffn_dim, c.decoder_ffn_dim]
+    for heads in (c.encoder_attention_heads, c.decoder_attention_heads):
+        sizes += [heads, c.d_model // heads]
+    assert len({*sizes}) == len(sizes)
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 850_000
+
+
 def test_the_axes_are_letters_of_the_shapes(exact):
     shapes = {name: stage.shape for name, stage in traced(exact, INPUTS).items()}
     sizes = {"B": 4, "S": 11, "T": 7, "C": 45}
@@ -476,6 +486,15 @@ def test_layers_beyond_those_of_the_config_are_reported(tmp_path, name, says):
     tensors = WEIGHTS | {name: np.ones(3, np.float32)}
     model = BartModel.from_pretrained(with_tensors(tmp_path, tensors))
     assert model.loading_report.unused == {name: says}
+
+
+def test_tables_of_other_positions_say_how_many_they_have(tmp_path):
+    tables = (f"{side}.embed_positions.weight" for side in ("encoder", "decoder"))
+    tensors = WEIGHTS | {name: np.ones((31, 45), np.float32) for name in tables}
+    with pytest.raises(ValueError, match="they fit max_position_embeddings=29: put that into"):
+        BartModel.from_pretrained(with_tensors(tmp_path, tensors))
+    model = BartModel.from_pretrained(tmp_path, max_position_embeddings=29)
+    assert model.array("encoder.embeddings.position").shape == (31, 45)
 
 
 def test_tensors_inside_a_layer_that_are_not_known_are_refused(tmp_path):
