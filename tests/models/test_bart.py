@@ -1,5 +1,7 @@
 """BART beside what transformers computed, and its config, names and cache."""
 
+import json
+
 import numpy as np
 import pytest
 from bart import FOLDER, HEADS, INPUTS, SMALL, STAGES, WEIGHTS, part, real, with_tensors
@@ -410,9 +412,28 @@ def test_what_is_not_computed_is_refused(values, says):
         BartConfig(**values)
 
 
-def test_old_fields_with_the_values_of_bart_are_read():
-    old = {"normalize_before": False, "normalize_embedding": True, "extra_pos_embeddings": 2}
-    assert BartConfig.from_dict(old).normalize_embedding
+def test_an_old_file_is_read_and_written_with_all_it_says(tmp_path, recwarn):
+    """What configs of 2020 hold: fields of other layouts, of training and of writing."""
+    old = {
+        **{"_num_labels": 3, "add_bias_logits": False, "add_final_layer_norm": False},
+        **{"architectures": ["BartForConditionalGeneration"], "classif_dropout": 0.0},
+        **{"early_stopping": True, "extra_pos_embeddings": 2, "forced_bos_token_id": 0},
+        **{"gradient_checkpointing": False, "length_penalty": 2.0, "max_length": 142},
+        **{"min_length": 56, "no_repeat_ngram_size": 3, "normalize_before": False},
+        **{"normalize_embedding": True, "num_beams": 4, "num_hidden_layers": 12},
+        **{"output_past": True, "prefix": " ", "replacing_rate": 0, "model_type": "bart"},
+        **{"static_position_embeddings": False, "student_decoder_layers": None},
+        **{"task_specific_params": {"summarization": {"num_beams": 4}}, "encoder_layers": 12},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    config = BartConfig.from_pretrained(tmp_path)
+    assert (config.encoder_layers, config.forced_bos_token_id, config.num_beams) == (12, 0, 4)
+    assert not recwarn.list
+    config.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert {k: written.get(k) for k in old if k != "num_hidden_layers"} == {
+        k: v for k, v in old.items() if k != "num_hidden_layers"
+    }
 
 
 # the checkpoint
