@@ -16,6 +16,8 @@ from minibert import (
     GPT2LMHeadModel,
     GPT2Model,
     GPT2Tokenizer,
+    functions,
+    swap,
 )
 from minibert.models.processors import log_softmax
 from minibert.tokenizers.byte_level import CHARACTERS
@@ -115,6 +117,23 @@ def test_a_text_that_has_ended_is_run_no_further(model, monkeypatch):
     assert rows[0] == mask.sum()
     alive = [all(word != free[0][0] for word in text[:1]) for text in free]
     assert rows[1] == sum(alive) < 3
+
+
+def test_a_word_costs_as_many_multiplications_as_the_one_before(model):
+    """Of the prompts only the last tokens are scored; attention alone looks further back."""
+    counts = [0]
+
+    def linear(x, weight, bias):
+        counts[-1] += len(x) * weight.size
+        return functions.linear(x, weight, bias)
+
+    ids, mask = padded("left")
+    with swap(linear=linear):
+        model.generate(ids, mask, streamer=lambda words: counts.append(0), **FREE)
+    layers = sum(a.size for name, a in model.state_dict().items() if "c_" in name and a.ndim == 2)
+    head = len(ids) * model.lm_head.weight.size
+    step = len(ids) * layers + head
+    assert counts == [mask.sum() * layers + head, *[step] * 12, 0]
 
 
 def test_a_prompt_is_run_once_for_all_its_texts(model, monkeypatch):
