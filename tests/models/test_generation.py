@@ -1,11 +1,13 @@
 """Texts: what is written is what the whole model says is likeliest, and what options change."""
 
+import gzip
 import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from writing import CONFIGS, cases, draws, likelihoods, model_of
 
 from minibert import (
     AutoModelForCausalLM,
@@ -21,6 +23,7 @@ from minibert.models.processors import log_softmax
 from minibert.tokenizers.byte_level import CHARACTERS
 
 FOLDER = Path(__file__).parents[1] / "data" / "gpt2"
+RECORDED = Path(__file__).parents[1] / "data" / "generation.json.gz"
 PROMPTS = [[5, 7, 11, 13], [17, 19], [23, 29, 31, 37, 41, 43]]
 FREE = {"eos_token_id": [], "max_new_tokens": 13}
 
@@ -209,6 +212,34 @@ def test_a_cache_moves_what_goes_on_and_copies_the_rest(model, monkeypatch):
     more = model([[1], [2], [3]], past_key_values=cache).logits
     for row, text in zip(more, ([4, 5, 6, 1], [1, 2, 3, 2], [4, 5, 6, 3]), strict=True):
         np.testing.assert_allclose(row[0], model([text]).logits[0, -1], atol=1e-12)
+
+
+# beside transformers, as recorded by tests/tools/record_generation.py
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads(gzip.decompress(RECORDED.read_bytes()))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_texts_are_those_of_transformers(recorded, tmp_path, kind):
+    """Greedy and with beams, all options, prompts of other lengths."""
+    assert len(recorded[kind]) == 24
+    for seed, expected in enumerate(recorded[kind]):
+        model = model_of(kind, seed, tmp_path)
+        for (ids, mask, asked), texts in zip(cases(kind, seed), expected, strict=True):
+            found = model.generate(ids, mask, use_cache=seed % 3 > 0, **asked)
+            assert found.tolist() == texts, (seed, asked)
+
+
+def test_what_is_drawn_from_is_what_transformers_draws_from(recorded):
+    seeds = [seed + more for seed in range(24) for more in (0, 1000)]
+    rows = np.concatenate([likelihoods(*draws(seed)) for seed in seeds])
+    for row, expected in zip(rows, recorded["draws"], strict=True):
+        places, probabilities = zip(*expected, strict=True)
+        assert np.flatnonzero(row).tolist() == [*places]
+        np.testing.assert_allclose(row[[*places]], probabilities, atol=1e-6)
 
 
 # samples
