@@ -78,7 +78,7 @@ def options(random, length):
     """Return what may be asked for, each with some likelihood."""
     new = int(random.integers(1, 20))
     asked = {
-        "eos_token_id": some(random, int(random.integers(1, 9))),
+        "eos_token_id": some(random, int(random.choice([1, 2, 4, 8, 25]))),
         "min_new_tokens": int(random.integers(1, new + 1)),
         "min_length": int(random.integers(1, length + new)),
         "no_repeat_ngram_size": int(random.integers(1, 4)),
@@ -122,7 +122,7 @@ def draws(seed):
     asked |= {"temperature": float(random.choice([0.3, 1.0, 2.5]))}
     asked |= {"top_p": float(random.choice([0.2, 0.9, 1.0]))}
     asked |= {"min_p": float(random.choice([0.0, 0.1, 0.6]))} if random.random() < 0.5 else {}
-    if asked["top_p"] == 1:  # where it is a matter of sorting which of them are kept
+    if asked["top_p"] == 1 and "min_p" not in asked:  # there sorting decides which are kept
         scores[:, 1:9] = scores[:, :1]  # as likely
     return words, scores.astype(np.float32), asked | {"num_beams": int(random.choice([1, 3]))}
 
