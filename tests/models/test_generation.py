@@ -254,6 +254,16 @@ def test_the_same_seed_draws_the_same(model):
     assert len({*map(tuple, first.tolist())}) == 3
 
 
+def test_a_text_is_drawn_alike_whoever_ends(model):
+    asked = {"do_sample": True, "num_return_sequences": 4, "seed": 3, "max_new_tokens": 13}
+    free = model.generate([[5, 7]], **asked, eos_token_id=[])
+    ended = model.generate([[5, 7]], **asked, eos_token_id=int(free[0, 3]), pad_token_id=0)
+    assert (ended[0, 4:] == 0).all()
+    for text, whole in zip(ended, free, strict=True):
+        length = np.flatnonzero([*(whole[2:] == free[0, 3]), True])[0] + 3
+        assert np.array_equal(text[:length], whole[:length])
+
+
 def test_words_are_drawn_as_often_as_they_are_likely(model):
     logits = model([[5, 7]]).logits[0, -1] / 0.7
     kept = np.sort(logits)[-6]
