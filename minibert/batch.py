@@ -199,9 +199,7 @@ class Batch:
         rows = mask[self.mask]
         names = "token_type_ids", "position_ids", "token_ids", "token_embeddings", "states"
         packed = {name: getattr(self, name) for name in names}
-        # a source whose keys and values are kept has only its mask
-        there = {name: x for name, x in packed.items() if x is not None and len(x)}
-        shares: dict[str, Any] = {name: x[rows] for name, x in there.items()}
+        shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None and len(x)}
         source = None if self.source is None else self.source.only(indices)
         return replace(self, mask=mask, source=source, **shares)
 
