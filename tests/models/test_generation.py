@@ -504,6 +504,8 @@ def test_what_a_file_says_and_is_not_computed_is_refused_when_it_counts(tmp_path
     model.generate([[1]], typical_p=1.0, max_new_tokens=1)
     with pytest.warns(UserWarning, match=r"has fields that change nothing here: colour, shape"):
         saved(tmp_path, colour="red", shape=[1])
+    with pytest.warns(UserWarning, match=r"nothing here: \\x1b\[31m, xxxxx"):
+        saved(tmp_path, **{"\x1b[31m": 1, "x" * 999: 2})
     with pytest.raises(
         ValueError, match=r"generation_config.json': num_beams is 0; allowed: a whole"
     ):
