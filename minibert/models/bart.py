@@ -15,15 +15,13 @@ from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
 from minibert.layers import LayerNorm
 from minibert.models import outputs, rules
-from minibert.models.bart_names import COUNTERS, NAMES, STAGES, base_names
+from minibert.models.bart_names import COUNTERS, NAMES, OFFSET, STAGES, base_names
 from minibert.models.building import Builder
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.seq2seq import EncoderDecoderModel, encoder_state
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
-
-OFFSET = 2  # rows of a table of positions before that of the first
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -93,11 +91,6 @@ class BartConfig(PretrainedConfig):
     def initializer_range(self) -> float:
         """The standard deviation of drawn weights, as other models call it."""
         return self.init_std
-
-    @property
-    def position_rows(self) -> int:
-        """How many rows a table of positions has."""
-        return self.max_position_embeddings + OFFSET
 
     @property
     def blank_token_id(self) -> int | None:

@@ -114,7 +114,7 @@ class EncoderDecoderModel(Tied):
         inputs_embeds: Any = None,
         decoder_inputs_embeds: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
         **targets: Any,
     ) -> Batch:
         """Check the inputs of a call, and pack them: the decoder's batch, with its source."""
@@ -181,7 +181,7 @@ class EncoderDecoderModel(Tied):
         decoder_inputs_embeds: Any = None,
         position_ids: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
     ) -> Batch:
         """Check what the decoder reads, and pack it. source: None if ``cache`` is filled."""
         decoder: Any = decoder_input_ids, decoder_attention_mask, None, position_ids
@@ -200,7 +200,7 @@ class EncoderDecoderModel(Tied):
             )
         if cache is not None and not _is_filled(cache):
             cache.source = self.reserved(replace(source, cache=Cache())).cache
-            cache.source.mask = source.mask  # type: ignore[union-attr]  # it has just been made
+            cache.source.mask = source.mask
         return replace(batch, source=source)
 
     def _source(self, source: Batch | None, cache: Cache | None) -> Batch:

@@ -186,7 +186,7 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
         # is small: to a few rows it goes as a stack of such, with axes in the order that .T makes
         is_few = x.ndim == 2 and 1 < len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS
         if is_few and weight.strides[0] == weight.itemsize:
-            if x.shape[1] % INPUTS == 0:
+            if x.shape[1] % INPUTS == 0 and len(x) <= FEW_ROWS // 2:
                 return _of_stacked_inputs(linear, x, weight, bias)
         elif is_few and len(weight) >= OUTPUTS:
             if rest := len(weight) % OUTPUTS:
@@ -204,10 +204,9 @@ def _of_stacked_inputs(linear: Any, x: Array, weight: Array, bias: Array) -> Arr
     """Multiply by some inputs of a matrix at a time, (in, out) in memory, and add up."""
     count = x.shape[1] // INPUTS
     stack = weight.reshape(len(weight), count, INPUTS).transpose(0, 2, 1)
-    biases = np.zeros((count, 1, len(bias)), bias.dtype)
-    biases[0] = bias
-    products = linear(x.reshape(len(x), count, INPUTS).transpose(1, 0, 2), stack, biases)
-    total: Array = products.sum(axis=0)
+    parts = x.reshape(len(x), count, INPUTS).transpose(1, 0, 2)
+    products: Array = linear(parts, stack, np.zeros((), bias.dtype))  # the bias comes once
+    total: Array = products.sum(axis=0) + bias
     return total
 
 
