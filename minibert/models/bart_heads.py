@@ -87,11 +87,11 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return self.word_logits(x, trace)
 
-    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
         grad = back("lm_head", back("logits", grad))
         return self.lm_head.backward(grad, x, back.within("lm_head"))
@@ -168,7 +168,7 @@ class BartForSequenceClassification(BartHeadModel):
             *map(build.linear, ("classifier.dense", "classifier.output"))
         )
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each label: (N, C) -> (n, L)."""
         trace = trace.of(batch.vectors)
         ends = trace("head", x[self._rows(batch)])
@@ -178,7 +178,7 @@ class BartForSequenceClassification(BartHeadModel):
         """Return the output's fields."""
         return {"logits": batch.vectors.unpack(logits)}
 
-    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (n, L) -> (N, C)."""
         whole, there = np.zeros_like(x), back.of(batch.vectors)
         given = there("logits", grad), there.kept("head"), there.within("classifier")
