@@ -81,7 +81,7 @@ def _hook(module: Any, part: str, keep: Keep, stack: ExitStack) -> None:
         return tensor.chunk(3, -1)[int(part[0]) - 1]
 
     def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
-        output = output.to_tuple() if hasattr(output, "to_tuple") else output  # of a whole model
+        output = getattr(output, "logits", output)  # of a whole model, after a loss perhaps
         outputs = output if isinstance(output, tuple) else (output,)
         shown = outputs[1] if part == "second" else outputs[0]
         if shown is not None:  # no probabilities, where the attention is not eager
