@@ -139,6 +139,7 @@ class BartForSequenceClassification(BartHeadModel):
     output_class = outputs.Seq2SeqSequenceClassifierOutput
     dropped = ("head", "classifier.activation")
     loss_of = staticmethod(labels.of_sequences)
+    has_problems = True
     HEAD = "classification_head"
 
     @classmethod
