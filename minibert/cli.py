@@ -36,7 +36,7 @@ _EXAMPLES = {
     "embed": "lines.txt -o vectors.npy",
     "generate": 'my_folder "Once upon a time" --max-new-tokens 40 --do-sample --seed 1',
     "train": "my_folder --task classify --data train.csv --eval dev.csv -o trained",
-    "pretrain": "--vocab vocab.txt --data texts.txt -o trained",
+    "pretrain": "--tokenizer my_folder --data texts.txt -o trained",
 }
 
 
