@@ -103,7 +103,7 @@ MISTAKES = {
     "BertForSequenceClassification": [
         ({"labels": [0, 1, 2, 5]}, "labels[3] is 5"),
         ({"labels": np.zeros((4, 3))}, "needed: (4, 5), for multi_label_classification"),
-        ({"labels": ["a", "b", "c", "d"]}, "labels"),
+        ({"labels": ["a", "b", "c", "d"]}, "labels holds text; needed: the numbers"),
     ],
     "BertForMultipleChoice": [({"labels": [0, 1, 2, 0]}, "labels[2] is 2")],
     "BertForQuestionAnswering": [
@@ -120,7 +120,10 @@ MISTAKES = {
     ],
     "GPT2ForSequenceClassification": [({"labels": [0, 1, 2, 5]}, "labels[3] is 5")],
     "BartModel": [({"labels": WHOLE}, "BartModel takes no labels: without a head")],
-    "BartForConditionalGeneration": [({"labels": WHOLE - 7}, "-7")],
+    "BartForConditionalGeneration": [
+        ({"labels": WHOLE - 7}, "labels[0, 0] is -7; allowed: 0 to 46"),
+        ({"labels": WHOLE + 0.5}, "labels holds float64; needed: whole numbers"),
+    ],
     "BartForSequenceClassification": [({"labels": [0, 1, 2]}, "needed: (4,)")],
 }
 CASES = [(kind, *case) for kind, cases in MISTAKES.items() for case in cases]

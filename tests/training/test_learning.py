@@ -1,6 +1,7 @@
 """Gradients of whole models, without torch: by central differences, and by what must hold."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -242,9 +243,22 @@ def test_a_stage_that_drops_out_shows_the_gradient_of_what_it_shows():
     assert found["grad.layer.0.attention"][real].all()
 
 
-def test_there_is_no_loss_without_labels():
-    inputs = read("BertForTokenClassification")
-    with pytest.raises(ValueError, match="labels is empty"):
-        minibert.gradients(wide("BertForTokenClassification"), inputs, {})
+def test_mistakes_of_a_call_are_told_in_a_sentence():
+    kind = "BertForTokenClassification"
+    model, inputs = wide(kind), read(kind)
+    labels = told(kind, inputs)
+    for given, said in (
+        ((inputs, {}), "labels is empty: there is no loss without any"),
+        ((inputs, {"labels": None}), "labels is empty"),
+        ((inputs, {"label": 1}), "labels has 'label', which is none; did you mean 'labels'?"),
+        (({**inputs, **labels}, labels), "inputs has 'labels', which is none; there are input_ids"),
+        (({**inputs, "decoder_input_ids": [[1]]}, labels), "inputs has 'decoder_input_ids'"),
+        (({**inputs, "input_id": [[1]]}, labels), "none; did you mean 'input_ids'?"),
+        (({"input_ids": [[1, 99]]}, {"labels": [[1, 1]]}), "input_ids[0, 1] is 99"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            minibert.gradients(model, *given)
+    with pytest.raises(TypeError, match="labels is a list; needed: a dict"):
+        minibert.gradients(model, inputs, [1, 2])
     with pytest.raises(ValueError, match="BertModel takes no labels: without a head"):
         minibert.gradients(wide("BertModel"), inputs, {"labels": inputs["input_ids"]})
