@@ -108,7 +108,8 @@ class BartConfig(PretrainedConfig):
             "layer.{i}.feed_forward.activation": self.activation_dropout,
             "layer.{i}.feed_forward": self.dropout,
         }
-        return {f"{side}.{x}": rate for side in ("encoder", "decoder") for x, rate in rates.items()}
+        sides = {"encoder": [x for x in rates if "cross" not in x], "decoder": [*rates]}
+        return {f"{side}.{x}": rates[x] for side, stages in sides.items() for x in stages}
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
