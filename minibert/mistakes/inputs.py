@@ -350,7 +350,8 @@ def _orders(size: int, lengths: NDArray[Any]) -> Iterator[tuple[int, ...]]:
 def _in_order(order: list[int]) -> Change:
     def change(inputs: Inputs) -> Inputs:
         arrays: dict[str, Any] = {
-            name: None if x is None else x[order] for name, x in vars(inputs).items()
+            name: x if x is None or x is inputs.source else x[order]
+            for name, x in vars(inputs).items()
         }
         return Inputs(**arrays)
 
