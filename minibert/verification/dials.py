@@ -120,5 +120,7 @@ def solved(dial: Dial, computed: Callable[[Trial], Array | None], theirs: Array)
             break
         first = first or size
         last, before, x = x, size, x + float(np.vdot(slope, error)) / length
+    if abs(x) < 1e-6 * abs(dial.right):
+        return None  # nothing is left: that is no factor
     nice = float(f"{x:.5g}")
     return dial.set(nice if abs(nice - x) <= 1e-7 * abs(x) else x)

@@ -139,12 +139,23 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
         own = read_by(inputs, name)
         size, lengths = len(own.mask), own.mask.sum(axis=1)
         seen = [own]
-        for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):
+        words = [*WORDS, *_of_source(own)]
+        for phrase, change in (*PLACED, *words, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
                 other = change(own)
                 if not any(other.is_like(known) for known in seen):
                     seen.append(other)
                     yield Trial((name,), phrase, inputs=of_stack(name, change))
+
+
+def _of_source(inputs: Inputs) -> Iterator[tuple[str, Callable[[Inputs], Inputs]]]:
+    """Yield the words that the encoder reads, where as many are the decoder's."""
+    if inputs.source is not None and inputs.source.words.shape == inputs.words.shape:
+        words = inputs.source.words
+        yield OF_SOURCE, lambda own: replace(own, words=words)
+
+
+OF_SOURCE = "the encoder's words read by the decoder: inputs that are not shifted, perhaps"
 
 
 def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
