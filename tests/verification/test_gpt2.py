@@ -255,3 +255,8 @@ def test_what_transformers_returns_is_read_as_what_it_is(model, reference):
         report = verify(model, found)
         assert report.ok, report.verdict
         assert report.rows[-1].stage == "norm"
+
+
+def test_a_swap_without_effect_is_refused(model, reference):
+    with swap(embeddings=lambda *_: 0), pytest.raises(ValueError, match="GPT-2 does not call it"):
+        model(**reference.inputs)
