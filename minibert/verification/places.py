@@ -100,6 +100,9 @@ def place_of(model: Any, stage: str) -> Place:
     if kind in PLACES:
         return PLACES[kind]
     name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
+    if hasattr(part_in(model, name), "dense"):  # a head of two matrices, tanh between them
+        inner = {"logits": "output", "classifier.intermediate": "dense"}.get(stage, "")
+        return Place(part=name, path=inner, changes=MATRIX if inner else ())
     tied = _of_decoder(model) if name == "decoder" else ()
     return Place(part=name, changes=(*MATRIX, *tied))
 
