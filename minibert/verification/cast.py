@@ -131,7 +131,8 @@ def cast(
 def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
     """Convert what there is besides embeddings and layers: the pooler, the last norm, a head."""
     for name, part in vars(owner).items():
-        if is_dataclass(part) and not isinstance(part, Stack) and name not in NO_PARTS:
+        is_part = is_dataclass(part) or isinstance(part, np.ndarray)
+        if is_part and not isinstance(part, Stack) and name not in NO_PARTS:
             vars(owner)[name] = change(f"{stack}{name}", in_dtype(part, dtype))
 
 
