@@ -103,13 +103,14 @@ def cast(
     runs: what is run of each stack, what goes into it being known; by default all of it.
     cache: of converted layers, for the next time.
     """
-    base_of = model.base_model
-    base = copy.copy(base_of)
+    base = copy.copy(model.base_model)
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
         embeddings = own.embeddings
-        if model is base_of or not stack:  # a head of two stacks may look at the ids themselves
+        if (
+            model is model.base_model or not stack
+        ):  # a head of two stacks may look at the ids themselves
             embeddings, batch = _few_words(stack, embeddings, batch, dtype)
         if span.first < 0:
             vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
