@@ -23,6 +23,7 @@ from minibert.models.generation import GenerationMixin
 from minibert.models.heads import MatrixHead
 from minibert.runtime.arrays import Array, Integers
 from minibert.runtime.parallel import over_sequences
+from minibert.runtime.swap import refuse_swapped
 from minibert.trace import Stage, Trace, silent
 
 
@@ -155,6 +156,7 @@ class Embeddings:
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
+        refuse_swapped("embeddings", "GPT-2")
         x = batch.words(self.word) + self.position[batch.position_ids]
         types = batch.token_type_ids
         return x + self.token_type[types] * (types >= 0)[:, None] if (types >= 0).any() else x
