@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from minibert.runtime.arrays import Array
-from minibert.trace import Back, Silent, Trace, silent
+from minibert.trace import Back, Silent, Trace, here, silent
 from minibert.training.dropout import Dropout, none
 
 Part = TypeVar("Part", bound="_Place")
@@ -32,7 +32,8 @@ class _Place(Silent):
         return self.share, self.prefix + name
 
     def within(self: Part, name: str) -> Part:
-        """Go into a part of the network."""
+        """Go into a part of the network: where a user's function is, if it goes wrong."""
+        here.set(self.prefix + name)
         return self._at(prefix=f"{self.prefix}{name}.", beside=self.beside.within(name))
 
     def of(self: Part, where: Any) -> Part:
@@ -85,7 +86,9 @@ class Gradients(_Place, Back):
 
     def __call__(self, name: str, grad: Array) -> Array:
         """Show the gradient of a stage; return that of what it was before numbers dropped out."""
-        return self.again(name, self.beside(name, grad))
+        grad = self.beside(name, grad)
+        here.set(self.prefix + name)
+        return self.again(name, grad)
 
     def again(self, name: str, x: Array) -> Array:
         """Return what was left of a stage that is computed again, or of its gradient."""
