@@ -1,4 +1,4 @@
-"""BERT and GPT-2 in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
+"""BERT, GPT-2 and BART in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
 
 Reading order: functions, layers, models/bert, batch, trace, runtime, checkpoint, verification;
 then models/bert_heads, models/gpt2, models/bart, cache, tokenizers, tasks, mistakes, grading.
@@ -60,7 +60,7 @@ _LATER = {
         *("record_checkpoint", "record_model", "verify"),
     ),
     "grading": ("Grade", "grade"),
-    "training": ("gradients",),
+    "training": ("Example", "gradients", "train"),
 }
 _HOMES = {name: f"minibert.{module}" for module, names in _LATER.items() for name in names}
 

@@ -12,7 +12,7 @@ import numpy as np
 from minibert.activations import ACTIVATIONS, gelu, relu, sigmoid, tanh
 from minibert.erf import erf
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import by_rows
+from minibert.runtime.blocks import by_rows
 from minibert.runtime.swap import operation
 
 

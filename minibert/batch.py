@@ -201,7 +201,7 @@ class Batch:
         rows = mask[self.mask]
         names = "token_type_ids", "position_ids", "token_ids", "token_embeddings", "states"
         packed = {name: getattr(self, name) for name in names}
-        shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None}
+        shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None and len(x)}
         source = None if self.source is None else self.source.only(indices)
         return replace(self, mask=mask, source=source, **shares)
 

@@ -14,6 +14,7 @@ from minibert.checkpoint.files import require_folder, write_whole
 from minibert.commands.common import add_checkpoint, folder_of, hub_options
 from minibert.commands.generate import add_generate
 from minibert.commands.tasks import add_tasks
+from minibert.commands.train import add_train
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
 from minibert.models.auto import AutoModel
 from minibert.models.inspect import inspect
@@ -34,6 +35,8 @@ _EXAMPLES = {
     "answer": '"Where is the ball?" "The ball is on the table." --model my_folder',
     "embed": "lines.txt -o vectors.npy",
     "generate": 'my_folder "Once upon a time" --max-new-tokens 40 --do-sample --seed 1',
+    "train": "my_folder --task classify --data train.csv --eval dev.csv -o trained",
+    "pretrain": "--tokenizer my_folder --data texts.txt -o trained",
 }
 
 
@@ -73,6 +76,7 @@ def _parser() -> ArgumentParser:
     _add_checks(add)
     add_tasks(add)
     add_generate(add)
+    add_train(add)
     return parser
 
 
@@ -131,7 +135,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
         raise FileNotFoundError(
             f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
             f"with --reference FILE; shipped with minibert: {', '.join(shipped)}; "
-            "`minibert record` makes one, with --from transformers too"
+            "`minibert record` makes one, of what transformers computes, too"
         )
     return path
 

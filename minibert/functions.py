@@ -19,7 +19,8 @@ from minibert.activations import *  # noqa: F403 - they are operations, too
 from minibert.activations import ACTIVATIONS, tanh
 from minibert.erf import erf as erf
 from minibert.runtime.arrays import Array, Integers, Mask
-from minibert.runtime.parallel import by_heads, by_outputs, by_rows, keys_first
+from minibert.runtime.blocks import by_heads, by_rows
+from minibert.runtime.parallel import by_outputs, keys_first
 from minibert.runtime.spelling import spelled
 from minibert.runtime.swap import operation
 from minibert.trace import Trace, silent
@@ -62,7 +63,9 @@ def softmax(x: Array) -> Array:
     Taking the maximum off first changes nothing but this: exp cannot overflow.
     """
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    # summed in float64, as means are: gradients add up by how far probabilities are from 1 together
+    total = exponentials.sum(axis=-1, keepdims=True, dtype=np.float64)
+    return exponentials / total.astype(x.dtype, copy=False)
 
 
 @operation("(T, C), H -> (H, T, C/H)")

@@ -87,12 +87,16 @@ class Embeddings:
 
     def backward(self, grad: Array, batch: Batch, back: Back) -> None:
         """Add up the gradients of the tables and the norm."""
-        rows: Any = batch.token_ids, batch.token_type_ids, batch.position_ids
+        ids = batch.token_ids
+        blank: int | slice | None = self.blank
+        if ids is None:  # vectors were given in place of words: no word is trained
+            ids, blank = np.zeros_like(batch.position_ids), slice(None)
+        rows: Any = ids, batch.token_type_ids, batch.position_ids
         counts: Any = map(len, (self.word, self.token_type, self.position))
         given = back.kept("sum"), self.norm.weight, self.norm.eps, *counts
         found = derivatives.embeddings_backward(grad, *rows, *given, back=back)
-        if self.blank is not None:
-            found[0][self.blank] = 0
+        if blank is not None:
+            found[0][blank] = 0
         for field, one in zip(EMBEDDINGS, found, strict=True):
             back.add(field, one)
 

@@ -1,11 +1,15 @@
 """How many sequences become rows, and rows sequences again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from inputs import EMBEDDED, IDS, Tensor, batch, padded
+
+from minibert.batch import Batch
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,11 @@ class TestPlaces:
         assert whole.shape == (3, 4, 4, 4)
         assert whole[2, 3].tolist() == [[0] * 4, [0, 1, 1, 0], [0, 1, 1, 0], [0] * 4]
         assert whole.sum() == 4
+
+
+def test_a_share_of_a_source_that_has_its_mask_alone():
+    """Its keys and values are kept, so its tokens need not be there."""
+    nothing, mask = np.zeros(0, np.int64), np.array([[True, True, False], [True, True, True]])
+    part = replace(padded(mask), source=Batch(mask, nothing, nothing)).only([1])
+    assert part.source.mask.tolist() == [[False] * 3, [True] * 3]
+    assert len(part.source.token_type_ids) == 0

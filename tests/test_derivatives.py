@@ -143,8 +143,8 @@ def test_in_blocks_as_whole(threads, monkeypatch):
     heads = [draw(3, n, 7, seed=i) for i, n in enumerate((29, 29, 31, 31))]
     allowed = np.tri(29, 31, 2, dtype=bool)
     whole = g.layer_norm_backward(*rows), g.attention_backward(*heads, allowed=allowed)
-    monkeypatch.setattr("minibert.runtime.parallel.BLOCK", 97)
-    monkeypatch.setattr("minibert.runtime.parallel.MAX_QUERIES", 11)
+    monkeypatch.setattr("minibert.runtime.blocks.BLOCK", 97)
+    monkeypatch.setattr("minibert.runtime.blocks.MAX_QUERIES", 11)
     set_num_threads(threads)
     blocks = g.layer_norm_backward(*rows), g.attention_backward(*heads, allowed=allowed)
     for one, other in zip(whole, blocks, strict=True):

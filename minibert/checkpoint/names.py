@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
     name: str  # in the checkpoint
     field: str  # in the model
-    shape: tuple[str | int, ...]  # of the field: names of the config's fields, or numbers
+    shape: tuple[str | int, ...]  # of the field: the config's fields, "field + 2", or numbers
     transposed: bool = False  # the matrix lies as (in, out) in the checkpoint
     part: tuple[int, int] = (0, 1)  # (k, n): the k-th of n equal parts, stacked along the outputs
 
@@ -58,7 +58,9 @@ class Parameter(NamedTuple):
         """Yield, for each axis, the config's field, the size that it makes and that of a tensor."""
         sizes = list(shape[::-1] if self.transposed else shape)
         sizes[:1] = [size // self.part[1] for size in sizes[:1]]
-        return zip(self.sizes, self.shape, sizes, strict=False)
+        for size, ours, theirs in zip(self.sizes, self.shape, sizes, strict=False):
+            field, more = _field_and_more(size)
+            yield field or ours, ours - more, theirs - more
 
 
 class Match(NamedTuple):
@@ -69,6 +71,19 @@ class Match(NamedTuple):
     renamed: dict[str, str]  # found name -> standard name
     unused: dict[str, str]  # found name -> standard name
     shared: str  # what comes before the names
+
+
+def size_of(config: Any, size: str | int) -> int:
+    """Return the size of an axis: a number, or what a field of the config says, or more."""
+    field, more = _field_and_more(size)
+    return more if field is None else int(getattr(config, field)) + more
+
+
+def _field_and_more(size: str | int) -> tuple[str | None, int]:
+    if isinstance(size, int):
+        return None, size
+    field, _, more = size.partition(" + ")
+    return field, int(more or 0)
 
 
 def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Parameter]:
@@ -82,7 +97,7 @@ def expand(table: Iterable[Entry], config: Any, counters: Strings) -> list[Param
         for i in map(str, range(getattr(config, counters[letter]))) if letter else "0":
             for entry in entries:
                 name, field = (text.replace(mark, i) for text in entry[:2])
-                sizes = (getattr(config, s) if isinstance(s, str) else s for s in entry.shape)
+                sizes = (size_of(config, size) for size in entry.shape)
                 more = entry.transposed, entry.part, entry.shape
                 parameters.append(Parameter(name, field, tuple(sizes), *more))
     return parameters

@@ -3,7 +3,6 @@
 Each change takes a part and returns another, which is called in the same way.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,34 +11,13 @@ import numpy as np
 
 from minibert.batch import Batch
 from minibert.functions import tanh
-from minibert.layers import Layer, LayerNorm, Linear
-from minibert.mistakes.functions import LAYER_NORM, MATRICES
-from minibert.mistakes.inputs import FROM_OWN, UP_TO_LAST, UP_TO_NEXT
-from minibert.mistakes.rounded import coarse
+from minibert.layers import Layer, LayerNorm
+from minibert.mistakes.inputs import EVERYTHING, FROM_OWN, UP_TO_LAST, UP_TO_NEXT
+from minibert.mistakes.matrices import FUSED_UNSEEN, Change
 from minibert.runtime.arrays import Array
 from minibert.trace import Trace, silent
 
-Change = Callable[[Any], Any]
 Join = Callable[[LayerNorm, Array, Array, Array], Array]  # norm, x, its change, the layer's input
-
-# a matrix, a norm
-
-
-def _matrix(change: Callable[[Any, Any], Any]) -> Change:
-    return lambda linear: Linear(*change(linear.weight, linear.bias))
-
-
-def norm_by(function: Callable[..., Array]) -> Change:
-    """Return the change of a norm that is computed by another function."""
-    return lambda norm: lambda x: function(x, norm.weight, norm.bias, norm.eps)
-
-
-LINEAR: tuple[tuple[str, Change], ...] = tuple((phrase, _matrix(f)) for phrase, f in MATRICES)
-NORM: tuple[tuple[str, Change], ...] = tuple(
-    (phrase, norm_by(f)) for phrase, f in (*LAYER_NORM, *coarse("layer_norm"))
-)
-
-NORM_THERE = tuple((phrase, change) for phrase, change in NORM if phrase != "no norm")
 
 # a layer
 
@@ -134,6 +112,8 @@ NOT_CAUSAL: tuple[tuple[str, Change, Any], ...] = (
     ("the causal mask one token short: no token sees itself", _not_causal, UP_TO_LAST),
     ("the causal mask turned round: tokens look at later ones alone", _not_causal, FROM_OWN),
 )
+#: The same, where the scores do not tell.
+NO_MASK = "no mask: tokens look at later ones and at padding", _not_causal, EVERYTHING
 POST_NORM: Change = lambda layer: replace(layer, pre_norm=False)  # noqa: E731
 PRE_NORM = joined(first=NO_NORM, across=NO_NORM, second=NO_NORM, pre_norm=True)
 PARALLEL = joined(first=NO_NORM, parallel=True)
@@ -169,6 +149,14 @@ def norms_exchanged(layer: Layer) -> Layer:
     return replace(layer, attention_norm=layer.norm, norm=layer.attention_norm)
 
 
+def _without_norms(layer: Layer) -> Layer:
+    return replace(layer, attention_norm=left_out(layer), norm=left_out(layer))
+
+
+def _attention(change: Change) -> Change:
+    return lambda layer: replace(layer, attention=change(layer.attention))
+
+
 #: A whole layer: what may be told only where nothing inside it is recorded.
 LAYER: tuple[tuple[str, Change], ...] = (
     ("a layer that is skipped", skipped),
@@ -180,77 +168,16 @@ LAYER: tuple[tuple[str, Change], ...] = (
     ("the attention half left out", joined(first=_left_out)),
     ("its two norms exchanged", norms_exchanged),
 )
+LAYER_OF_DECODER = (*LAYER, ("the cross-attention left out", joined(across=_left_out)))
 LAYER_OF_PRE_NORM: tuple[tuple[str, Change], ...] = (
     *LAYER[:2],
     ("norms after each half instead of before (post-norm)", POST_NORM),
     ("both residuals missing", joined(first=_change_alone, second=_change_alone)),
+    ("all norms left out", _without_norms),
+    *((phrase, _attention(change)) for phrase, change in FUSED_UNSEEN),
     ("the feed-forward half left out", joined(first=NO_NORM, second=_left_out)),
     ("the attention half left out", joined(first=_left_out, second=NO_NORM)),
     LAYER[-1],
-)
-
-# what is read from one matrix
-
-
-def _fused(split: Callable[[Array, int], Array]) -> Change:
-    """Return the change of an attention whose query, key and value are cut out of one matrix.
-
-    split: of its rows (3C, ...) and the number of heads -> (3, C, ...).
-    """
-
-    def change(attention: Any) -> Any:
-        parts = attention.query, attention.key, attention.value
-        weights, biases = (
-            split(np.concatenate([getattr(x, array) for x in parts]), attention.num_heads)
-            for array in ("weight", "bias")
-        )
-        made = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
-        return replace(attention, **dict(zip(("query", "key", "value"), made, strict=True)))
-
-    return change
-
-
-def _by_head(rows: Array, heads: int) -> Array:
-    whole = rows.reshape(heads, 3, -1, *rows.shape[1:]).swapaxes(0, 1)
-    return whole.reshape(3, -1, *rows.shape[1:])
-
-
-def _by_column(rows: Array, heads: int) -> Array:
-    return rows.reshape(-1, 3, *rows.shape[1:]).swapaxes(0, 1)
-
-
-FUSED: tuple[tuple[str, Change], ...] = (
-    ("the matrix of queries, keys and values cut head by head", _fused(_by_head)),
-    ("the matrix of queries, keys and values cut column by column", _fused(_by_column)),
-)
-
-# embeddings that add rows of tables
-
-
-def _table(name: str, change: Callable[[Array], Any]) -> Change:
-    return lambda part: replace(part, **{name: change(getattr(part, name))})
-
-
-TABLES: tuple[tuple[str, Change], ...] = (
-    ("no positions added", _table("position", np.zeros_like)),
-    ("no words added", _table("word", np.zeros_like)),
-    ("the table of positions reversed", _table("position", lambda x: x[::-1])),
-    ("positions that are all 0", _table("position", lambda x: np.broadcast_to(x[:1], x.shape))),
-    ("positions from 1", _table("position", lambda x: np.roll(x, -1, axis=0))),
-    ("positions from 2", _table("position", lambda x: np.roll(x, -2, axis=0))),
-    ("positions one too low", _table("position", lambda x: np.roll(x, 1, axis=0))),
-    (
-        "positions without the offset of 2, the table's first rows for the first tokens",
-        _table("position", lambda x: np.roll(x, 2, axis=0)),
-    ),
-    (
-        "word embeddings multiplied by sqrt(C)",
-        _table("word", lambda x: x * x.dtype.type(math.sqrt(x.shape[1]))),
-    ),
-    (
-        "word embeddings not multiplied by sqrt(C)",
-        _table("word", lambda x: x / x.dtype.type(math.sqrt(x.shape[1]))),
-    ),
 )
 
 # the pooler

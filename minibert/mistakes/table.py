@@ -18,7 +18,10 @@ from minibert.trace import silent
 
 
 def _attending(change: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
-    return lambda q, k, v, trace=silent: f.attention(*change(q, k, v), trace=trace)
+    def attention(q: Any, k: Any, v: Any, *, allowed: Any = None, trace: Any = silent) -> Any:
+        return f.attention(*change(q, k, v), allowed=allowed, trace=trace)
+
+    return attention
 
 
 def _attention(scores: Any = f.attention_scores, softmax: Any = f.softmax) -> Callable[..., Any]:

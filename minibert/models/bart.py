@@ -15,15 +15,13 @@ from minibert.checkpoint.names import Entry
 from minibert.functions import ACTIVATIONS
 from minibert.layers import LayerNorm
 from minibert.models import outputs, rules
-from minibert.models.bart_names import COUNTERS, NAMES, STAGES, base_names
+from minibert.models.bart_names import COUNTERS, NAMES, OFFSET, STAGES, base_names
 from minibert.models.building import Builder
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.seq2seq import EncoderDecoderModel, encoder_state
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
-
-OFFSET = 2  # rows of a table of positions before that of the first
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -95,11 +93,6 @@ class BartConfig(PretrainedConfig):
         return self.init_std
 
     @property
-    def position_rows(self) -> int:
-        """How many rows a table of positions has."""
-        return self.max_position_embeddings + OFFSET
-
-    @property
     def blank_token_id(self) -> int | None:
         """The token whose embedding is drawn as zeros."""
         return self.pad_token_id
@@ -115,7 +108,8 @@ class BartConfig(PretrainedConfig):
             "layer.{i}.feed_forward.activation": self.activation_dropout,
             "layer.{i}.feed_forward": self.dropout,
         }
-        return {f"{side}.{x}": rate for side in ("encoder", "decoder") for x, rate in rates.items()}
+        sides = {"encoder": [x for x in rates if "cross" not in x], "decoder": [*rates]}
+        return {f"{side}.{x}": rates[x] for side, stages in sides.items() for x in stages}
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""

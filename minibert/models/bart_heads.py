@@ -87,11 +87,11 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return self.word_logits(x, trace)
 
-    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
         grad = back("lm_head", back("logits", grad))
         return self.lm_head.backward(grad, x, back.within("lm_head"))
@@ -103,7 +103,7 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         pad, ids = self.config.pad_token_id, number_array("labels", labels)
         if pad is None and (ids == IGNORED).any():
             raise ValueError(f"labels have {IGNORED}, and the config no pad_token_id to read there")
-        return self._shifted(np.where(ids == IGNORED, pad or 0, ids))
+        return self._shifted(np.where(ids == IGNORED, pad or 0, ids), "labels")
 
     def num_parameters(self) -> int:
         """Return how many numbers the model has learnt: the bias is none of them."""
@@ -139,6 +139,7 @@ class BartForSequenceClassification(BartHeadModel):
     output_class = outputs.Seq2SeqSequenceClassifierOutput
     dropped = ("head", "classifier.activation")
     loss_of = staticmethod(labels.of_sequences)
+    has_problems = True
     HEAD = "classification_head"
 
     @classmethod
@@ -168,7 +169,7 @@ class BartForSequenceClassification(BartHeadModel):
             *map(build.linear, ("classifier.dense", "classifier.output"))
         )
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each label: (N, C) -> (n, L)."""
         trace = trace.of(batch.vectors)
         ends = trace("head", x[self._rows(batch)])
@@ -178,7 +179,7 @@ class BartForSequenceClassification(BartHeadModel):
         """Return the output's fields."""
         return {"logits": batch.vectors.unpack(logits)}
 
-    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (n, L) -> (N, C)."""
         whole, there = np.zeros_like(x), back.of(batch.vectors)
         given = there("logits", grad), there.kept("head"), there.within("classifier")

@@ -6,6 +6,8 @@ from minibert.checkpoint.names import Entry
 from minibert.models.building import pair
 from minibert.trace import Stage
 
+OFFSET = 2  # rows of a table of positions before that of the first
+
 # ruff: noqa: E501 - a table is read by its columns
 # fmt: off
 _C = "d_model"
@@ -25,7 +27,7 @@ def _stack(side: str, i: str) -> tuple[Entry, ...]:
         *pair(f"{name}.encoder_attn_layer_norm", f"{field}.cross_attention_norm", _C),
     )
     return (
-        Entry(f"{side}.embed_positions.weight", f"{side}.embeddings.position", ("position_rows", _C)),
+        Entry(f"{side}.embed_positions.weight", f"{side}.embeddings.position", (f"max_position_embeddings + {OFFSET}", _C)),
         *pair(f"{side}.layernorm_embedding", f"{side}.embeddings.norm", _C),
         *_attention(f"{name}.self_attn", f"{field}.attention"),
         *pair(f"{name}.self_attn_layer_norm", f"{field}.attention_norm", _C),

@@ -17,12 +17,18 @@ from minibert.models.processors import log_softmax
 from minibert.models.texts import Texts
 from minibert.runtime.arrays import Array, Integers
 
+FEW = 1000  # to be sorted all
 FAR = np.float32(-1e9)  # below every score of a text
 
 
 def best(scores: Array, count: int) -> Integers:
-    """Return where the highest scores of each row are, in order: (B, n) -> (B, count)."""
-    found = np.sort(np.argpartition(scores, -count, axis=1)[:, -count:], axis=1)
+    """Return where the highest scores of each row are, in order: (B, n) -> (B, count).
+
+    Of equal ones the first come first; among thousands of words it is not said which.
+    """
+    if scores.shape[1] <= FEW:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    found = np.argpartition(scores, -count, axis=1)[:, -count:]
     return _of(found, np.argsort(-_of(scores, found), axis=1, kind="stable"))
 
 
@@ -106,13 +112,13 @@ class BeamSearch:
         is_full = self.settings.early_stopping is True and self.is_end.all(axis=1)
         for out in (is_full & np.ones_like(self.is_open), ~self.is_open):
             scores = scores + out[:, None] * FAR
-        merged = np.concatenate([self.kept_scores, scores + ~counts * FAR], axis=1)
+        merged = np.concatenate([scores + ~counts * FAR, self.kept_scores], axis=1)
         chosen = best(merged, beams)
         lengths = np.full(scores.shape, length)
         self.kept_scores = _of(merged, chosen)
-        self.kept = _of(np.concatenate([self.kept, texts], axis=1), chosen)
-        self.lengths = _of(np.concatenate([self.lengths, lengths], axis=1), chosen)
-        self.is_end = _of(np.concatenate([self.is_end, counts], axis=1), chosen)
+        self.kept = _of(np.concatenate([texts, self.kept], axis=1), chosen)
+        self.lengths = _of(np.concatenate([lengths, self.lengths], axis=1), chosen)
+        self.is_end = _of(np.concatenate([counts, self.is_end], axis=1), chosen)
 
     def _close(self, length: int) -> None:
         """See which prompts have beams that may become better than the worst that is kept.

@@ -98,7 +98,7 @@ class BertForMaskedLM(BertHeadModel):
         )
         return self.predictions.backward(back("predictions", grad), x, back.within("predictions"))
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return self.word_logits(x, trace)
 
@@ -106,7 +106,7 @@ class BertForMaskedLM(BertHeadModel):
         """Return the output's fields."""
         return {"logits": batch.unpack(logits)}
 
-    def logits_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
         return self.words_backward(grad, x, back)
 
@@ -145,7 +145,7 @@ class BertForPreTraining(BertForMaskedLM):
         super()._assemble(arrays)
         self.seq_relationship = Builder(self.config, arrays).linear("seq_relationship")
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> tuple[Array, Array]:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> tuple[Array, Array]:
         """Return a score for each word, and whether the second sentence follows: (N, V), (n, 2)."""
         pooled = self.bert.pooled(x, batch, trace)
         words, there = self.word_logits(x, trace), trace.of(batch.vectors)
@@ -166,9 +166,7 @@ class BertForPreTraining(BertForMaskedLM):
         next_one, of_follows = labels.of_pairs(follows, batch, given["next_sentence_label"])
         return masked + next_one, (of_words, of_follows)
 
-    def logits_backward(
-        self, grad: tuple[Array, Array], x: Array, batch: Batch, back: Back
-    ) -> Array:
+    def head_backward(self, grad: tuple[Array, Array], x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state."""
         words, follows = grad
         follows = back.of(batch.vectors)("seq_relationship", follows)
@@ -205,6 +203,7 @@ class BertForSequenceClassification(BertMatrixHead):
     output_class = outputs.SequenceClassifierOutput
     dropped = ("head",)
     loss_of = staticmethod(labels.of_sequences)
+    has_problems = True
     matrix, module, size = "classifier", "classifier", "num_labels"
     reads_pooler = True
 

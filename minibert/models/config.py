@@ -22,7 +22,7 @@ from minibert.checkpoint.foreign import foreign_code
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
-from minibert.checkpoint.names import Entry
+from minibert.checkpoint.names import Entry, size_of
 from minibert.models import rules
 from minibert.models.habits import FIELDS, HARMLESS
 from minibert.runtime.arrays import dtype_name
@@ -124,7 +124,7 @@ class PretrainedConfig(Spelled):
     def must_fit(self, table: tuple[Entry, ...], counters: Mapping[str, str]) -> None:
         """Raise ValueError if a model with these arrays, and so many layers, would be absurd."""
         count = sum(
-            math.prod(getattr(self, s) if isinstance(s, str) else s for s in entry.shape)
+            math.prod(size_of(self, size) for size in entry.shape)
             * math.prod(getattr(self, n) for x, n in counters.items() if f"{{{x}}}" in entry.name)
             for entry in table
         )

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import make_folder, read_json, replace_file
+from minibert.checkpoint.files import make_folder, read_json, replace_file, visible
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import GENERATION_NAME
 from minibert.models import rules
@@ -134,8 +134,8 @@ class GenerationConfig(Spelled):
         harmless = cls.names() | UNSUPPORTED.keys() | HARMLESS
         unknown = sorted(key for key in values.keys() - harmless if not key.startswith("_"))
         if unknown:
-            what = f"{str(path)!r} has fields that change nothing here: {', '.join(unknown[:8])}"
-            warn(f"{what:.300}; they are kept")
+            told = ", ".join(visible(name, 30) for name in unknown[:8])
+            warn(f"{str(path)!r} has fields that change nothing here: {told}; they are kept")
         for key in overrides.keys() - cls.names() - UNSUPPORTED.keys():
             raise TypeError(cls.no_field("GenerationConfig", key))
         try:

@@ -11,7 +11,7 @@ from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
 from minibert.layers import Linear
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import pair
-from minibert.models.labels import LossOf, of_sequences
+from minibert.models.labels import LossOf
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
 
@@ -53,15 +53,16 @@ class ModelWithHead(Tied):
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     dropped: ClassVar[tuple[str, ...]] = ()  # stages of the head of which numbers drop out
     loss_of: ClassVar[LossOf]  # what is lost, of logits and targets
+    has_problems: ClassVar[bool] = False  # whether config.problem_type says what labels are
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
         batch = self.base_model.encoded(batch, trace)
-        logits = self.logits(self.base_model.states(batch, trace), batch, trace)
+        logits = self.head_logits(self.base_model.states(batch, trace), batch, trace)
         fields = self.fields(logits, batch)
         return {"loss": self.loss(logits, batch)[0], **fields} if batch.targets else fields
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
         """Return what the head makes of the last state, as rows: (N, C) -> (N or n, L)."""
         raise NotImplementedError
 
@@ -80,18 +81,18 @@ class ModelWithHead(Tied):
 
     def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
         """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        more = {"problem": self.config.problem_type} if self.loss_of is of_sequences else {}
+        more = {"problem": self.config.problem_type} if self.has_problems else {}
         return self.loss_of(logits, batch, **{**(batch.targets or {}), **more})
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
         batch = self.base_model.encoded(batch, kept)
         x = self.base_model.states(batch, kept)
-        loss, grad = self.loss(self.logits(x, batch, kept), batch)
-        self.base_model.states_backward(self.logits_backward(grad, x, batch, back), batch, back)
+        loss, grad = self.loss(self.head_logits(x, batch, kept), batch)
+        self.base_model.states_backward(self.head_backward(grad, x, batch, back), batch, back)
         return loss
 
-    def logits_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N or n, L) -> (N, C)."""
         raise NotImplementedError
 
@@ -146,7 +147,7 @@ class MatrixHead(ModelWithHead):
         """Return where the rows of the logits stood: of tokens, or of sequences."""
         return batch.vectors if self.reads_pooler else batch
 
-    def logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
+    def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return what the head makes of the last state, as rows: (N, C) -> (N or n, L)."""
         x = self.base_model.pooled(x, batch, trace) if self.reads_pooler else x
         trace = trace.of(self.where(batch))
@@ -157,7 +158,7 @@ class MatrixHead(ModelWithHead):
         """Return the output's fields."""
         return {"logits": self.where(batch).unpack(logits)}
 
-    def logits_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
+    def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N or n, L) -> (N, C)."""
         there, matrix = back.of(self.where(batch)), getattr(self, self.matrix)
         given = there("logits", grad), there.kept("head"), back.within(self.matrix)

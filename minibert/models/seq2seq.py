@@ -74,20 +74,20 @@ class EncoderDecoderModel(Tied):
         """
         words = input_ids, attention_mask, decoder_input_ids, decoder_attention_mask
         others = encoder_outputs, inputs_embeds, decoder_inputs_embeds
-        targets = {
-            "labels": labels,
-            "start_positions": start_positions,
-            "end_positions": end_positions,
-        }
+        given = labels, start_positions, end_positions
+        targets = dict(zip(("labels", "start_positions", "end_positions"), given, strict=True))
         cache = self._cache(past_key_values, use_cache)
         batch = self.batch(*words, *others, cache=cache, **targets)
         shown = self._shown(output_hidden_states, output_attentions)
-        known: dict[str, Any] = {}
-        if not _is_unread(batch):
-            names = "encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"
-            parts = dict(zip(names, _parts(encoder_outputs), strict=True))
-            known = {x: part for x, part in parts.items() if shown.pop(x, True)}
+        known = {} if _is_unread(batch) else self._known(encoder_outputs, shown)
         return self._run(batch, shown, trace, return_dict, **known)
+
+    @staticmethod
+    def _known(encoder_outputs: Any, shown: dict[str, list[str]]) -> dict[str, Any]:
+        """Return the fields of the output that a caller has passed; they are shown by no stage."""
+        names = "encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"
+        parts = dict(zip(names, _parts(encoder_outputs), strict=True))
+        return {x: part for x, part in parts.items() if shown.pop(x, True)}
 
     def _shown(self, states: bool | None, attentions: bool | None) -> dict[str, list[str]]:
         shown: dict[str, list[str]] = {}
@@ -114,7 +114,7 @@ class EncoderDecoderModel(Tied):
         inputs_embeds: Any = None,
         decoder_inputs_embeds: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
         **targets: Any,
     ) -> Batch:
         """Check the inputs of a call, and pack them: the decoder's batch, with its source."""
@@ -162,7 +162,7 @@ class EncoderDecoderModel(Tied):
             raise ValueError(f"{what}; needed: floating-point numbers, (batch, tokens, {width})")
         return array.astype(self.dtype, copy=False)
 
-    def _shifted(self, input_ids: Any) -> Integers:
+    def _shifted(self, input_ids: Any, name: str = "input_ids") -> Integers:
         """Return what the decoder reads by default: (B, S) -> (B, S)."""
         start, count = self.config.decoder_start_token_id, self.config.vocab_size
         hint = "pass decoder_input_ids or decoder_inputs_embeds"
@@ -170,7 +170,7 @@ class EncoderDecoderModel(Tied):
             raise ValueError(f"there are no input_ids, which would be the decoder's, too: {hint}")
         if start is None:
             raise ValueError(f"the config has no decoder_start_token_id: set it, or {hint}")
-        ids = arguments.indices("input_ids", input_ids, count, "vocab_size")
+        ids = arguments.indices(name, input_ids, count, "vocab_size")
         return np.insert(ids[:, :-1], 0, start, axis=1)
 
     def decoder_batch(
@@ -181,7 +181,7 @@ class EncoderDecoderModel(Tied):
         decoder_inputs_embeds: Any = None,
         position_ids: Any = None,
         *,
-        cache: Cache | None = None,
+        cache: Any = None,
     ) -> Batch:
         """Check what the decoder reads, and pack it. source: None if ``cache`` is filled."""
         decoder: Any = decoder_input_ids, decoder_attention_mask, None, position_ids
@@ -200,7 +200,7 @@ class EncoderDecoderModel(Tied):
             )
         if cache is not None and not _is_filled(cache):
             cache.source = self.reserved(replace(source, cache=Cache())).cache
-            cache.source.mask = source.mask  # type: ignore[union-attr]  # it has just been made
+            cache.source.mask = source.mask
         return replace(batch, source=source)
 
     def _source(self, source: Batch | None, cache: Cache | None) -> Batch:

@@ -1,14 +1,12 @@
-"""How functions and layers are applied: shares for threads, blocks for the cache, shapes for BLAS.
+"""How layers and matrices are applied: shares for threads, shapes for BLAS.
 
 Where there are sequences enough, each thread runs the whole network on a share of them
 (``over_sequences``), and all below runs in that thread. Where there are not, threads share a layer,
 some heads or some of its width each (``adds_up``), and outside of the layers the outputs of a
-matrix (``by_outputs``). Either way a function of rows is applied to blocks of rows (``by_rows``)
-and attention to blocks of scores (``by_heads``), so that what a formula computes on its way stays
-in the cache. While a user's function is swapped in, layers and attention stay whole for it.
+matrix (``by_outputs``). Either way functions are applied to blocks (blocks.py). While a user's
+function is swapped in, layers stay whole for it.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce, wraps
@@ -17,17 +15,15 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
-from minibert.runtime.arrays import Array, Mask
+from minibert.runtime.arrays import Array
 from minibert.runtime.swap import is_swapping
 from minibert.runtime.threads import get_num_threads, shares, spread
-from minibert.trace import Back, Trace, onward, silent
+from minibert.trace import Back, Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 SMALL = 1_000_000  # multiplications that are done before another thread has woken up
-BLOCK = 130_000  # numbers of a block: half a megabyte in float32
-MAX_QUERIES = 256  # of a block of scores
 MIN_ROWS, MAX_ROWS = 200, 1024  # of a thread's share of a batch
 READ = 12  # multiplications that take as long as to read one number of a matrix from memory
 FEW_ROWS, FEW_NUMBERS = 48, 125_000  # BLAS would take longer to rearrange a matrix than to use it
@@ -123,7 +119,7 @@ def adds_up(
         @wraps(call)
         def apply(layer: Any, x: Array, trace: Trace, *args: Any) -> Array:
             is_large = (len(x) + READ) * x.shape[-1] ** 2 > SMALL
-            slices = shares(size(layer)) if is_large else []
+            slices = shares(size(layer)) if is_large and not trace.is_whole else []
             if len(slices) < 2 or is_swapping():
                 return call(layer, x, trace, *args)
             count = size(layer)
@@ -176,120 +172,6 @@ def some_inputs(linear: Any, part: slice) -> Any:
     return replace(linear, weight=linear.weight[:, part], bias=bias)
 
 
-# a function in blocks
-
-
-def by_rows(function: Callable[P, R]) -> Callable[P, R]:
-    """Apply a function that treats each row alone to blocks of rows.
-
-    Rows are the first argument, and others of its shape. Of several results the first are rows,
-    and those of the blocks' others add up.
-    """
-    # NumPy computes in place on what has no name, as inside a formula, if it has 256 KB or more:
-    # so formulas cost little more than code that reuses its arrays
-
-    @wraps(function)
-    def apply(*args: P.args, **kwargs: P.kwargs) -> R:
-        x: Any = args[0] if args else next(iter(kwargs.values()))
-        if x.size <= BLOCK:
-            return function(*args, **kwargs)
-        out, parts = np.empty_like(x), shares(len(x), math.ceil(x.size / BLOCK))
-        sums: list[Any] = [()] * len(parts)
-
-        def block(i: int) -> None:
-            some = [_some_rows(arg, x, parts[i]) for arg in args]
-            more = {name: _some_rows(arg, x, parts[i]) for name, arg in kwargs.items()}
-            found: Any = function(*some, **more)
-            out[parts[i]], *sums[i] = found if isinstance(found, tuple) else (found,)
-
-        spread(block, range(len(parts)))
-        totals = (reduce(add, terms) for terms in zip(*sums, strict=True))
-        return (out, *totals) if sums[0] else out  # type: ignore[return-value]
-
-    return apply
-
-
-def _some_rows(arg: Any, x: Array, rows: slice) -> Any:
-    return arg[rows] if getattr(arg, "shape", None) == x.shape else arg
-
-
-def by_heads(attention: Callable[..., Array]) -> Callable[..., Array]:
-    """Apply attention to blocks of heads and queries whose scores stay in the cache."""
-
-    @wraps(attention)
-    def apply(
-        query: Array, key: Array, value: Array, *, allowed: Mask = None, trace: Trace = silent
-    ) -> Array:
-        num_heads, length, size = query.shape
-        parts = blocks(num_heads, length, key.shape[1])
-        if len(parts) == 1:
-            inner = trace.block(*parts[0], num_heads)
-            return attention(query, key, value, allowed=allowed, trace=inner)
-        # in memory the heads of a token lie side by side, as merge_heads will want them
-        out = np.empty((length, num_heads, size), query.dtype).transpose(1, 0, 2)
-
-        def block(part: tuple[slice, slice]) -> None:
-            heads, inner = part[0], trace.block(*part, num_heads)
-            some = None if allowed is None else allowed[part[1]]
-            parts = query[part], key[heads], value[heads]
-            out[part] = attention(*parts, allowed=some, trace=inner)
-
-        spread(block, parts)
-        return out
-
-    return apply
-
-
-def by_heads_backward(gradient: Callable[..., Any]) -> Callable[..., Any]:
-    """Apply the derivative of attention to blocks as ``by_heads`` does; those of a head add up."""
-
-    @wraps(gradient)
-    def apply(
-        grad: Array,
-        query: Array,
-        key: Array,
-        value: Array,
-        *,
-        allowed: Mask = None,
-        back: Back = onward,
-    ) -> tuple[Array, Array, Array]:
-        num_heads, length, _ = query.shape
-        parts = blocks(num_heads, length, key.shape[1])
-        if len(parts) == 1:
-            inner = back.block(*parts[0], num_heads)
-            found: tuple[Array, Array, Array] = gradient(
-                grad, query, key, value, allowed=allowed, back=inner
-            )
-            return found
-        whole = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
-
-        def block(heads: slice) -> None:
-            for part in (part for part in parts if part[0] == heads):
-                inner = back.block(*part, num_heads)
-                some = None if allowed is None else allowed[part[1]]
-                given = grad[part], query[part], key[heads], value[heads]
-                found = gradient(*given, allowed=some, back=inner)
-                whole[0][part] = found[0]
-                whole[1][heads] += found[1]
-                whole[2][heads] += found[2]
-
-        spread(block, {part[0].start: part[0] for part in parts}.values())
-        return whole
-
-    return apply
-
-
-def blocks(num_heads: int, queries: int, keys: int) -> list[tuple[slice, slice]]:
-    """Return slices of the heads and of the queries with about BLOCK scores each."""
-    rows = min(MAX_QUERIES, queries)
-    count = math.ceil(num_heads * rows * keys / BLOCK)
-    if (count < 2 and rows == queries) or is_swapping():
-        return [(slice(0, num_heads), slice(0, queries))]
-    heads = shares(num_heads, count) if count > 1 else [slice(0, num_heads)]
-    starts = range(0, queries, rows)
-    return [(h, slice(start, min(start + rows, queries))) for start in starts for h in heads]
-
-
 # a product in the shape that BLAS likes
 
 
@@ -304,7 +186,7 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
         # is small: to a few rows it goes as a stack of such, with axes in the order that .T makes
         is_few = x.ndim == 2 and 1 < len(x) <= FEW_ROWS and x.size <= FEW_NUMBERS
         if is_few and weight.strides[0] == weight.itemsize:
-            if x.shape[1] % INPUTS == 0:
+            if x.shape[1] % INPUTS == 0 and len(x) <= FEW_ROWS // 2:
                 return _of_stacked_inputs(linear, x, weight, bias)
         elif is_few and len(weight) >= OUTPUTS:
             if rest := len(weight) % OUTPUTS:
@@ -322,10 +204,9 @@ def _of_stacked_inputs(linear: Any, x: Array, weight: Array, bias: Array) -> Arr
     """Multiply by some inputs of a matrix at a time, (in, out) in memory, and add up."""
     count = x.shape[1] // INPUTS
     stack = weight.reshape(len(weight), count, INPUTS).transpose(0, 2, 1)
-    biases = np.zeros((count, 1, len(bias)), bias.dtype)
-    biases[0] = bias
-    products = linear(x.reshape(len(x), count, INPUTS).transpose(1, 0, 2), stack, biases)
-    total: Array = products.sum(axis=0)
+    parts = x.reshape(len(x), count, INPUTS).transpose(1, 0, 2)
+    products: Array = linear(parts, stack, np.zeros((), bias.dtype))  # the bias comes once
+    total: Array = products.sum(axis=0) + bias
     return total
 
 

@@ -1,6 +1,6 @@
 """Examples, and batches of them: what is read together, in which order."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ from minibert.runtime.arrays import Integers
 
 Fields = dict[str, Any]
 
+NEAR = 16  # batches among whose examples lengths are sorted
+
 
 class Example(NamedTuple):
     """What is read, and what is to be said of it: the arguments of a call, without the batch."""
@@ -18,8 +20,8 @@ class Example(NamedTuple):
     labels: Mapping[str, Any]  # a number, or one for each token
 
 
-def collate(examples: Sequence[Example]) -> tuple[Fields, Fields]:
-    """Return a batch's inputs and labels, padded to the longest; padding is masked.
+def collate(examples: Sequence[Example]) -> Fields:
+    """Return the arguments of a call on a batch, padded to the longest; padding is masked.
 
     Padding costs nothing, since a model reads real tokens alone.
     """
@@ -31,7 +33,7 @@ def collate(examples: Sequence[Example]) -> tuple[Fields, Fields]:
         name: _together([example.labels[name] for example in examples])
         for name in examples[0].labels
     }
-    return inputs, labels
+    return {**inputs, **labels}
 
 
 def _together(values: list[Any]) -> Any:
@@ -48,8 +50,22 @@ def _padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Integers, Intege
     return whole, mask
 
 
-def order(count: int, size: int, seed: tuple[int, ...]) -> Iterator[list[int]]:
-    """Yield the numbers of the examples of each batch, in an order drawn from a seed."""
-    drawn = np.random.default_rng(seed).permutation(count).tolist()
-    for start in range(0, count, size):
-        yield drawn[start : start + size]
+def batches(examples: Sequence[Example], size: int, seed: tuple[int, ...]) -> list[list[Example]]:
+    """Return all examples as batches, in an order drawn from a seed.
+
+    Those of a batch are of about the same length, so that threads have equal shares.
+    """
+    random = np.random.default_rng(seed)
+    drawn = random.permutation(len(examples)).tolist()
+    found = []
+    for start in range(0, len(drawn), NEAR * size):
+        some = sorted(drawn[start : start + NEAR * size], key=lambda i: _length(examples[i]))
+        parts = [some[k : k + size] for k in range(0, len(some), size)]
+        short = [part for part in parts if len(part) < size]  # comes last, as the only one
+        whole = [part for part in parts if len(part) == size]
+        found += [whole[k] for k in random.permutation(len(whole))] + short
+    return [[examples[i] for i in part] for part in found]
+
+
+def _length(example: Example) -> int:
+    return len(next(iter(example.inputs.values())))

@@ -59,7 +59,7 @@ class _Place(Silent):
 class Kept(_Place):
     """The way there: keeps the stages, and drops some of their numbers out."""
 
-    is_whole = True  # threads share functions, not layers
+    is_whole = True
 
     def __init__(self, dropout: Dropout = none, beside: Trace = silent) -> None:
         super().__init__(beside)
@@ -85,10 +85,9 @@ class Gradients(_Place, Back):
         self.found: dict[str, Array] = {}
 
     def __call__(self, name: str, grad: Array) -> Array:
-        """Show the gradient of a stage; return that of what it was before numbers dropped out."""
-        grad = self.beside(name, grad)
+        """Return the gradient of a stage as it was before numbers dropped out, and show it."""
         here.set(self.prefix + name)
-        return self.again(name, grad)
+        return self.beside(name, self.again(name, grad))
 
     def again(self, name: str, x: Array) -> Array:
         """Return what was left of a stage that is computed again, or of its gradient."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minibert.runtime.arrays import Array
+from minibert.runtime.blocks import BLOCK
+from minibert.runtime.threads import shares, spread
 
 Arrays = dict[str, Array]
 
@@ -47,15 +49,21 @@ class AdamW:
             self._move(weight, grad, self.means[name], self.squares[name], rate)
 
     def _move(self, weight: Array, grad: Array, mean: Array, square: Array, rate: float) -> None:
-        (first, second), rate = self.betas, self.learning_rate * rate
+        decay = 1 - self.learning_rate * rate * self.weight_decay if weight.ndim > 1 else 1.0
+        first, second = self.betas
         corrected = 1 - second**self.steps if self.bias_correction else 1.0
-        size = rate / (1 - first**self.steps if self.bias_correction else 1.0)
-        if weight.ndim > 1:
-            weight *= 1 - rate * self.weight_decay
-        mean += (1 - first) * (grad - mean)
-        square *= second
-        square += (1 - second) * np.square(grad)
-        weight -= size * mean / (np.sqrt(square) / math.sqrt(corrected) + self.eps)
+        size = rate * self.learning_rate / (1 - first**self.steps if self.bias_correction else 1.0)
+        arrays = [x.reshape(-1) for x in (weight, grad, mean, square)]
+
+        def block(part: slice) -> None:
+            w, g, m, s = (x[part] for x in arrays)
+            w *= decay
+            m += (1 - first) * (g - m)
+            s *= second
+            s += (1 - second) * np.square(g)
+            w -= size * m / (np.sqrt(s) / math.sqrt(corrected) + self.eps)
+
+        spread(block, shares(weight.size, math.ceil(weight.size / BLOCK)))
 
 
 def norm_of(gradients: Mapping[str, Array]) -> float:
@@ -100,3 +108,8 @@ def cosine_decay(steps: int, warmup: int = 0, lowest: float = 0.0) -> Callable[[
         return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
 
     return rate
+
+
+def constant(steps: int, warmup: int = 0) -> Callable[[int], float]:
+    """Return the rate at each step: up to 1 in the warm-up, and 1 from then on."""
+    return lambda step: min(1.0, step / warmup) if warmup else 1.0

@@ -19,6 +19,7 @@ from minibert.verification.dials import dials, solved
 from minibert.verification.fits import fits
 from minibert.verification.inside import recovered
 from minibert.verification.isolate import Isolation
+from minibert.verification.looked import looked_at
 from minibert.verification.measure import Measure, Size
 from minibert.verification.places import ours_at
 from minibert.verification.precision import SHORT, TF32, Precision
@@ -108,6 +109,8 @@ def _levels(side: Isolation, stage: str) -> Iterator[list[Trial]]:
     yield from levels(side.model, side.gap(stage), stage, side.inputs)
     words = other_words(side, stage)
     yield [words] if words else []
+    if side.inputs.source is not None:
+        yield list(looked_at(side, stage))
 
 
 class _Search:

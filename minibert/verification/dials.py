@@ -9,6 +9,7 @@ import numpy as np
 
 from minibert import functions
 from minibert.mistakes import layers as parts
+from minibert.mistakes import matrices
 from minibert.runtime.arrays import Array
 from minibert.trace import pattern_of
 from minibert.verification.parts import kind_of, part_in, part_of
@@ -58,8 +59,8 @@ def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
 
         return setting
 
-    if place.path and (place.changes is parts.LINEAR or place.changes is parts.NORM):
-        of = "norm" if place.changes is parts.NORM else "matrix"
+    if place.path and (place.changes is matrices.LINEAR or place.changes is matrices.NORM):
+        of = "norm" if place.changes is matrices.NORM else "matrix"
         scaled = of_part(f"the weight of the {of} multiplied by {{:.5g}}", _scaled, place.path)
         yield "scaled", Dial(stage, 1.0, scaled)
     if stage.endswith(".scores"):
@@ -120,5 +121,7 @@ def solved(dial: Dial, computed: Callable[[Trial], Array | None], theirs: Array)
             break
         first = first or size
         last, before, x = x, size, x + float(np.vdot(slope, error)) / length
+    if abs(x) < 1e-6 * abs(dial.right):
+        return None  # nothing is left: that is no factor
     nice = float(f"{x:.5g}")
     return dial.set(nice if abs(nice - x) <= 1e-7 * abs(x) else x)

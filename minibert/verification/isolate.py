@@ -249,7 +249,7 @@ class Isolation:
         order = list(self.axes)
         names = order[: order.index(stage)]
         for stack, state in states_at(spans(self.model, stage, self.known)).items():
-            done = set(names[: names.index(state)])
+            done = set(names[: names.index(state)]) if state in names else set()
             names = [x for x in names if stack_of(x) != stack or x not in done]
         return names
 

@@ -46,6 +46,11 @@ def is_inside(stage: str) -> bool:
     return is_layer(stage) or is_embeddings(stage)
 
 
+def is_of_decoder(model: Any, stage: str) -> bool:
+    """Tell whether a stage belongs to a layer that looks at what an encoder read."""
+    return is_layer(stage) and part_in(model, part_of(stage)).cross_attention is not None
+
+
 def layers_of(model: Any, stage: str) -> Any:
     """Return the layers of a stage's stack; of the last stack, if it belongs to none."""
     return model.stacks[_own_stack(model, stage)].layers

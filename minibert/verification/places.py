@@ -8,6 +8,7 @@ from typing import Any
 from minibert import functions
 from minibert.layers import Embeddings
 from minibert.mistakes import layers as parts
+from minibert.mistakes import matrices
 from minibert.mistakes.activations import ACTIVATIONS
 from minibert.verification.parts import is_embeddings, is_layer, kind_of, part_in, part_of
 
@@ -29,7 +30,7 @@ class Place:
 L, A, F = "layer.{i}", "layer.{i}.attention", "layer.{i}.feed_forward"
 X = "layer.{i}.cross_attention"
 NORM = "eps {eps:g} and the variance divided by n"
-MATRIX, NORMED = parts.LINEAR, f"the residual added, then {NORM}"
+MATRIX, NORMED = matrices.LINEAR, f"the residual added, then {NORM}"
 
 
 def _attention(name: str) -> dict[str, Place]:
@@ -47,7 +48,7 @@ def _attention(name: str) -> dict[str, Place]:
             ("attention_context", "split_heads", "merge_heads"),
         ),
     }
-    whole = Place(NORMED, path=f"{name}_norm", changes=parts.NORM)
+    whole = Place(NORMED, path=f"{name}_norm", changes=matrices.NORM)
     return {f"{L}.{name}": whole, **{f"{L}.{name}.{x}": place for x, place in found.items()}}
 
 
@@ -60,20 +61,20 @@ PLACES = {
     f"{F}.intermediate": Place(path="feed_forward.intermediate", changes=MATRIX),
     f"{F}.activation": Place("{activation}", ("{activation}",)),
     F: Place(path="feed_forward.output", changes=MATRIX),
-    f"{A}.norm": Place(NORM, path="attention_norm", changes=parts.NORM),  # of a pre-norm layer
-    f"{F}.norm": Place(NORM, path="norm", changes=parts.NORM),
-    "norm": Place(NORM, changes=(("no last norm", parts.left_out), *parts.NORM_THERE)),
-    L: Place(NORMED, path="norm", changes=parts.NORM),
+    f"{A}.norm": Place(NORM, path="attention_norm", changes=matrices.NORM),  # of a pre-norm layer
+    f"{F}.norm": Place(NORM, path="norm", changes=matrices.NORM),
+    "norm": Place(NORM, changes=(("no last norm", parts.left_out), *matrices.NORM_THERE)),
+    L: Place(NORMED, path="norm", changes=matrices.NORM),
     "pooler": Place(
         "tanh(x @ weight.T + bias) of the first real token", ("pooler",), changes=parts.POOLER
     ),
     "predictions.intermediate": Place(path="dense", changes=MATRIX),
     "predictions.activation": Place("{activation}", ("{activation}",)),
-    "predictions": Place(NORM, path="norm", changes=parts.NORM),
+    "predictions": Place(NORM, path="norm", changes=matrices.NORM),
 }
-NORMED_EMBEDDINGS = Place(NORM, path="norm", changes=parts.NORM)
+NORMED_EMBEDDINGS = Place(NORM, path="norm", changes=matrices.NORM)
 RESIDUAL = Place("the residual added")  # of a pre-norm layer
-EMBEDDED = Place("words + positions from 0", changes=parts.TABLES)
+EMBEDDED = Place("words + positions from 0", changes=matrices.TABLES)
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs", "lm_head", "score")  # matrices
 
 

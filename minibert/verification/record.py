@@ -1,4 +1,4 @@
-"""Recording a model's stages: one of ours, or a BERT of transformers, watched while it runs.
+"""Recording a model's stages: one of ours, or one of transformers, watched while it runs.
 
 The only file of the package that imports torch and transformers, and only to record theirs; how
 their stages are seen is in hooks.py.
@@ -26,9 +26,9 @@ from minibert.runtime.progress import progress, work
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.warn import warn
 from minibert.verification.hooks import Stages, watch
-from minibert.verification.names import places
+from minibert.verification.names import DECODER_INPUTS, Arrays, places
 from minibert.verification.reference import Reference, own_array
-from minibert.verification.shapes import check_inputs, masks_of, words_of
+from minibert.verification.shapes import check_inputs, masks_of, of_decoder, words_of
 from minibert.verification.standard import standard_inputs
 
 SOURCES = ("minibert", "transformers")
@@ -82,7 +82,7 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     given = {name: own_array(name, value) for name, value in inputs.items()}
     given, _ = standard_inputs(given)
     check_inputs(given)
-    given.setdefault("attention_mask", np.ones(words_of(given).shape[:2], np.int64))
+    given = _filled(given, getattr(model, "config", None))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
     stages, provenance = run(model, given)
     masks = masks_of(given)
@@ -90,6 +90,20 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     dtype = next(iter(whole.values())).dtype.name
     named = {"checkpoint": checkpoint} if checkpoint else {}
     return Reference(given, whole, {**provenance, "dtype": dtype, **named})
+
+
+def _filled(inputs: Arrays, config: Any) -> Arrays:
+    """Return inputs with the masks, and the words of a decoder, that a call has by default."""
+    found = {"attention_mask": np.ones(words_of(inputs).shape[:2], np.int64), **inputs}
+    if getattr(config, "is_encoder_decoder", False):
+        if not of_decoder(inputs):
+            start = config.decoder_start_token_id
+            if "input_ids" not in inputs or start is None:
+                raise ValueError("the decoder's words are not known: give decoder_input_ids")
+            found["decoder_input_ids"] = np.insert(inputs["input_ids"][:, :-1], 0, start, axis=1)
+        shape = words_of(of_decoder(found)).shape[:2]
+        found.setdefault("decoder_attention_mask", np.ones(shape, np.int64))
+    return found
 
 
 def _recorded(
@@ -168,7 +182,10 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
         raise TypeError("a multiple-choice head takes inputs of three axes; record its model.bert")
     _refuse_inexact(torch, model)
     limits = CLASSES[model.config.model_type]["config"].from_dict(model.config.to_dict())
-    make_batch(limits, np.float64, **inputs)  # says in a sentence what torch would not
+    decoder = of_decoder(inputs)
+    source = {name: x for name, x in inputs.items() if name not in DECODER_INPUTS}
+    for given in (source, decoder) if decoder else (source,):
+        make_batch(limits, np.float64, **given)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
     seen: Stages = {}
     with torch.inference_mode(), ExitStack() as stack:
@@ -211,7 +228,7 @@ def _refuse_inexact(torch: Any, model: Any) -> None:
 def _tensors(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     tensors = {}
     for name, array in inputs.items():
-        dtype = model.dtype if name == "inputs_embeds" else torch.int64
+        dtype = model.dtype if name.endswith("inputs_embeds") else torch.int64
         tensors[name] = torch.tensor(np.array(array), dtype=dtype, device=model.device)
         if name == "position_ids":
             tensors[name] = tensors[name].reshape(-1, array.shape[-1])

@@ -14,26 +14,26 @@ from itertools import combinations
 from typing import Any
 
 from minibert.mistakes import layers as parts
+from minibert.mistakes import matrices
 from minibert.mistakes.functions import OVER_HEADS, OVER_QUERIES, norm_over
 from minibert.mistakes.inputs import (
     ACROSS,
     ADDED,
     AFTER_SOFTMAX,
-    PLACED,
     PLAIN_MASK,
-    WORDS,
     Inputs,
     added,
     lookings,
-    orders,
     zeroed,
 )
+from minibert.mistakes.placed import PLACED, WORDS, orders
 from minibert.mistakes.rounded import ROUNDED
 from minibert.runtime.swap import swap
 from minibert.trace import pattern_of
 from minibert.verification.parts import (
     is_embeddings,
     is_layer,
+    is_of_decoder,
     layer_named,
     layers_of,
     part_in,
@@ -64,7 +64,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
         if own.allowed is None:
             padded = [] if own.mask.all() else _over_padding(name, found)
             found = [*found, *padded, *_of_norms(model, name, own)]
-        alone[name] = found
+        alone[name] = list(map(within, found)) if gap and is_of_decoder(model, name) else found
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}
@@ -77,6 +77,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
         return
     embedded = [t for name in places if not is_layer(name) for t in alone[name]]
     yield [*of_inputs, *embedded, *_at_several(alone), *rounded]
+    yield list(_in_all(model, layers, places))
     in_one = [within(t) for name, found in alone.items() if is_layer(name) for t in found]
     yield [*in_one, *(trial for layer in layers for trial in _of_layer(model, layer, places))]
     yield list(_exchanged(model, layers))
@@ -105,7 +106,7 @@ def _of_norms(model: Any, name: str, inputs: Inputs) -> Iterator[Trial]:
         if is_embeddings(name) and name == part_of(name):
             yield Trial((name,), phrase, {"layer_norm": norm}, inputs=padded)
         elif place.path.endswith("norm") and is_layer(name):
-            change = inside(place.path, parts.norm_by(norm))
+            change = inside(place.path, matrices.norm_by(norm))
             yield Trial((name,), phrase, parts={part_of(name): change}, inputs=padded)
 
 
@@ -127,7 +128,10 @@ def within(trial: Trial) -> Trial:
 
         return run
 
-    return replace(trial, swaps={}, parts={part_of(trial.stages[0]): change})
+    stage = trial.stages[0]
+    *_, block, word = f".{stage}".split(".")
+    inner = block if word in ("scores", "probabilities", "context") else ""
+    return replace(trial, swaps={}, parts={part_of(stage): inside(inner, change)})
 
 
 def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
@@ -139,12 +143,23 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
         own = read_by(inputs, name)
         size, lengths = len(own.mask), own.mask.sum(axis=1)
         seen = [own]
-        for phrase, change in (*PLACED, *WORDS, *orders(size, lengths)):
+        words = [*WORDS, *_of_source(own)]
+        for phrase, change in (*PLACED, *words, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
                 other = change(own)
                 if not any(other.is_like(known) for known in seen):
                     seen.append(other)
                     yield Trial((name,), phrase, inputs=of_stack(name, change))
+
+
+def _of_source(inputs: Inputs) -> Iterator[tuple[str, Callable[[Inputs], Inputs]]]:
+    """Yield the words that the encoder reads, where as many are the decoder's."""
+    if inputs.source is not None and inputs.source.words.shape == inputs.words.shape:
+        words = inputs.source.words
+        yield OF_SOURCE, lambda own: replace(own, words=words)
+
+
+OF_SOURCE = "the encoder's words read by the decoder: inputs that are not shifted, perhaps"
 
 
 def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
@@ -208,9 +223,22 @@ def _of_layer(model: Any, layer: str, places: list[str]) -> Iterator[Trial]:
     if own <= set(places):
         others = (layer_named(layer, j) for j in range(len(layers_of(model, layer))))
         weights = ((weights_of(layer, x), put(part_in(model, x))) for x in others if x != layer)
-        ways = parts.LAYER_OF_PRE_NORM if part_in(model, layer).pre_norm else parts.LAYER
+        made = part_in(model, layer)
+        ways = parts.LAYER_OF_PRE_NORM if made.pre_norm else parts.LAYER
+        ways = parts.LAYER_OF_DECODER if made.cross_attention else ways
         for phrase, change in (*ways, *weights):
             yield Trial((layer,), phrase, parts={layer: change})
+
+
+def _in_all(model: Any, layers: list[str], places: list[str]) -> Iterator[Trial]:
+    """Yield the same other ways for all layers."""
+    groups: dict[str, list[Trial]] = {}
+    for layer in layers:
+        for trial in _of_layer(model, layer, places):
+            groups.setdefault(trial.phrase, []).append(trial)
+    for members in groups.values():
+        if len(members) == len(layers):
+            yield together(members)
 
 
 def _exchanged(model: Any, layers: list[str]) -> Iterator[Trial]:

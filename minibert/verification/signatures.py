@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minibert.batch import Batch
-from minibert.mistakes.inputs import ADDED, PADDING, lookings
-from minibert.runtime.arrays import Array
+from minibert.mistakes.inputs import ACROSS, ADDED, PADDING, lookings
+from minibert.runtime.arrays import Array, Mask
 from minibert.verification.compare import real_places
 from minibert.verification.dropout import dropped, dropped_before_norm, dropped_keys
 from minibert.verification.isolate import Isolation
@@ -124,19 +124,25 @@ def _residual_dropped(side: Isolation, stage: str, theirs: Array) -> Array:
     return made
 
 
+def _looks(side: Isolation, stage: str) -> Iterator[tuple[str, Mask]]:
+    """Yield phrases, and who looks at whom by other masks."""
+    if _X in kind_of(stage):
+        yield from ((phrase, change(side.inputs).across) for phrase, change in ACROSS)
+        return
+    inputs = read_by(side.inputs, stage)
+    yield from ((phrase, change(inputs).allowed) for phrase, change in lookings(inputs))
+
+
 def _masked(side: Isolation, stage: str, own: Array, theirs: Array) -> Iterator[tuple[str, Array]]:
     """Tell which mask has hidden real keys in scores that were recorded after it was added."""
     real = real_places(side.axes[stage], *side.masks)
     added = theirs - own
     if np.allclose(added[np.broadcast_to(real, added.shape)], 1, atol=1e-3):
         yield ADDED, own + 1
-    hidden = real & (added < HIDDEN)
+    # what is hidden may be shown as it is after the mask, or as 0
+    hidden = real & ((added < HIDDEN) | ((theirs == 0) & (own != 0)))
     if hidden.any() and (hidden == hidden.any(axis=1, keepdims=True)).all():
-        inputs = read_by(side.inputs, stage)
-        for phrase, change in lookings(inputs):
-            allowed = change(inputs).allowed
-            if allowed is not None and allowed.shape[1:] != hidden.shape[2:]:
-                continue
+        for phrase, allowed in _looks(side, stage):
             if allowed is not None and np.array_equal(hidden[:, 0], real[:, 0] & ~allowed):
                 yield phrase, np.where(hidden, theirs, own)
         count, place = int(hidden[:, 0].sum()), np.argwhere(hidden[:, 0])[0].tolist()

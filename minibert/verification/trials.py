@@ -13,6 +13,7 @@ import numpy as np
 
 from minibert import functions
 from minibert.mistakes import layers as parts
+from minibert.mistakes import matrices
 from minibert.mistakes.activations import ACTIVATIONS
 from minibert.mistakes.inputs import Inputs
 from minibert.mistakes.rounded import coarse
@@ -94,7 +95,8 @@ def _of_attention(model: Any, stage: str, part: str) -> Iterator[Trial]:
             scaled = inside(path, partial(_with_scale, factor))
             yield Trial((stage,), phrase, parts={part: scaled})
     if not stage.endswith(".context") and own.causal:
-        for phrase, change, looking in parts.NOT_CAUSAL:
+        unseen = [parts.NO_MASK] if stage.endswith(".probabilities") else []
+        for phrase, change, looking in (*parts.NOT_CAUSAL, *unseen):
             yield Trial((stage,), phrase, parts={part: inside(path, change)}, inputs=looking)
     if stage.endswith(".scores"):
         for count, change in _of_heads(len(own.query.bias), own.num_heads):
@@ -164,8 +166,8 @@ def _of_layers(model: Any, stage: str, path: str) -> Iterator[tuple[str, Change]
         for other in siblings:
             if other != word:
                 yield f"the weights of the {other}", _moved(f"{block}.{other}", path)
-        if word in siblings[:3] and f"{around}.norm" in model.stage_axes():
-            for phrase, change in parts.FUSED:
+        if word == "query" and f"{around}.norm" in model.stage_axes():
+            for phrase, change in matrices.FUSED:
                 yield phrase, inside(block, change)
     if word in (*siblings[:3], "intermediate"):
         is_pre_norm = part_in(model, part_of(stage)).pre_norm

@@ -1,5 +1,6 @@
 """Which words a recording was made of, read off its embeddings."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ SHOWN = 5  # words that are named
 
 def other_words(side: Isolation, stage: str) -> Trial | None:
     """Return the trial of the words that come nearest to what is recorded, where that is off."""
-    if not is_embeddings(stage) or read_by(side.inputs, stage).words.ndim > 2:
+    inputs_of = read_by(side.inputs, stage)
+    if not is_embeddings(stage) or inputs_of.words.ndim > 2:
         return None
     error = np.abs(side.stages[stage] - side.computed(stage)).max(axis=-1)
     real = side.tokens(stage)
@@ -26,7 +28,7 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
     if not 0 < off.sum() <= MOST:
         return None
     ids = _nearest(side, stage, off)
-    if (ids == read_by(side.inputs, stage).words[off]).any():
+    if (ids == inputs_of.words[off]).any():
         return None
 
     def change(inputs: Inputs) -> Inputs:
@@ -36,8 +38,26 @@ def other_words(side: Isolation, stage: str) -> Trial | None:
 
     places = ", ".join(f"[{b}, {t}]" for b, t in np.argwhere(off)[:SHOWN])
     more = f", and {len(ids) - SHOWN} others elsewhere" if len(ids) > SHOWN else ""
+    whole = inputs_of.words.copy()
+    whole[off] = ids
+    for said, moved in SHIFTS:
+        if np.array_equal(*moved(whole, inputs_of.words, real)):
+            return Trial((stage,), said, inputs=of_stack(stage, change))
     phrase = f"other words: at {places} those of ids {', '.join(map(str, ids[:SHOWN]))}{more}"
     return Trial((stage,), phrase, inputs=of_stack(stage, change))
+
+
+#: What the words of a decoder may be beside those that it should read.
+SHIFTS: tuple[tuple[str, Callable[[Any, Any, Any], Any]], ...] = (
+    (
+        "inputs that are not shifted to the right: each token is the next one",
+        lambda x, own, real: (x[:, :-1][real[:, 1:]], own[:, 1:][real[:, 1:]]),
+    ),
+    (
+        "inputs that are shifted twice: each token is the one before",
+        lambda x, own, real: (x[:, 1:][real[:, 1:]], own[:, :-1][real[:, 1:]]),
+    ),
+)
 
 
 def _nearest(side: Isolation, stage: str, off: Any) -> Any:

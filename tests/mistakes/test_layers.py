@@ -6,7 +6,7 @@ from inputs import padded
 from wide import WIDE
 
 from minibert import BertModel
-from minibert.mistakes import layers
+from minibert.mistakes import layers, matrices
 from minibert.trace import Recording, silent
 
 MODEL = BertModel.from_pretrained(WIDE, "float64")
@@ -52,7 +52,7 @@ def test_a_layer_that_runs_twice_shows_its_second_run():
 def test_other_matrices_and_norms(table):
     part = {"LINEAR": FIRST.attention.query, "NORM": FIRST.norm}[table]
     expected = part(X)
-    for phrase, change in getattr(layers, table):
+    for phrase, change in getattr(matrices, table):
         if phrase == "eps 1e-12":  # it is that here
             assert part.eps == 1e-12
             continue

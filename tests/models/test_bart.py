@@ -1,5 +1,7 @@
 """BART beside what transformers computed, and its config, names and cache."""
 
+import json
+
 import numpy as np
 import pytest
 from bart import FOLDER, HEADS, INPUTS, SMALL, STAGES, WEIGHTS, part, real, with_tensors
@@ -66,6 +68,16 @@ def test_float32_is_no_further_away_than_torchs():
         error = (found[name] - expected)[real(INPUTS, expected)]
         assert found[name].dtype == np.float32
         assert np.sqrt((error**2).mean()) <= 1.2 * bar, name
+
+
+def test_no_size_of_the_checkpoint_is_another_one(exact):
+    c, inputs = exact.config, INPUTS["decoder_input_ids"].shape[1:]
+    sizes = [c.vocab_size, c.max_position_embeddings, c.d_model, c.num_labels, *inputs]
+    sizes += [*INPUTS["input_ids"].shape, c.encoder_ffn_dim, c.decoder_ffn_dim]
+    for heads in (c.encoder_attention_heads, c.decoder_attention_heads):
+        sizes += [heads, c.d_model // heads]
+    assert len({*sizes}) == len(sizes)
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 850_000
 
 
 def test_the_axes_are_letters_of_the_shapes(exact):
@@ -146,6 +158,16 @@ def test_what_is_read_is_shifted_to_the_right_for_the_decoder(exact):
     shifted = np.concatenate([np.full((4, 1), 67), ids[:, :-1]], axis=1)
     found = exact(ids, mask).last_hidden_state
     assert np.array_equal(found, exact(ids, mask, shifted).last_hidden_state)
+
+
+def test_a_share_of_a_batch_has_its_share_of_the_source(exact):
+    inputs = padded(exact)
+    source = exact.encode_source(inputs["input_ids"], inputs["attention_mask"])
+    share = exact.decoder_batch(source, inputs["decoder_input_ids"]).only([1, 3])
+    assert len(share.source.states) == inputs["attention_mask"][[1, 3]].sum()
+    assert np.array_equal(share.source.states[:6], source.states[9:15])
+    assert [s.key_rows for s in share.crossing] == [slice(0, 6), slice(6, 12)]
+    assert [s.keys.tolist() for s in share.crossing] == [[*range(6)], [1, 2, 4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize("length", [20, 300])
@@ -233,7 +255,8 @@ def test_a_call_that_failed_leaves_an_empty_cache_usable(exact):
         exact(**inputs, past_key_values=cache, output_attentions=True)
     cache = minibert.cache.Cache()
     exact.batch(**inputs, cache=cache)  # made room, and no more
-    other = {**inputs, "input_ids": inputs["input_ids"][:, ::-1]}
+    longer = {x: np.tile(inputs[x], (1, 2)) for x in ("input_ids", "attention_mask")}
+    other = {**inputs, **longer}
     found = exact(**other, past_key_values=cache).last_hidden_state
     assert np.array_equal(found, exact(**other).last_hidden_state)
 
@@ -389,9 +412,28 @@ def test_what_is_not_computed_is_refused(values, says):
         BartConfig(**values)
 
 
-def test_old_fields_with_the_values_of_bart_are_read():
-    old = {"normalize_before": False, "normalize_embedding": True, "extra_pos_embeddings": 2}
-    assert BartConfig.from_dict(old).normalize_embedding
+def test_an_old_file_is_read_and_written_with_all_it_says(tmp_path, recwarn):
+    """What configs of 2020 hold: fields of other layouts, of training and of writing."""
+    old = {
+        **{"_num_labels": 3, "add_bias_logits": False, "add_final_layer_norm": False},
+        **{"architectures": ["BartForConditionalGeneration"], "classif_dropout": 0.0},
+        **{"early_stopping": True, "extra_pos_embeddings": 2, "forced_bos_token_id": 0},
+        **{"gradient_checkpointing": False, "length_penalty": 2.0, "max_length": 142},
+        **{"min_length": 56, "no_repeat_ngram_size": 3, "normalize_before": False},
+        **{"normalize_embedding": True, "num_beams": 4, "num_hidden_layers": 12},
+        **{"output_past": True, "prefix": " ", "replacing_rate": 0, "model_type": "bart"},
+        **{"static_position_embeddings": False, "student_decoder_layers": None},
+        **{"task_specific_params": {"summarization": {"num_beams": 4}}, "encoder_layers": 12},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    config = BartConfig.from_pretrained(tmp_path)
+    assert (config.encoder_layers, config.forced_bos_token_id, config.num_beams) == (12, 0, 4)
+    assert not recwarn.list
+    config.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert {k: written.get(k) for k in old if k != "num_hidden_layers"} == {
+        k: v for k, v in old.items() if k != "num_hidden_layers"
+    }
 
 
 # the checkpoint
@@ -465,6 +507,15 @@ def test_layers_beyond_those_of_the_config_are_reported(tmp_path, name, says):
     tensors = WEIGHTS | {name: np.ones(3, np.float32)}
     model = BartModel.from_pretrained(with_tensors(tmp_path, tensors))
     assert model.loading_report.unused == {name: says}
+
+
+def test_tables_of_other_positions_say_how_many_they_have(tmp_path):
+    tables = (f"{side}.embed_positions.weight" for side in ("encoder", "decoder"))
+    tensors = WEIGHTS | {name: np.ones((31, 45), np.float32) for name in tables}
+    with pytest.raises(ValueError, match="they fit max_position_embeddings=29: put that into"):
+        BartModel.from_pretrained(with_tensors(tmp_path, tensors))
+    model = BartModel.from_pretrained(tmp_path, max_position_embeddings=29)
+    assert model.array("encoder.embeddings.position").shape == (31, 45)
 
 
 def test_tensors_inside_a_layer_that_are_not_known_are_refused(tmp_path):

@@ -1,11 +1,13 @@
 """Texts: what is written is what the whole model says is likeliest, and what options change."""
 
+import gzip
 import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from writing import CONFIGS, cases, draws, likelihoods, model_of
 
 from minibert import (
     AutoModelForCausalLM,
@@ -16,11 +18,14 @@ from minibert import (
     GPT2LMHeadModel,
     GPT2Model,
     GPT2Tokenizer,
+    functions,
+    swap,
 )
 from minibert.models.processors import log_softmax
 from minibert.tokenizers.byte_level import CHARACTERS
 
 FOLDER = Path(__file__).parents[1] / "data" / "gpt2"
+RECORDED = Path(__file__).parents[1] / "data" / "generation.json.gz"
 PROMPTS = [[5, 7, 11, 13], [17, 19], [23, 29, 31, 37, 41, 43]]
 FREE = {"eos_token_id": [], "max_new_tokens": 13}
 
@@ -117,6 +122,23 @@ def test_a_text_that_has_ended_is_run_no_further(model, monkeypatch):
     assert rows[1] == sum(alive) < 3
 
 
+def test_a_word_costs_as_many_multiplications_as_the_one_before(model):
+    """Of the prompts only the last tokens are scored; attention alone looks further back."""
+    counts = [0]
+
+    def linear(x, weight, bias):
+        counts[-1] += len(x) * weight.size
+        return functions.linear(x, weight, bias)
+
+    ids, mask = padded("left")
+    with swap(linear=linear):
+        model.generate(ids, mask, streamer=lambda words: counts.append(0), **FREE)
+    layers = sum(a.size for name, a in model.state_dict().items() if "c_" in name and a.ndim == 2)
+    head = len(ids) * model.lm_head.weight.size
+    step = len(ids) * layers + head
+    assert counts == [mask.sum() * layers + head, *[step] * 12, 0]
+
+
 def test_a_prompt_is_run_once_for_all_its_texts(model, monkeypatch):
     rows = rows_of(monkeypatch, model)
     ids, mask = padded("left")
@@ -211,6 +233,34 @@ def test_a_cache_moves_what_goes_on_and_copies_the_rest(model, monkeypatch):
         np.testing.assert_allclose(row[0], model([text]).logits[0, -1], atol=1e-12)
 
 
+# beside transformers, as recorded by tests/tools/record_generation.py
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads(gzip.decompress(RECORDED.read_bytes()))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_texts_are_those_of_transformers(recorded, tmp_path, kind):
+    """Greedy and with beams, all options, prompts of other lengths."""
+    assert len(recorded[kind]) == 24
+    for seed, expected in enumerate(recorded[kind]):
+        model = model_of(kind, seed, tmp_path)
+        for (ids, mask, asked), texts in zip(cases(kind, seed), expected, strict=True):
+            found = model.generate(ids, mask, use_cache=seed % 3 > 0, **asked)
+            assert found.tolist() == texts, (seed, asked)
+
+
+def test_what_is_drawn_from_is_what_transformers_draws_from(recorded):
+    seeds = [seed + more for seed in range(24) for more in (0, 1000)]
+    rows = np.concatenate([likelihoods(*draws(seed)) for seed in seeds])
+    for row, expected in zip(rows, recorded["draws"], strict=True):
+        places, probabilities = zip(*expected, strict=True)
+        assert np.flatnonzero(row).tolist() == [*places]
+        np.testing.assert_allclose(row[[*places]], probabilities, atol=1e-6)
+
+
 # samples
 
 
@@ -221,6 +271,16 @@ def test_the_same_seed_draws_the_same(model):
     assert not np.array_equal(first, other)
     assert first.shape == (3, 15)
     assert len({*map(tuple, first.tolist())}) == 3
+
+
+def test_a_text_is_drawn_alike_whoever_ends(model):
+    asked = {"do_sample": True, "num_return_sequences": 4, "seed": 3, "max_new_tokens": 13}
+    free = model.generate([[5, 7]], **asked, eos_token_id=[])
+    ended = model.generate([[5, 7]], **asked, eos_token_id=int(free[0, 3]), pad_token_id=0)
+    assert (ended[0, 4:] == 0).all()
+    for text, whole in zip(ended, free, strict=True):
+        length = np.flatnonzero([*(whole[2:] == free[0, 3]), True])[0] + 3
+        assert np.array_equal(text[:length], whole[:length])
 
 
 def test_words_are_drawn_as_often_as_they_are_likely(model):
@@ -444,6 +504,8 @@ def test_what_a_file_says_and_is_not_computed_is_refused_when_it_counts(tmp_path
     model.generate([[1]], typical_p=1.0, max_new_tokens=1)
     with pytest.warns(UserWarning, match=r"has fields that change nothing here: colour, shape"):
         saved(tmp_path, colour="red", shape=[1])
+    with pytest.warns(UserWarning, match=r"nothing here: \\x1b\[31m, xxxxx"):
+        saved(tmp_path, **{"\x1b[31m": 1, "x" * 999: 2})
     with pytest.raises(
         ValueError, match=r"generation_config.json': num_beams is 0; allowed: a whole"
     ):

@@ -353,6 +353,15 @@ def test_what_is_not_there_is_said():
         AutoModelForCausalLM.from_config(minibert.BertConfig())
 
 
+@pytest.mark.parametrize("front", ["", "transformer."])
+def test_tensors_tell_the_model_where_the_config_is_silent(tmp_path, front):
+    with_tensors(tmp_path, lambda tensors: {f"{front}{k}": v for k, v in tensors.items()})
+    values = json.loads((tmp_path / "config.json").read_text())
+    del values["model_type"], values["architectures"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert type(AutoModel.from_pretrained(tmp_path)) is GPT2Model
+
+
 @pytest.mark.parametrize("kind", [GPT2Model, *HEADS])
 def test_the_auto_classes_choose_it(kind):
     config = GPT2Config(**SMALL)

@@ -11,7 +11,7 @@ from swaps import IDS, Again, doubled, halved, hidden
 
 import minibert
 from minibert import SwapError, derivatives, functions, swap, verify
-from minibert.runtime import parallel
+from minibert.runtime import blocks
 from minibert.runtime.swap import OPERATIONS, is_swapping, unswapped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,7 +74,7 @@ def test_the_form_of_each_operation_is_in_its_docstring():
 
 def test_long_sequences_arrive_whole(monkeypatch):
     """Ours is applied to blocks of queries and of heads."""
-    monkeypatch.setattr(parallel, "BLOCK", 1000)
+    monkeypatch.setattr(blocks, "BLOCK", 1000)
     config = minibert.BertConfig(
         hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=6
     )

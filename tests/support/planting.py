@@ -65,9 +65,11 @@ def widened(model, folder, dtype):
 
     model.save_pretrained(folder)
     file, random = folder / "model.safetensors", np.random.default_rng(4)
-    tensors = {
-        name: x if x.ndim > 1 else (x + 0.3 * random.standard_normal(x.shape)).astype(x.dtype)
-        for name, x in load_file(file).items()
+    tensors = load_file(file)
+    tensors |= {
+        name: (x + 0.3 * random.standard_normal(x.shape)).astype(x.dtype)
+        for name, x in tensors.items()
+        if x.ndim == 1 or name.endswith("bias")
     }
     save_file(tensors, file, {"format": "pt"})
     return type(model).from_pretrained(folder, dtype=dtype)
@@ -155,8 +157,9 @@ class Planting:
         """Return what the right program computes, and what float32 does to each stage of it."""
         if left not in self.clean:
             exact, single = (self.run(left=left, dtype=t) for t in ("float64", "float32"))
-            real = self.as_plain(self.inputs[left])["mask"]
-            off = {name: rms(single[name] - exact[name], real) for name in exact}
+            plain = self.as_plain(self.inputs[left])
+            real = plain["mask"], plain.get("source_mask", plain["mask"])
+            off = {name: rms(name, single[name] - exact[name], *real) for name in exact}
             self.clean[left] = exact, off, real
         return self.clean[left]
 
@@ -164,7 +167,7 @@ class Planting:
         """Tell whether any stage differs by more than float32 rounds."""
         exact, off, real = self.rounding(left)
         return any(
-            x.shape != exact[name].shape or rms(x - exact[name], real) > ROUNDING * off[name]
+            x.shape != exact[name].shape or rms(name, x - exact[name], *real) > ROUNDING * off[name]
             for name, x in stages.items()
         )
 
@@ -204,11 +207,15 @@ class Planting:
         return re.fullmatch(expected, found) or found == next(after, None)
 
 
-def rms(error, real):
+def rms(name, error, real, source):
     """Return the root mean square over real tokens, queries and keys."""
+    keys = source if name.startswith("encoder.") or ".cross_attention." in name else real
+    seen = "cross_attention.key", "cross_attention.value"
+    if name.startswith("encoder.") or name.endswith(seen):
+        real = source
     error = np.clip(error, -1e100, 1e100).astype(np.float64)  # of what a mask adds
     if error.ndim == 4:
-        places = np.broadcast_to(real[:, None, :, None] & real[:, None, None], error.shape)
+        places = np.broadcast_to(real[:, None, :, None] & keys[:, None, None], error.shape)
     else:
         places = real if error.ndim == 3 else np.ones(len(error), bool)
     return float(np.sqrt(np.mean(error[places] ** 2)))

@@ -57,6 +57,9 @@ TASKS: dict[type, Callable[..., object]] = {
     minibert.BertForMaskedLM: partial(tasks.fill_mask, "the [MASK]"),
     minibert.BertForNextSentencePrediction: partial(tasks.next_sentence, "the guitar", "is"),
     minibert.BertModel: partial(tasks.embed, ["the guitar", "a"]),
+    minibert.BartModel: partial(tasks.embed, ["the cat", "a"]),
+    minibert.BartForSequenceClassification: partial(tasks.classify, "the cat"),
+    minibert.BartForQuestionAnswering: partial(tasks.answer, "the", "the cat sat"),
     minibert.GPT2Model: partial(tasks.embed, ["the cat", "a"]),
     minibert.GPT2ForSequenceClassification: partial(tasks.classify, "the cat"),
     minibert.GPT2ForTokenClassification: partial(tasks.tag, "the cat sat"),
@@ -97,8 +100,9 @@ def open_model(kind: Any, path: Path) -> None:
     model = kind.from_pretrained(path.parent)
     if path.name not in ("config.json", "generation_config.json"):  # the numbers may be any
         return
-    model([[[1, 2]]] if kind.with_choices else [[1, 2]])
-    if kind in TASKS:
+    if kind not in TASKS:
+        model([[[1, 2]]] if kind.with_choices else [[1, 2]])
+    else:
         TASKS[kind](model=(model, AutoTokenizer.from_pretrained(path.parent)))
     if hasattr(model, "generate"):
         model.generate([[1, 2, 3], [4, 5, 6]], [[1, 1, 1], [1, 1, 0]])
@@ -177,7 +181,12 @@ WRITER, *OTHERS = (
 )
 
 MODEL, DENSE = "vocab.txt config.json model.safetensors", "2_Dense/model.safetensors"
+SEQ2SEQ, *READERS = (
+    partial(open_model, CLASSES["bart"][name])
+    for name in ("Seq2SeqLM", "model", "SequenceClassification", "QuestionAnswering")
+)
 WEIGHTS, PAIRS = "model.safetensors=gpt2.safetensors", "vocab.json=roberta_vocab.json merges.txt"
+BART = "model.safetensors=bart.safetensors"
 BYTES = "vocab.json=gpt2_vocab.json merges.txt"
 FOLDER = " ".join((*small_files.SENTENCE, MODEL, DENSE))
 #: Files, the first of which is mutated (x=y: x, with what y holds); how; and what opens it.
@@ -209,6 +218,9 @@ TABLE: list[tuple[str, tuple[Mutate, ...], tuple[Callable[[Path], None], ...]]] 
     ("model.safetensors=gpt2.safetensors config.json=gpt2.json", HEADER, (WRITER, *OTHERS)),
     ("pytorch_model.bin=gpt2.bin config.json=gpt2.json", ZIP, (WRITER,)),
     (f"generation_config.json config.json=gpt2.json {WEIGHTS}", TEXT, (WRITER,)),
+    (f"config.json=bart.json {BART} {PAIRS}", TEXT, (SEQ2SEQ, *READERS)),
+    (f"{BART} config.json=bart.json", HEADER, (SEQ2SEQ, *READERS)),
+    (f"generation_config.json config.json=bart.json {BART}", TEXT, (SEQ2SEQ,)),
     ("vocab.json=gpt2_vocab.json merges.txt", TEXT, (GPT2,)),
     ("merges.txt vocab.json=gpt2_vocab.json", LINES, (GPT2,)),
     ("merges.txt vocab.json=roberta_vocab.json", LINES, (ROBERTA,)),

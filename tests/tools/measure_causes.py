@@ -1,7 +1,8 @@
 """Hold every planted fault against ``verify``: is it found, is it named, how long does it take?
 
     python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart]
-        [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N] [--clean RUNS] [--quiet]
+        [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N]
+        [--clean RUNS] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
 without a fault instead, of each precision, which must all be OK.
@@ -22,6 +23,8 @@ import numpy as np  # noqa: E402
 import planted_weights as precise  # noqa: E402
 from plain_bert import Bert  # noqa: E402
 from planted import FAULTS  # noqa: E402
+from planted_bart import FAULTS as BART_FAULTS  # noqa: E402
+from planted_bart import PlantingBart, wide_bart  # noqa: E402
 from planted_gpt2 import FAULTS as GPT2_FAULTS  # noqa: E402
 from planted_gpt2 import PlantingGpt2, wide_gpt2  # noqa: E402
 from planting import WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
@@ -33,6 +36,7 @@ MODELS = {
     "wide": (wide_model, Planting, FAULTS),
     "embedded": (embedded_model, Planting, FAULTS),
     "gpt2": (wide_gpt2, PlantingGpt2, GPT2_FAULTS),
+    "bart": (wide_bart, PlantingBart, BART_FAULTS),
 }
 NAMED = ("named", "among")
 CLEAN = {

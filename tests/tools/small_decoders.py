@@ -1,4 +1,4 @@
-"""The smallest files of GPT-2 and of byte-level tokenizers, all of them right."""
+"""The smallest files of GPT-2, of BART and of byte-level tokenizers, all of them right."""
 
 import json
 import sys
@@ -9,6 +9,10 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from minibert import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartForQuestionAnswering,
+    BartForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
     GPT2ForTokenClassification,
@@ -23,6 +27,9 @@ sys.path.append(str(Path(__file__).parents[1] / "support"))
 from byte_pairs import small_tokenizer
 
 ENDS = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
+BART = {"d_model": 4, "encoder_layers": 1, "decoder_layers": 2, "max_position_embeddings": 24}
+BART |= {f"{side}_ffn_dim": 6 for side in ("encoder", "decoder")}
+BART |= {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
 SIZES = {"n_embd": 4, "n_layer": 2, "n_head": 2, "n_inner": 6, "n_positions": 24}
 MASK = {"content": "<mask>", "lstrip": True, "special": True}
 TOKENS: dict[str, Any] = {
@@ -61,9 +68,18 @@ def write_decoders(folder: Path) -> None:
     (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}", "utf-8")
     config = GPT2Config(vocab_size=len(tokenizers["gpt2"]), num_labels=2, **SIZES)
     _write_gpt2(folder, config)
+    reader = tokenizers["roberta"]
+    ids = {"pad_token_id": reader.pad_token_id, "bos_token_id": reader.bos_token_id}
+    ends = ("eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
+    ids |= dict.fromkeys(ends, reader.eos_token_id)
+    bart = BartConfig(vocab_size=len(reader), num_labels=2, **ids, **BART)
+    _write_bart(folder, bart)
+    older = {"normalize_before": False, "add_final_layer_norm": False, "num_hidden_layers": 1}
+    older |= {"static_position_embeddings": False, "no_repeat_ngram_size": 3, "prefix": " "}
     old = {"n_ctx": 24, "summary_type": "cls_index", "summary_activation": None}
     values = {
         "gpt2.json": config.to_dict() | old | {"eos_token_id": [2, 261], "pad_token_id": 3},
+        "bart.json": bart.to_dict() | older | {"forced_bos_token_id": 0},
         "roberta.json": TOKENS | {"added_tokens_decoder": ADDED},
         "roberta_map.json": {name: TOKENS[name] for name in TOKENS if "token" in name},
         "roberta_added.json": {"newer": 301, "<x>": 270},
@@ -85,3 +101,10 @@ def _write_gpt2(folder: Path, config: GPT2Config) -> None:
         buffers[f"transformer.h.{i}.attn.masked_bias"] = np.array(-1e4, np.float32)
     save_file({**arrays, **buffers}, folder / "gpt2.safetensors")
     write_torch(folder / "gpt2.bin", {k: v.astype("f4") for k, v in {**arrays, **buffers}.items()})
+
+
+def _write_bart(folder: Path, config: BartConfig) -> None:
+    arrays = BartForConditionalGeneration(config).state_dict()
+    for head in (BartForQuestionAnswering, BartForSequenceClassification):
+        arrays |= head(config).state_dict()
+    save_file(arrays, folder / "bart.safetensors")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_gpt2 import FAULTS as CATALOGUE
+from planted_gpt2 import WAYS, PlantingGpt2, wide_gpt2
 
 from minibert import (
     GPT2LMHeadModel,
@@ -17,6 +19,7 @@ from minibert import (
     swap,
     verify,
 )
+from minibert.verification import comparison
 
 FOLDER = Path(__file__).parents[1] / "data" / "gpt2"
 HIDDEN = ("embeddings", "layer.0", "layer.1", "norm")
@@ -215,3 +218,29 @@ def test_two_recordings_are_compared(model, reference):
     found = compare_recordings(wrong, reference, model)
     assert "recording A agrees with gelu (erf), this model uses gelu_new" in found.verdict
     assert compare_recordings(reference, reference, model).ok
+
+
+# the catalogue: all of it with tests/tools/measure_causes.py --model gpt2
+
+
+@pytest.fixture(scope="module")
+def planting(tmp_path_factory):
+    return PlantingGpt2(wide_gpt2(tmp_path_factory.mktemp("gpt2")))
+
+
+def test_there_are_enough_faults(planting):
+    assert len({(fault.kind, fault.name) for fault in CATALOGUE}) == len(CATALOGUE) >= 100
+    assert {*planting.order} == {*planting.model.stage_axes()}
+
+
+@pytest.mark.parametrize("start", range(3))
+def test_faults_are_found_and_named(planting, start):
+    found = [planting.outcome(fault, "all") for fault in CATALOGUE[start::6]]
+    assert [one for one in found if one.state not in ("named", "among", "nothing")] == []
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "all"])
+def test_every_fault_is_found_in_partial_recordings(planting, way, monkeypatch):
+    monkeypatch.setattr(comparison, "likely_cause", lambda *_: "any")  # slow, and not looked at
+    found = [planting.outcome(fault, way) for fault in CATALOGUE[::2]]
+    assert [one for one in found if one.state == "missed"] == []

@@ -21,10 +21,11 @@ FLOORS = {
     "tokenizers": 4,
     "erf": 5,
     **dict.fromkeys(("activations", "functions"), 6),  # one is the other's, in a file of its own
-    **dict.fromkeys(("arguments", "cache", "derivatives", "activation_derivatives"), 7),
+    **dict.fromkeys(("arguments", "cache", "derivatives", "activation_derivatives", "losses"), 7),
     "batch": 8,
     "layers": 9,
     "models": 10,
+    "training": 11,
     "tasks": 11,
     "mistakes": 12,
     "verification": 13,

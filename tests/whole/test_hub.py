@@ -59,6 +59,16 @@ statuses = [
 print("\\n" + " ".join(map(str, statuses)), file=sys.stderr)
 """
 
+GENERATION = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from minibert import AutoModelForCausalLM, GenerationConfig, GPT2LMHeadModel
+kinds = AutoModelForCausalLM, GPT2LMHeadModel
+found = [kind.from_pretrained("lab/bert").generation_config for kind in kinds]
+found.append(GenerationConfig.from_pretrained("lab/bert"))
+print(json.dumps([config.num_beams for config in found]))
+"""
+
 
 def run(home, *arguments, script=SCRIPT, **environment):
     """Run a script in a process whose Hub and cache are the test's own."""
@@ -120,3 +130,11 @@ def test_every_command_takes_what_from_pretrained_takes_of_a_hub_id(server, repo
     assert "[CLS]" in (tmp_path / "page.html").read_text()
     assert server.requests() == []
     assert commands("--local-files-only", HF_ENDPOINT=hub.NOBODY)[0] == " ".join("2" * 10)
+
+
+def test_how_texts_are_generated_comes_along(server, repository, tmp_path):
+    folder = ROOT / "tests" / "data" / "gpt2"
+    files = {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    repository.commit({**files, "generation_config.json": b'{"num_beams": 3}'})
+    for more in ({"HF_ENDPOINT": server.url}, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": hub.NOBODY}):
+        assert run(tmp_path, script=GENERATION, **more) == [3, 3, 3]
