@@ -21,6 +21,7 @@ from minibert.models.config import PretrainedConfig, setting
 from minibert.models.seq2seq import EncoderDecoderModel, encoder_state
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
+from minibert.runtime.swap import refuse_swapped
 from minibert.trace import Back, Stage, Trace
 
 
@@ -134,6 +135,7 @@ class Embeddings:
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
+        refuse_swapped("embeddings", "BART")
         words = batch.words(self.word)
         if self.scale != 1 and batch.token_embeddings is None:
             words = words * self.scale

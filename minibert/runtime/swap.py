@@ -277,6 +277,15 @@ def several(results: Any) -> "list[NDArray[Any]]":
     return [results] if isinstance(results, np.ndarray) else [*results]
 
 
+def refuse_swapped(name: str, who: str) -> None:
+    """Raise ValueError if an operation is swapped that a part of a model does not call."""
+    if replacement_for(name):
+        raise ValueError(
+            f"{name} is swapped, and {who} does not call it: it would have no effect. "
+            "Leave it out of swap, or run a BERT"
+        )
+
+
 _PROMOTED = (
     ". NumPy's own numbers and new arrays (those of np.sqrt or np.ones) are float64 and make the "
     "rest so; Python's numbers (those of math.sqrt) do not"
