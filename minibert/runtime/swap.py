@@ -141,9 +141,12 @@ def unswapped() -> swap:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches  # slow to import
 
-    near = get_close_matches(name, OPERATIONS)
+    is_derivative = "backward" in name
+    alike = sorted(x for x in OPERATIONS if x.endswith("_backward") == is_derivative)
+    near = get_close_matches(name, alike)
     hint = f"; do you mean {' or '.join(near)}?" if near else "."
-    return f"there is no operation {name!r}{hint} Those there are: {', '.join(sorted(OPERATIONS))}"
+    more = "" if is_derivative else "; and derivatives, as softmax_backward"
+    return f"there is no operation {name!r}{hint} Those there are: {', '.join(alike)}{more}"
 
 
 class CheckedCall:
