@@ -1,6 +1,6 @@
 """What users of torch and transformers write from habit, and what it is here."""
 
-_NO_MODE = "a model here has no modes, and dropout is in training alone, so leave this out"
+_NO_MODE = "a call is inference; dropout is in minibert.train alone, so leave this out"
 _NO_DEVICE = "NumPy computes on the CPU alone, so leave this out"
 _NO_GRADIENT = "minibert.gradients(model, inputs, labels) returns the loss and the gradients"
 _BY_NAME = "the arrays are in model.state_dict(), by name"
