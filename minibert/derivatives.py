@@ -26,7 +26,7 @@ from minibert.runtime.blocks import by_heads_backward, by_rows
 from minibert.runtime.swap import operation
 from minibert.trace import Back, onward
 
-FEW, ROWS = 16, 64  # outputs of a matrix; rows of a block
+FEW, ROWS = 4096, 64  # numbers of a small matrix; rows of a block
 
 
 @operation("(N, out), (N, in), (out, in) -> (N, in), (out, in), (out,)")
@@ -40,9 +40,9 @@ def linear_backward(grad: Array, x: Array, weight: Array) -> tuple[Array, Array,
 
 def _matrix(grad: Array, x: Array) -> Array:
     """Return the gradient of a matrix, ``grad^T x``."""
-    if grad.shape[1] > FEW:
+    if grad.shape[1] * x.shape[1] > FEW:
         return grad.T @ x
-    # of few outputs BLAS adds all rows in one chain, which rounds more than a chain of blocks
+    # for a small matrix BLAS adds all rows in one chain, which rounds more than a chain of blocks
     blocks = (grad[i : i + ROWS].T @ x[i : i + ROWS] for i in range(0, max(1, len(x)), ROWS))
     found: Array = reduce(add, blocks)
     return found

@@ -67,6 +67,26 @@ def test_along_a_direction(kind, padding):
     check(wide(kind), inputs, told(kind, inputs))
 
 
+TYPES = {"token_type_ids": np.random.default_rng(3).integers(0, 53, (4, 13))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "options"),
+    [
+        ("GPT2LMHeadModel", TYPES, {}),
+        ("GPT2LMHeadModel", TYPES, {"tie_word_embeddings": False}),
+        ("GPT2LMHeadModel", {}, {"scale_attn_by_inverse_layer_idx": True}),
+        ("GPT2LMHeadModel", {}, {"scale_attn_weights": False}),
+        ("BartForConditionalGeneration", {}, {"scale_embedding": True}),
+        ("BartForQuestionAnswering", {}, {"scale_embedding": True, "tie_word_embeddings": False}),
+    ],
+    ids=str,
+)
+def test_with_options_along_a_direction(kind, more, options):
+    inputs = {**read(kind), **more}
+    check(wide(kind, **options), inputs, told(kind, inputs))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_dropout_along_a_direction(kind):
     more = {} if kind == "GPT2ForSequenceClassification" else {"classifier_dropout": 0.35}
