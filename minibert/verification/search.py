@@ -180,9 +180,12 @@ def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
 def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
     """Yield what may have been done in the same way at several places.
 
-    At those of one kind in all layers, in one half of all layers, or wherever it can be done.
+    At those of one kind in all layers, in one half of all layers, in one stack, or wherever it can
+    be done.
     """
-    for kind in (pattern_of, _half, lambda name: ""):
+    of_stacks = [stack_of] if len({*map(stack_of, alone)}) > 1 else []
+    kinds: list[Callable[[str], str]] = [pattern_of, _half, *of_stacks, lambda name: ""]
+    for kind in kinds:
         groups: dict[tuple[Any, ...], list[Trial]] = {}
         for name, found in alone.items():
             seen = Counter[str]()
@@ -197,9 +200,10 @@ def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
 
 
 def _half(name: str) -> str:
-    """Return the half of a layer that a stage lies in, its norm apart."""
-    parts = name.split(".")
-    return parts[2] if len(parts) > 3 else ""
+    """Return the half of a stack's layers that a stage lies in, its norm apart."""
+    stack = stack_of(name)
+    parts = name.removeprefix(stack).split(".")
+    return stack + parts[2] if len(parts) > 3 else stack
 
 
 def together(members: list[Trial]) -> Trial:
@@ -233,14 +237,16 @@ def _of_layer(model: Any, layer: str, places: list[str]) -> Iterator[Trial]:
 
 
 def _in_all(model: Any, layers: list[str], places: list[str]) -> Iterator[Trial]:
-    """Yield the same other ways for all layers."""
-    groups: dict[str, list[Trial]] = {}
-    for layer in layers:
-        for trial in _of_layer(model, layer, places):
+    """Yield the same other ways for all layers of each stack, and for all."""
+    ways = {layer: list(_of_layer(model, layer, places)) for layer in layers}
+    stacks = {stack_of(x): [y for y in layers if stack_of(y) == stack_of(x)] for x in layers}
+    for alike in (*stacks.values(), *([layers] if len(stacks) > 1 else [])):
+        groups: dict[str, list[Trial]] = {}
+        for trial in (trial for layer in alike for trial in ways[layer]):
             groups.setdefault(trial.phrase, []).append(trial)
-    for members in groups.values():
-        if len(members) == len(layers):
-            yield together(members)
+        for members in groups.values():
+            if len(members) == len(alike) > 1:
+                yield together(members)
 
 
 def _exchanged(model: Any, layers: list[str]) -> Iterator[Trial]:
