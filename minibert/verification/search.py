@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from minibert.mistakes import layers as parts
 from minibert.mistakes import matrices
@@ -68,7 +70,7 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}
-    of_inputs = list(_of_inputs(places, inputs))
+    of_inputs = list(_of_inputs(model, places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
     if len(layers) < 2:
         whole = [trial for layer in layers for trial in _of_layer(model, layer, places)]
@@ -136,7 +138,7 @@ def within(trial: Trial) -> Trial:
     return replace(trial, swaps={}, parts={part_of(stage): inside(inner, change)})
 
 
-def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
+def _of_inputs(model: Any, places: list[str], inputs: Inputs) -> Iterator[Trial]:
     """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
     for name in {x.partition("layer.")[0] + x.split(".")[-2]: x for x in reversed(looks)}.values():
@@ -145,7 +147,7 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
         own = read_by(inputs, name)
         size, lengths = len(own.mask), own.mask.sum(axis=1)
         seen = [own]
-        words = [*WORDS, *_of_source(own)]
+        words = [*WORDS, *_of_source(own), *_of_tables(model, name, own)]
         for phrase, change in (*PLACED, *words, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
                 other = change(own)
@@ -159,6 +161,20 @@ def _of_source(inputs: Inputs) -> Iterator[tuple[str, Callable[[Inputs], Inputs]
     if inputs.source is not None and inputs.source.words.shape == inputs.words.shape:
         words = inputs.source.words
         yield OF_SOURCE, lambda own: replace(own, words=words)
+
+
+def _of_tables(
+    model: Any, name: str, inputs: Inputs
+) -> Iterator[tuple[str, Callable[[Inputs], Inputs]]]:
+    """Yield the same words in the table of the other stack, and in that for both."""
+    if len(model.stacks) < 2 or inputs.words.ndim > 2:
+        return
+    tables = {f"{stack}embeddings": own.embeddings.word for stack, own in model.stacks.items()}
+    own, scale = tables.pop(part_of(name)), part_in(model, part_of(name)).scale
+    for other, table in {**tables, "both stacks": model.base_model.embeddings.word}.items():
+        if not np.array_equal(table, own):
+            rows = table[inputs.words] * scale
+            yield f"the table of words of {other}", partial(replace, words=rows)
 
 
 OF_SOURCE = "the encoder's words read by the decoder: inputs that are not shifted, perhaps"
