@@ -2,10 +2,10 @@
 
     python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart]
         [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N]
-        [--clean RUNS] [--quiet]
+        [--clean RUNS [--precision NAME]] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
-without a fault instead, of each precision, which must all be OK.
+without a fault instead, of each precision in turn, which must all be OK.
 """
 
 import argparse
@@ -78,12 +78,12 @@ def totals(outcomes):
     return f"{line}\n    nothing beyond the rounding of float32: {'; '.join(nothing)}"
 
 
-def alarms(model, name, planting, runs):
+def alarms(model, name, planting, runs, precisions):
     """Print the false alarms among runs without a fault, and return how many there are."""
     wrong, random = Counter(), np.random.default_rng(8)
     for run in range(runs):
         inputs = planting.draw(model.config.vocab_size, left=bool(run % 2), seed=run)
-        precision = list(CLEAN)[run % len(CLEAN)]
+        precision = precisions[run % len(precisions)]
         dtype = np.float64 if precision == "float64" else np.float32
         bert = planting.plain(model, planting.as_plain(inputs), dtype)
         if plant := CLEAN[precision]:
@@ -115,6 +115,7 @@ def main():
     parser.add_argument("--only", default="", help="a pattern of kind: name")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th alone")
     parser.add_argument("--clean", type=int, default=0, metavar="RUNS")
+    parser.add_argument("--precision", choices=CLEAN, action="append", help="of clean runs")
     parser.add_argument("--quiet", action="store_true", help="the totals alone")
     asked = parser.parse_args()
     lines, begun = [], time.perf_counter()
@@ -124,7 +125,7 @@ def main():
             faults = [f for f in faults if re.search(asked.only, f"{f.kind}: {f.name}")]
             model = make(Path(folder) / name, asked.dtype)
             if asked.clean:
-                wrong = alarms(model, name, planting, asked.clean)
+                wrong = alarms(model, name, planting, asked.clean, asked.precision or [*CLEAN])
                 lines.append(f"{name}, clean: {asked.clean} runs, alarms {dict(wrong)}")
                 continue
             planting = planting(model, asked.dtype)
