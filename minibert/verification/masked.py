@@ -32,6 +32,18 @@ def masked_alike(model: Any, inputs: Inputs, stages: Mapping[str, Array]) -> dic
     return found
 
 
+def lowest_left_out(stages: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the stages with 0 for each score that no model has but by a mask.
+
+    Without a model nobody knows which are masked; what half precision cannot hold is.
+    """
+    lowest = np.finfo(np.float16).min
+    return {
+        name: np.where(x <= lowest, 0, x) if name.endswith(".scores") else x
+        for name, x in stages.items()
+    }
+
+
 def _hidden(model: Any, name: str, inputs: Inputs) -> Mask:
     """Return which keys the model hides from a query besides padding, (1 or B, 1, T, T)."""
     length = inputs.mask.shape[1]

@@ -66,6 +66,15 @@ def test_what_nobody_looks_at_may_be_anything(recorded, way):
     assert compare_recordings(recorded[2], found, model).ok
 
 
+@pytest.mark.parametrize("way", ["-inf", "the lowest number", "-1e9 added"])
+def test_two_recordings_without_a_model_are_compared_elsewhere(recorded, way):
+    _, name, found = shown(recorded, way)
+    assert compare_recordings(found, found).ok
+    assert compare_recordings(found, recorded[2]).ok
+    _, _, other = shown(recorded, way, keys=lambda n: ~np.tri(n, k=-1, dtype=bool))
+    assert compare_recordings(found, other).first_failure.stage == name
+
+
 @pytest.mark.parametrize("way", list(WAYS)[:4])
 def test_the_score_alone_tells_that_it_is_masked(recorded, way):
     model, _, found = shown(recorded, way, drop=[f"{recorded[1]}.probabilities"])
