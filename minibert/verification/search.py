@@ -60,13 +60,14 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     """Yield what may have been done at a stage, or in a gap before it."""
     places = [*gap, stage]
     layers = list(dict.fromkeys(map(part_of, filter(is_layer, places))))
-    alone = {}
+    alone, of_two = {}, len({*map(stack_of, layers)}) > 1
     for name in places:
         found, own = list(_at(model, name, stage)), read_by(inputs, name)
         if own.allowed is None:
             padded = [] if own.mask.all() else _over_padding(name, found)
             found = [*found, *padded, *_of_norms(model, name, own)]
-        alone[name] = list(map(within, found)) if gap and is_of_decoder(model, name) else found
+        is_apart = is_of_decoder(model, name) or (of_two and is_layer(name))
+        alone[name] = list(map(within, found)) if gap and is_apart else found
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}

@@ -176,6 +176,12 @@ def test_every_fault_is_found_in_partial_recordings(planting, way, monkeypatch):
     assert [one for one in found if one.state == "missed"] == []
 
 
+@pytest.mark.parametrize("name", ["attention not scaled of the encoder", "pre-norm of the encoder"])
+def test_what_one_stack_does_is_told_by_the_last_state_of_the_other(planting, name):
+    fault = next(x for x in FAULTS if x.name == name)
+    assert planting.outcome(fault, "ends").state == "named"
+
+
 @pytest.mark.parametrize("stack", ["encoder", "decoder"])
 def test_layers_are_exchanged_within_a_stack_alone(model, recorded, stack):
     import copy
