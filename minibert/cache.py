@@ -47,6 +47,11 @@ class Cache(Spelled):
         self.layers: list[list[Array]] = []
         self.source: Cache | None = None  # of what the encoder read, if a decoder looks at it
 
+    def __repr__(self) -> str:
+        source = f" and {self.source.get_seq_length()} of a source" if self.source else ""
+        tokens = f"{len(self.mask)} sequences of {self.get_seq_length()} tokens{source}"
+        return f"Cache({tokens}, {len(self)} layers)"
+
     def get_seq_length(self) -> int:
         """Return how many tokens it holds of each sequence, padding among them."""
         return self.mask.shape[1]

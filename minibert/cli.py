@@ -156,15 +156,23 @@ def _report(report: Any, options: Namespace, folder: Any, inputs: Any) -> int:
     if unknown := [name for name in options.stages or () if name not in known]:
         raise ValueError(f"--stages: no stage {unknown[0]!r} was compared; {', '.join(known)} were")
     if options.html:
-        ids = inputs.get("input_ids")
-        is_known = folder and ids is not None and ids.ndim == 2
-        tokens = token_texts(folder, ids, **hub_options(options)) if is_known else None
-        write_whole(options.html, page(report, tokens, options.stages).encode())
+        read, written = (
+            _texts(inputs.get(f"{x}input_ids"), folder, options) for x in ("", "decoder_")
+        )
+        of_two = any(name.startswith("decoder_") for name in inputs)
+        texts = {"tokens": written, "source": read} if of_two else {"tokens": read}
+        write_whole(options.html, page(report, stages=options.stages, **texts).encode())
     if options.json:
         print(json.dumps(report.to_dict(), indent=2))
     else:
         print(table(report, wants_colour(sys.stdout)))
     return 0 if report.ok else 1
+
+
+def _texts(ids: Any, folder: Any, options: Namespace) -> list[list[str]] | None:
+    """Return the tokens of ids, if there are any and a folder that may know them."""
+    is_known = folder and ids is not None and ids.ndim == 2
+    return token_texts(folder, ids, **hub_options(options)) if is_known else None
 
 
 def _record(options: Namespace) -> int:

@@ -7,6 +7,8 @@ import pytest
 
 from minibert import (
     AutoModel,
+    BartConfig,
+    BartModel,
     BertConfig,
     BertModel,
     GPT2Config,
@@ -174,3 +176,13 @@ def test_an_empty_cache_serves_for_the_first_call():
     cache = Cache()
     assert model(IDS, past_key_values=cache).past_key_values is cache
     assert cache.get_seq_length() == 21
+
+
+def test_a_cache_says_how_much_it_holds(exact):
+    cache = exact(IDS[:, :5]).past_key_values
+    assert repr(cache) == "Cache(3 sequences of 5 tokens, 2 layers)"
+    assert repr(Cache()) == "Cache(0 sequences of 0 tokens, 0 layers)"
+    sizes = {f"{side}_attention_heads": 3 for side in ("encoder", "decoder")}
+    bart = BartModel(BartConfig(vocab_size=19, d_model=15, decoder_layers=2, **sizes), seed=0)
+    cache = bart([[1, 2, 3]], decoder_input_ids=[[1]]).past_key_values
+    assert repr(cache) == "Cache(1 sequences of 1 tokens and 3 of a source, 2 layers)"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from minibert import arguments
 from minibert.models.generation_config import DEFAULTS, UNSUPPORTED, GenerationConfig
-from minibert.runtime.arrays import Integers
+from minibert.runtime.arrays import Integers, number_array
 
 NEW = 20  # tokens, where nobody says how many
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p")
@@ -29,6 +29,12 @@ def prompts_of(
         if settings.bos_token_id is None:
             raise ValueError("there is no bos_token_id to begin with: pass input_ids")
         input_ids = [[settings.bos_token_id]]
+    elif (array := number_array("input_ids", input_ids)).size == 0:
+        begin = (
+            "; leave it out to begin with bos_token_id" if settings.bos_token_id is not None else ""
+        )
+        what = f"input_ids is empty: its shape is {array.shape}"
+        raise ValueError(f"{what}. There is no token to go on from{begin}")
     ids = arguments.indices("input_ids", input_ids, vocab_size, "vocab_size")
     mask, allowed = arguments.mask(attention_mask, ids.shape)
     if allowed is not None:

@@ -119,7 +119,11 @@ class EncoderDecoderModel(Tied):
     ) -> Batch:
         """Check the inputs of a call, and pack them: the decoder's batch, with its source."""
         source, read = None, (input_ids, inputs_embeds, encoder_outputs)
-        if not _is_filled(cache) or any(x is not None for x in read):
+        is_read = any(x is not None for x in read)
+        if not (is_read or _is_filled(cache)):
+            what = "pass either input_ids or inputs_embeds, or encoder_outputs"
+            raise ValueError(f"{what}: a decoder looks at what an encoder has read")
+        if is_read:
             source = self.source(input_ids, attention_mask, inputs_embeds, encoder_outputs)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._read(input_ids, targets.get("labels"))

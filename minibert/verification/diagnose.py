@@ -91,7 +91,7 @@ def compare_recordings(
     with turn(), work("compare"):
         ours = Isolation(model, batch, a, "recording A")
         theirs = Isolation(model, batch, b, "recording B")
-        comparison = Comparison(a.stages, theirs, ours, _tolerance(atol, rtol))
+        comparison = Comparison(ours.stages, theirs, ours, _tolerance(atol, rtol))
         return comparison.diagnosis(provenance)
 
 

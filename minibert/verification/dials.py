@@ -32,7 +32,10 @@ class Dial:
 
 
 def dials(model: Any, gap: list[str], stage: str) -> Iterator[Dial]:
-    """Yield the dials of a stage and the gap before it: of one kind in all layers, then alone."""
+    """Yield the dials of a stage and the gap before it: of one kind in all layers, then alone.
+
+    Of those alone the nearest come first: what a stage itself explains is not sought elsewhere.
+    """
     groups: dict[tuple[str, str], list[Dial]] = {}
     for name in (*gap, stage):
         for kind, dial in _at(model, name):
@@ -40,7 +43,7 @@ def dials(model: Any, gap: list[str], stage: str) -> Iterator[Dial]:
     for members in groups.values():
         if len(members) > 1:
             yield Dial(members[0].place, members[0].right, _all_of(members))
-    for members in groups.values():
+    for members in reversed(groups.values()):
         yield from members
 
 
@@ -59,8 +62,9 @@ def _at(model: Any, stage: str) -> Iterator[tuple[str, Dial]]:
 
         return setting
 
-    if place.path and (place.changes is matrices.LINEAR or place.changes is matrices.NORM):
-        of = "norm" if place.changes is matrices.NORM else "matrix"
+    is_matrix = place.changes[: len(matrices.LINEAR)] == matrices.LINEAR  # a head's, too
+    if is_matrix or place.changes is matrices.NORM:
+        of = "matrix" if is_matrix else "norm"
         scaled = of_part(f"the weight of the {of} multiplied by {{:.5g}}", _scaled, place.path)
         yield "scaled", Dial(stage, 1.0, scaled)
     if stage.endswith(".scores"):

@@ -22,14 +22,9 @@ from minibert.runtime.arrays import Array
 from minibert.trace import Recording, Replacing, layer_of
 from minibert.verification.cast import Cache, Change, cast, unchanged
 from minibert.verification.compare import real_places
+from minibert.verification.masked import masked_alike
 from minibert.verification.measure import Measure, Measuring, Size
-from minibert.verification.parts import (
-    is_inside,
-    last_state,
-    spans,
-    stack_of,
-    states_at,
-)
+from minibert.verification.parts import is_inside, last_state, spans, stack_of, states_at
 from minibert.verification.passes import Partly, Poisoned
 from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
 from minibert.verification.reference import Reference
@@ -50,8 +45,9 @@ class Isolation:
         recording: Reference,
         who: str,
     ) -> None:
-        self.model, self.batch, self.stages = model, batch, recording.stages
+        self.model, self.batch = model, batch
         self.inputs = Inputs.of(model.config, recording.inputs)
+        self.stages = masked_alike(model, self.inputs, recording.stages)
         self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
         self.masks = recording.masks
         self.layers: Cache = {}  # in other dtypes, for trials

@@ -87,7 +87,7 @@ def noise_of(side: Isolation) -> Noise | None:
     faulty = [x for x in side.measures if side.excess(x) > FACTOR]
     if any(map(is_embeddings, faulty)):
         return None  # there are no products
-    faulty = list(filter(is_layer, faulty))
+    faulty = [x for x in faulty if _is_state(side, x)]
     if not any(side.places(name).sum() >= ENOUGH for name in faulty):
         return None
     with np.errstate(all="ignore"):
@@ -98,6 +98,11 @@ def noise_of(side: Isolation) -> Noise | None:
         distances = [_distance(side, noise, exact, faulty) for noise in noises]
     nearest = int(np.argmin(distances))
     return noises[nearest] if np.isfinite(distances[nearest]) else None
+
+
+def _is_state(side: Isolation, name: str) -> bool:
+    """Tell whether a stage is of a layer, or comes of all of them by a norm."""
+    return is_layer(name) or name == side.model.last_state
 
 
 def _run(side: Isolation, swaps: dict[str, Callable[..., Any]]) -> Replacing:
@@ -115,7 +120,7 @@ def _distance(side: Isolation, noise: Noise, exact: Replacing, faulty: list[str]
         return np.inf
     runs = [first, *(_run(side, noise.products(scale)) for scale in SCALES[1:])]
     shown = faulty if noise.precision is None else side.measures
-    layers = set(map(part_of, filter(is_layer, shown)))
+    layers = {part_of(x) for x in shown if _is_state(side, x)}
     for name in (x for x in side.measures if part_of(x) in layers):
         expected = [run[name] - exact[name] for run in runs]
         if name not in faulty:  # such arithmetic would show there, too

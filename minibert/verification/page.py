@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import visible
 from minibert.runtime.arrays import Array
+from minibert.verification.names import axes_of
 from minibert.verification.plot import LINES, plot
 from minibert.verification.result import Result, StageResult, number, times
 from minibert.verification.table import FIGURES, about, fault_groups, reasons
@@ -33,14 +34,20 @@ MAX_TOKENS = 600  # of one stage; more is no longer a picture
 DRAWN = dict.fromkeys(("Error by stage", "Error by token"), ' hidden="hidden"')
 
 Texts = Sequence[Sequence[str]]
+Known = Mapping[bool, Texts | None]  # whether of what an encoder read -> of its tokens
 
 
-def page(result: Result, tokens: Texts | None = None, stages: Sequence[str] | None = None) -> str:
+def page(
+    result: Result,
+    tokens: Texts | None = None,
+    stages: Sequence[str] | None = None,
+    source: Texts | None = None,
+) -> str:
     """Return a whole page, which loads and runs nothing, as its policy tells the browser.
 
     tokens: the text of each token, (B, T); without them, tokens are numbered. stages: those whose
     errors by token are shown; by default the first of each group of faults, or else that with the
-    largest error.
+    largest error. source: the text of each token that an encoder read, (B, S), if there is one.
     """
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -57,7 +64,7 @@ def page(result: Result, tokens: Texts | None = None, stages: Sequence[str] | No
 </head>
 <body class="minibert-page">
 <main class="minibert">
-{_body(result, tokens, stages, 1)}
+{_body(result, {False: tokens, True: source}, stages, 1)}
 </main>
 </body>
 </html>
@@ -70,7 +77,7 @@ def fragment(result: Result) -> str:
     A notebook that is not trusted drops the style and the drawings, and keeps their numbers; it
     keeps ``hidden`` too, which only our style lifts. What is left are sentences and tables.
     """
-    body = _body(result, None, None, 3)
+    body = _body(result, {}, None, 3)
     return f'<style>{STYLE}</style>\n<div class="minibert minibert-cell">\n{body}\n</div>\n'
 
 
@@ -100,7 +107,7 @@ def _name(text: str) -> str:
     return re.sub(r"([._])(?=[^\W\d])", r"\1<wbr>", _text(text))
 
 
-def _body(result: Result, tokens: Texts | None, stages: Sequence[str] | None, level: int) -> str:
+def _body(result: Result, tokens: Known, stages: Sequence[str] | None, level: int) -> str:
     sections = {
         "Faults": _faults(result),
         "Error by stage": _figure(result),
@@ -150,15 +157,23 @@ def _key(drawing: str, meaning: str) -> str:
     return f'<span class="key">{sample} {meaning}</span>'
 
 
-def _tokens(result: Result, tokens: Texts | None, stages: Sequence[str] | None) -> str:
+def _tokens(result: Result, tokens: Known, stages: Sequence[str] | None) -> str:
     errors = result.token_errors
     if stages is None:
         largest = sorted(errors, key=lambda name: -_largest(errors[name]))[:1]
         faulty = [name for row, *_ in fault_groups(result) if (name := row.stage) in errors]
         stages = (faulty or largest)[:MAX_STAGES]
     shown = [name for name in stages if name in errors]
-    blocks = (_stage_tokens(name, errors[name], tokens, name == shown[0]) for name in shown)
+    blocks = (
+        _stage_tokens(name, errors[name], tokens.get(_is_of_source(name)), name == shown[0])
+        for name in shown
+    )
     return "\n".join(blocks) or "<p>No errors by token were recorded.</p>"
+
+
+def _is_of_source(stage: str) -> bool:
+    """Tell whether a stage has a row for each token of what an encoder read."""
+    return "S" in (axes_of(stage) or ("",))[0][:2]
 
 
 def _largest(errors: Array) -> float:

@@ -110,7 +110,7 @@ def place_of(model: Any, stage: str) -> Place:
     if hasattr(part_in(model, name), "dense"):  # a head of two matrices, tanh between them
         inner = {"logits": "output", "classifier.intermediate": "dense"}.get(stage, "")
         return Place(part=name, path=inner, changes=MATRIX if inner else ())
-    tied = _of_decoder(model) if name == "decoder" else ()
+    tied = _of_decoder(model, name) if name in ("decoder", "lm_head") else ()
     return Place(part=name, changes=(*MATRIX, *tied))
 
 
@@ -123,14 +123,15 @@ def named(model: Any, operation: str, part: str) -> str:
     return functions.ACTIVATIONS[owner.activation].__name__
 
 
-def _of_decoder(model: Any) -> Changes:
+def _of_decoder(model: Any, name: str) -> Changes:
     """Return the change of a decoder that does not share the word embeddings."""
     words = model.base_model.embeddings.word
-    return (("the decoder tied to the word embeddings", _with_matrix(words)),)
+    said = "decoder" if name == "decoder" else "head"
+    return ((f"the {said} tied to the word embeddings", _with_matrix(words)),)
 
 
 def _with_matrix(matrix: Any) -> Change:
-    return lambda decoder: replace(decoder, weight=matrix.astype(decoder.bias.dtype))
+    return lambda decoder: replace(decoder, weight=matrix.astype(decoder.weight.dtype))
 
 
 def inside(path: str, change: Change) -> Change:

@@ -10,6 +10,7 @@ from minibert.runtime.arrays import Array
 from minibert.trace import layer_of, pattern_of
 from minibert.verification.cause import FACTOR
 from minibert.verification.compare import Difference, Masks, Tolerance, per_token
+from minibert.verification.masked import lowest_left_out
 from minibert.verification.names import AXES, axes_in, places
 from minibert.verification.precision import grids
 from minibert.verification.report import Diagnosis
@@ -25,7 +26,8 @@ class Plain:
     """The stages of two recordings, and the rows that they make."""
 
     def __init__(self, a: Stages, b: Stages, masks: Masks, tolerance: Tolerance) -> None:
-        self.a, self.b, self.masks, self.tolerance = a, b, masks, tolerance
+        self.a, self.b = map(lowest_left_out, (a, b))
+        self.masks, self.tolerance = masks, tolerance
         self.token_errors: dict[str, Array] = {}
 
     def diagnosis(self, provenance: dict[str, Any]) -> Diagnosis:

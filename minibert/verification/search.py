@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from minibert.mistakes import layers as parts
 from minibert.mistakes import matrices
@@ -58,17 +60,18 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     """Yield what may have been done at a stage, or in a gap before it."""
     places = [*gap, stage]
     layers = list(dict.fromkeys(map(part_of, filter(is_layer, places))))
-    alone = {}
+    alone, of_two = {}, len({*map(stack_of, layers)}) > 1
     for name in places:
         found, own = list(_at(model, name, stage)), read_by(inputs, name)
         if own.allowed is None:
             padded = [] if own.mask.all() else _over_padding(name, found)
             found = [*found, *padded, *_of_norms(model, name, own)]
-        alone[name] = list(map(within, found)) if gap and is_of_decoder(model, name) else found
+        is_apart = is_of_decoder(model, name) or (of_two and is_layer(name))
+        alone[name] = list(map(within, found)) if gap and is_apart else found
     if len(layers) > 1:
         outside = {name: map(within, found) for name, found in alone.items() if not is_layer(name)}
         alone |= {name: list(found) for name, found in outside.items()}
-    of_inputs = list(_of_inputs(places, inputs))
+    of_inputs = list(_of_inputs(model, places, inputs))
     rounded = [Trial((stage,), phrase, parts={ALL: f}) for phrase, f in ROUNDED]
     if len(layers) < 2:
         whole = [trial for layer in layers for trial in _of_layer(model, layer, places)]
@@ -136,7 +139,7 @@ def within(trial: Trial) -> Trial:
     return replace(trial, swaps={}, parts={part_of(stage): inside(inner, change)})
 
 
-def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
+def _of_inputs(model: Any, places: list[str], inputs: Inputs) -> Iterator[Trial]:
     """Yield what goes wrong with the inputs, as far as these stages are computed from them."""
     looks = [x for x in places if x.endswith((".probabilities", ".context"))]
     for name in {x.partition("layer.")[0] + x.split(".")[-2]: x for x in reversed(looks)}.values():
@@ -145,7 +148,7 @@ def _of_inputs(places: list[str], inputs: Inputs) -> Iterator[Trial]:
         own = read_by(inputs, name)
         size, lengths = len(own.mask), own.mask.sum(axis=1)
         seen = [own]
-        words = [*WORDS, *_of_source(own)]
+        words = [*WORDS, *_of_source(own), *_of_tables(model, name, own)]
         for phrase, change in (*PLACED, *words, *orders(size, lengths)):
             with suppress(IndexError):  # there is no such word
                 other = change(own)
@@ -159,6 +162,20 @@ def _of_source(inputs: Inputs) -> Iterator[tuple[str, Callable[[Inputs], Inputs]
     if inputs.source is not None and inputs.source.words.shape == inputs.words.shape:
         words = inputs.source.words
         yield OF_SOURCE, lambda own: replace(own, words=words)
+
+
+def _of_tables(
+    model: Any, name: str, inputs: Inputs
+) -> Iterator[tuple[str, Callable[[Inputs], Inputs]]]:
+    """Yield the same words in the table of the other stack, and in that for both."""
+    if len(model.stacks) < 2 or inputs.words.ndim > 2:
+        return
+    tables = {f"{stack}embeddings": own.embeddings.word for stack, own in model.stacks.items()}
+    own, scale = tables.pop(part_of(name)), part_in(model, part_of(name)).scale
+    for other, table in {**tables, "both stacks": model.base_model.embeddings.word}.items():
+        if not np.array_equal(table, own):
+            rows = table[inputs.words] * scale
+            yield f"the table of words of {other}", partial(replace, words=rows)
 
 
 OF_SOURCE = "the encoder's words read by the decoder: inputs that are not shifted, perhaps"
@@ -180,9 +197,12 @@ def _of_masks(name: str, inputs: Inputs) -> Iterator[Trial]:
 def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
     """Yield what may have been done in the same way at several places.
 
-    At those of one kind in all layers, in one half of all layers, or wherever it can be done.
+    At those of one kind in all layers, in one half of all layers, in one stack, or wherever it can
+    be done.
     """
-    for kind in (pattern_of, _half, lambda name: ""):
+    of_stacks = [stack_of] if len({*map(stack_of, alone)}) > 1 else []
+    kinds: list[Callable[[str], str]] = [pattern_of, _half, *of_stacks, lambda name: ""]
+    for kind in kinds:
         groups: dict[tuple[Any, ...], list[Trial]] = {}
         for name, found in alone.items():
             seen = Counter[str]()
@@ -197,9 +217,10 @@ def _at_several(alone: dict[str, list[Trial]]) -> Iterator[Trial]:
 
 
 def _half(name: str) -> str:
-    """Return the half of a layer that a stage lies in, its norm apart."""
-    parts = name.split(".")
-    return parts[2] if len(parts) > 3 else ""
+    """Return the half of a stack's layers that a stage lies in, its norm apart."""
+    stack = stack_of(name)
+    parts = name.removeprefix(stack).split(".")
+    return stack + parts[2] if len(parts) > 3 else stack
 
 
 def together(members: list[Trial]) -> Trial:
@@ -233,14 +254,16 @@ def _of_layer(model: Any, layer: str, places: list[str]) -> Iterator[Trial]:
 
 
 def _in_all(model: Any, layers: list[str], places: list[str]) -> Iterator[Trial]:
-    """Yield the same other ways for all layers."""
-    groups: dict[str, list[Trial]] = {}
-    for layer in layers:
-        for trial in _of_layer(model, layer, places):
+    """Yield the same other ways for all layers of each stack, and for all."""
+    ways = {layer: list(_of_layer(model, layer, places)) for layer in layers}
+    stacks = {stack_of(x): [y for y in layers if stack_of(y) == stack_of(x)] for x in layers}
+    for alike in (*stacks.values(), *([layers] if len(stacks) > 1 else [])):
+        groups: dict[str, list[Trial]] = {}
+        for trial in (trial for layer in alike for trial in ways[layer]):
             groups.setdefault(trial.phrase, []).append(trial)
-    for members in groups.values():
-        if len(members) == len(layers):
-            yield together(members)
+        for members in groups.values():
+            if len(members) == len(alike) > 1:
+                yield together(members)
 
 
 def _exchanged(model: Any, layers: list[str]) -> Iterator[Trial]:

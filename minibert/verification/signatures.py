@@ -17,6 +17,7 @@ from minibert.runtime.arrays import Array, Mask
 from minibert.verification.compare import real_places
 from minibert.verification.dropout import dropped, dropped_before_norm, dropped_keys
 from minibert.verification.isolate import Isolation
+from minibert.verification.masked import HIDDEN
 from minibert.verification.parts import kind_of, part_of, stack_of, state_before
 from minibert.verification.places import weights_at
 from minibert.verification.trials import read_by
@@ -78,7 +79,6 @@ _SIGNATURES: dict[str, tuple[tuple[str, Signature], ...]] = {
     _F: _ROWS,
     "pooler": _ROWS,
 }
-HIDDEN = -1e3  # what a mask adds is below: -1e4, or the lowest number of a dtype
 
 
 def signatures(side: Isolation, stage: str) -> Iterator[tuple[str, Array]]:

@@ -303,7 +303,8 @@ STATES = np.zeros((1, 3, 15))
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({}, "pass either input_ids or inputs_embeds"),
+        ({}, "pass either input_ids or inputs_embeds, or encoder_outputs: a decoder looks at"),
+        ({"decoder_input_ids": [[1]]}, "inputs_embeds, or encoder_outputs: a decoder looks at"),
         ({**ONE, "inputs_embeds": STATES}, "pass either input_ids or inputs_embeds"),
         ({"inputs_embeds": STATES}, "there are no input_ids, which would be the decoder's"),
         ({"input_ids": [[19]]}, r"input_ids\[0, 0\] is 19; allowed: 0 to 18"),

@@ -527,6 +527,11 @@ def test_what_a_file_says_and_is_not_computed_is_refused_when_it_counts(tmp_path
         ({"attention_mask": [[0, 0]]}, "prompt 0 is padding alone"),
         ({"attention_mask": np.ones((1, 2, 2))}, "attention_mask has an axis for queries"),
         ({"input_ids": [[1, 83]]}, r"input_ids\[0, 1\] is 83"),
+        (
+            {"input_ids": [[]]},
+            r"is \(1, 0\). There is no token to go on from; leave it out to begin",
+        ),
+        ({"input_ids": [[1], [1, 2]]}, "input_ids is ragged"),
         ({"temperature": 0.5}, "temperature does nothing unless words are drawn: pass do_sample"),
         ({"seed": 3}, "seed does nothing unless words are drawn"),
         ({"num_beams": 2, "top_p": 0.5}, "top_p does nothing unless words are drawn"),

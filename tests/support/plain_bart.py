@@ -54,8 +54,9 @@ class Bart(Bert):
             x = self.embed(f"{stack}embeddings")
             for i in range(self.counts[stack]):
                 x = self.tell(f"{stack}layer.{i}", self.layer(f"{stack}layer.{i}", x))
-        scores = self.tell("lm_head", x @ self.weights["lm_head"].T)
-        self.tell("logits", scores + self.weights["logits.bias"])
+        scores = self.product("lm_head", x, self.weights["lm_head"].T)
+        scores = self.tell("lm_head", self.keep("lm_head", scores))
+        self.tell("logits", self.keep("logits", scores + self.weights["logits.bias"]))
         return self.states
 
     def tell(self, name, x):
@@ -70,12 +71,12 @@ class Bart(Bert):
 
     def words(self, name):
         scale = self.dtype(self.embedding_scale[f"{name.split('.')[0]}."])
-        return self.weights[f"{name}.word"][self.given(name, "ids")] * scale
+        return self.keep(name, self.weights[f"{name}.word"][self.given(name, "ids")] * scale)
 
     def sum(self, name):
         at = name.removesuffix(".sum")
         rows = self.given(name, "positions") + 2
-        return self.words(at) + self.weights[f"{at}.position"][rows]
+        return self.keep(name, self.words(at) + self.weights[f"{at}.position"][rows])
 
     def embed(self, name):
         x = self.tell(f"{name}.sum", self.sum(f"{name}.sum"))
@@ -95,7 +96,8 @@ class Bart(Bert):
         self.tell(at, np.where(scores > np.finfo(self.dtype).min, scores, 0))
         weights = self.softmax(f"{name}.probabilities", scores)
         weights = self.drop(name, self.tell(f"{name}.probabilities", weights))
-        return self.merge(f"{name}.context", self.product(f"{name}.context", weights, v))
+        at = f"{name}.context"
+        return self.merge(at, self.keep(at, self.product(at, weights, v)))
 
     def source(self, name, x):
         """Return what cross-attention looks at."""

@@ -48,7 +48,8 @@ class Gpt2(Bert):
 
     def embed(self, name):
         words = self.weights["embeddings.word"][self.inputs["ids"]]
-        return words + self.weights["embeddings.position"][self.inputs["positions"]]
+        places = self.weights["embeddings.position"][self.inputs["positions"]]
+        return self.keep(name, words + places)
 
     def linear(self, name, x):
         w, b = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
@@ -66,7 +67,8 @@ class Gpt2(Bert):
         self.tell(at, np.where(scores > np.finfo(self.dtype).min, scores, 0))
         weights = self.softmax(f"{name}.probabilities", scores)
         weights = self.drop(name, self.tell(f"{name}.probabilities", weights))
-        return self.merge(f"{name}.context", self.product(f"{name}.context", weights, v))
+        at = f"{name}.context"
+        return self.merge(at, self.keep(at, self.product(at, weights, v)))
 
     def cut(self, name, x):
         """Return query, key and value of what one matrix made."""

@@ -88,7 +88,7 @@ for name, words, change, left in (
     ("missing", r"no causal mask", lambda mask, _: mask[:, None], False),
     ("one too long", r"causal mask one token too long", up_to(1), False),
     ("one short", r"causal mask one token short", up_to(-1), False),
-    ("missing, and no padding mask", r"no causal mask", lambda mask, _: np.ones_like(mask)[:, None], False),
+    ("missing, and no padding mask", r"no causal mask|no mask: tokens look at later ones and at padding", lambda mask, _: np.ones_like(mask)[:, None], False),
     ("padding attended", r"padding that is attended", lambda mask, n: np.tri(n, dtype=bool)[None], True),
     ("turned round", r"turned round|earlier|before", lambda mask, n: mask[:, None] & np.tri(n, dtype=bool).T, False),
 ):
@@ -146,7 +146,7 @@ for name, words, new in (
     ("eps 1e-6", "eps 1e-06", normed(eps=1e-6)),
     ("n - 1", "n - 1", normed(ddof=1, eps=1e-5)),
     ("RMS", "RMS|mean not", normed(mean=False, eps=1e-5)),
-    ("missing", "no norm|no last norm", lambda bert, old, at, x: x),
+    ("missing", "no norm|no last norm|all norms left out", lambda bert, old, at, x: x),
 ):
     for where, at, stage in (("of the attention of layer.1", r"layer\.1\.attention_norm", "layer.1.attention.norm"), ("of the feed-forward of layer.2", r"layer\.2\.norm", "layer.2.feed_forward.norm"), ("at the end", "norm", "norm"), ("everywhere", ".*", "layer.0.attention.norm")):
         fault("norm", f"{name} {where}", stage, words, step("norm", new, at))

@@ -2,10 +2,10 @@
 
     python tests/tools/measure_causes.py [--model wide|embedded|gpt2|bart]
         [--way all|hidden|last|ends] [--dtype float64|float32] [--only REGEX] [--every N]
-        [--clean RUNS] [--quiet]
+        [--clean RUNS [--precision NAME]] [--quiet]
 
 Prints what is not named, with the beginning of its verdict, and the totals. --clean: that many runs
-without a fault instead, of each precision, which must all be OK.
+without a fault instead, of each precision in turn, which must all be OK.
 """
 
 import argparse
@@ -21,15 +21,15 @@ sys.path[:0] = [str(SUPPORT)]
 
 import numpy as np  # noqa: E402
 import planted_weights as precise  # noqa: E402
-from plain_bert import Bert  # noqa: E402
 from planted import FAULTS  # noqa: E402
 from planted_bart import FAULTS as BART_FAULTS  # noqa: E402
 from planted_bart import PlantingBart, wide_bart  # noqa: E402
 from planted_gpt2 import FAULTS as GPT2_FAULTS  # noqa: E402
 from planted_gpt2 import PlantingGpt2, wide_gpt2  # noqa: E402
-from planting import WAYS, Planting, as_plain, embedded_model, pairs, wide_model  # noqa: E402
+from planting import WAYS, Planting, embedded_model, wide_model  # noqa: E402
 
 from minibert import Reference, verify  # noqa: E402
+from minibert.verification.shapes import masks_of  # noqa: E402
 
 #: Of each model: what makes it, what plants a fault in it, and its catalogue.
 MODELS = {
@@ -78,22 +78,26 @@ def totals(outcomes):
     return f"{line}\n    nothing beyond the rounding of float32: {'; '.join(nothing)}"
 
 
-def alarms(model, name, runs):
+def alarms(model, name, planting, runs, precisions):
     """Print the false alarms among runs without a fault, and return how many there are."""
     wrong, random = Counter(), np.random.default_rng(8)
     for run in range(runs):
-        inputs = pairs(model.config.vocab_size, left=bool(run % 2), seed=run)
-        precision = list(CLEAN)[run % len(CLEAN)]
-        bert = Bert(model, as_plain(inputs), np.float64 if precision == "float64" else np.float32)
+        inputs = planting.draw(model.config.vocab_size, left=bool(run % 2), seed=run)
+        precision = precisions[run % len(precisions)]
+        dtype = np.float64 if precision == "float64" else np.float32
+        bert = planting.plain(model, planting.as_plain(inputs), dtype)
         if plant := CLEAN[precision]:
             plant(bert)
         with np.errstate(over="ignore"):
             stages = bert()
-        for way, chosen in WAYS.items():
+        for way, chosen in planting.ways.items():
             kept = {k: x for k, x in stages.items() if chosen(k)}
             if random.random() < 0.3:  # as programs that write nothing at padding
-                real = inputs["attention_mask"][..., None]
-                kept = {k: x * real if x.ndim == 3 else x for k, x in kept.items()}
+                real, source = masks_of(inputs)
+                for stage, x in kept.items():
+                    if x.ndim == 3:
+                        of_source = "S" in model.stage_axes()[stage]
+                        kept[stage] = x * (source if of_source else real)[..., None]
             report = verify(model, Reference(inputs, kept))
             if report.faults:
                 wrong[f"{precision}, {way}"] += 1
@@ -111,6 +115,7 @@ def main():
     parser.add_argument("--only", default="", help="a pattern of kind: name")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th alone")
     parser.add_argument("--clean", type=int, default=0, metavar="RUNS")
+    parser.add_argument("--precision", choices=CLEAN, action="append", help="of clean runs")
     parser.add_argument("--quiet", action="store_true", help="the totals alone")
     asked = parser.parse_args()
     lines, begun = [], time.perf_counter()
@@ -120,7 +125,7 @@ def main():
             faults = [f for f in faults if re.search(asked.only, f"{f.kind}: {f.name}")]
             model = make(Path(folder) / name, asked.dtype)
             if asked.clean:
-                wrong = alarms(model, name, asked.clean)
+                wrong = alarms(model, name, planting, asked.clean, asked.precision or [*CLEAN])
                 lines.append(f"{name}, clean: {asked.clean} runs, alarms {dict(wrong)}")
                 continue
             planting = planting(model, asked.dtype)

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from planted_bart import FAULTS, WAYS, PlantingBart, wide_bart
 
-from minibert import Reference, compare_recordings, record_model, verify
+from minibert import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartForQuestionAnswering,
+    Reference,
+    compare_recordings,
+    record_model,
+    verify,
+)
 from minibert.verification.parts import kind_of, part_of, stack_of
 from minibert.verification.standard import standard_stages
 
@@ -168,6 +176,12 @@ def test_every_fault_is_found_in_partial_recordings(planting, way, monkeypatch):
     assert [one for one in found if one.state == "missed"] == []
 
 
+@pytest.mark.parametrize("name", ["attention not scaled of the encoder", "pre-norm of the encoder"])
+def test_what_one_stack_does_is_told_by_the_last_state_of_the_other(planting, name):
+    fault = next(x for x in FAULTS if x.name == name)
+    assert planting.outcome(fault, "ends").state == "named"
+
+
 @pytest.mark.parametrize("stack", ["encoder", "decoder"])
 def test_layers_are_exchanged_within_a_stack_alone(model, recorded, stack):
     import copy
@@ -181,3 +195,19 @@ def test_layers_are_exchanged_within_a_stack_alone(model, recorded, stack):
     last = Reference(made.inputs, {"decoder.layer.1": made.stages["decoder.layer.1"]})
     verdict = verify(model, last).verdict
     assert f"{stack}.layer.0 and {stack}.layer.1 exchanged" in verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [(BartForQuestionAnswering, "logits"), (BartForConditionalGeneration, "lm_head")],
+)
+def test_what_the_head_explains_is_not_sought_in_a_layer(kind, place):
+    """Scores alone are recorded: the last norm would explain them as well."""
+    sizes = {f"{side}_{n}": 1 for side in ("encoder", "decoder") for n in ("layers", "ffn_dim")}
+    sizes |= {f"{side}_attention_heads": 3 for side in ("encoder", "decoder")}
+    config = BartConfig(vocab_size=41, d_model=21, max_position_embeddings=17, **sizes)
+    model = kind(config, seed=3)
+    scores = record_model(model, inputs()).stages["logits"]
+    found = verify(model, Reference(inputs(), {"logits": 1.5 * scores})).first_failure
+    says = "the reference agrees with the weight of the matrix multiplied by 1.5"
+    assert found.cause.startswith(f"{place}: {says}")

@@ -189,7 +189,7 @@ def test_the_head_is_looked_at_too(reference):
     found = record_model(model, reference.inputs)
     assert verify(model, found).ok
     found.stages["logits"] = found.stages["logits"] * 1.01
-    assert "the weight matrix multiplied by 1.01" in verify(model, found).verdict
+    assert "the weight of the matrix multiplied by 1.01" in verify(model, found).verdict
 
 
 def test_other_words_are_read_off_the_embeddings(model, reference):

@@ -1,10 +1,21 @@
 import json
+import re
 
 import numpy as np
 import pytest
 from byte_pairs import small_tokenizer
 
-from minibert import GPT2Config, GPT2LMHeadModel, RobertaTokenizer, record_checkpoint, verify
+from minibert import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    RobertaTokenizer,
+    record_checkpoint,
+    verify,
+)
+from minibert.cli import main
 from minibert.verification.inputs import read_inputs
 
 
@@ -60,3 +71,33 @@ def test_a_checkpoint_without_a_tokenizer_says_what_to_give(tmp_path):
     GPT2LMHeadModel(GPT2Config(vocab_size=9, **SIZES)).save_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="Without one, give a file with input_ids"):
         read_inputs(["the cat"], tmp_path)
+
+
+def test_what_a_decoder_reads_is_made_of_the_texts(tmp_path):
+    tokenizer = small_tokenizer(BartTokenizer, ENDS)
+    sizes = {f"{side}_{n}": 2 for side in ("encoder", "decoder") for n in ("layers", "ffn_dim")}
+    sizes |= {f"{side}_attention_heads": 3 for side in ("encoder", "decoder")}
+    config = BartConfig(vocab_size=len(tokenizer), d_model=12, init_std=0.3, **sizes)
+    BartForConditionalGeneration(config, seed=1).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    inputs = read_inputs(["the cat", "the cat sat"], tmp_path)
+    recorded = record_checkpoint(tmp_path, inputs)
+    read = recorded.inputs["decoder_input_ids"]
+    assert read[:, 0].tolist() == [config.decoder_start_token_id] * 2
+    np.testing.assert_array_equal(read[:, 1:], inputs["input_ids"][:, :-1])
+    model = BartForConditionalGeneration.from_pretrained(tmp_path)
+    assert verify(model, recorded).verdict.startswith("OK: all ")
+    with pytest.raises(ValueError, match="input_ids"):
+        record_checkpoint(tmp_path, {"inputs_embeds": np.ones((1, 2, 12))})
+    recorded.save(tmp_path / "recorded.safetensors")
+    shown = [
+        "--stages",
+        "encoder.layer.0",
+        "decoder.layer.0",
+        "--html",
+        str(tmp_path / "page.html"),
+    ]
+    main(["verify", str(tmp_path), "--reference", str(tmp_path / "recorded.safetensors"), *shown])
+    sides = (tmp_path / "page.html").read_text().split("<details")[1:]
+    encoder, decoder = (re.findall(r'<span class="h.">(\S*) ', side) for side in sides)
+    assert decoder[1:4] == encoder[:3] == ["&lt;s&gt;", "the", "\u0120cat"]

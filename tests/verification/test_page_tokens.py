@@ -117,6 +117,24 @@ def test_the_texts_of_tokens_are_those_of_the_tokenizer(tmp_path):
     assert token_texts(tmp_path, ids) is None
 
 
+def test_each_stack_has_the_texts_of_its_own_tokens():
+    names = [
+        "encoder.layer.0",
+        "decoder.layer.0.cross_attention.value",
+        "decoder.layer.0.cross_attention.scores",
+        "decoder.layer.0",
+    ]
+    errors = {name: np.ones((1, 2)) for name in names}
+    found = report([row(name) for name in names], token_errors=errors)
+    for name in names:
+        text = page(found, [["of", "decoder"]], [name], source=[["of", "encoder"]])
+        of_source = name in names[:2]
+        assert [label.strip() for _, label, _ in chips(text)][1] == ("de", "en")[
+            of_source
+        ] + "coder"
+    assert "encoder" not in "".join(label for _, label, _ in chips(page(found, None, names[:1])))
+
+
 def test_tokens_of_bytes_are_known_by_their_own_tokenizer(tmp_path):
     tokenizer = small_tokenizer()
     tokenizer.save_pretrained(tmp_path)
