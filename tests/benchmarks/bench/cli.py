@@ -64,7 +64,7 @@ def options(arguments: list[str]) -> Options:
         "--seconds",
         type=float,
         default=20,
-        help="for each workload of forward, generation and training",
+        help="for each workload that is timed in turn",
     )
     parser.add_argument("--repeats", type=int, default=7, help="of every new process")
     parser.add_argument("--only", default="", metavar="TEXT", help="work or texts named with TEXT")

@@ -102,7 +102,7 @@ def open_transformers(lesson: Lesson, folder: Path, threads: int) -> Step:
         loss = model(**given).loss
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
