@@ -36,7 +36,7 @@ _EXAMPLES = {
     "embed": "lines.txt -o vectors.npy",
     "generate": 'my_folder "Once upon a time" --max-new-tokens 40 --do-sample --seed 1',
     "train": "my_folder --task classify --data train.csv --eval dev.csv -o trained",
-    "pretrain": "--vocab vocab.txt --data texts.txt -o trained",
+    "pretrain": "--tokenizer my_folder --data texts.txt -o trained",
 }
 
 
@@ -135,7 +135,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
         raise FileNotFoundError(
             f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
             f"with --reference FILE; shipped with minibert: {', '.join(shipped)}; "
-            "`minibert record` makes one, of what transformers computes, too"
+            "`minibert record` makes one, of what another library computes, too"
         )
     return path
 

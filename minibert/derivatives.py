@@ -7,6 +7,8 @@ needs, and which numbers are kept is the caller's choice.
 """
 
 import math
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from minibert.runtime.parallel import by_outputs_backward
 from minibert.runtime.swap import operation
 from minibert.trace import Back, onward
 
+FEW, ROWS = 16, 64  # outputs of a matrix; rows of a block
+
 
 @operation("(N, out), (N, in), (out, in) -> (N, in), (out, in), (out,)")
 @by_outputs_backward
@@ -33,12 +37,22 @@ def linear_backward(grad: Array, x: Array, weight: Array) -> tuple[Array, Array,
 
     y = x W^T + b:  dx = dy W,  dW = dy^T x,  db = the sum of dy over the rows.
     """
-    return grad @ weight, grad.T @ x, total(grad)
+    return grad @ weight, _matrix(grad, x), total(grad)
+
+
+def _matrix(grad: Array, x: Array) -> Array:
+    """Return the gradient of a matrix, ``grad^T x``."""
+    if grad.shape[1] > FEW:
+        return grad.T @ x
+    # of few outputs BLAS adds all rows in one chain, which rounds more than a chain of blocks
+    blocks = (grad[i : i + ROWS].T @ x[i : i + ROWS] for i in range(0, max(1, len(x)), ROWS))
+    found: Array = reduce(add, blocks)
+    return found
 
 
 def total(x: Array) -> Array:
-    """Return the sum over the rows: (N, C) -> (C,)."""
-    return np.ones(len(x), x.dtype) @ x  # BLAS adds in several lanes, which rounds less
+    """Return the sum over the rows: (N, C) -> (C,). Added up in float64: there may be many."""
+    return x.sum(axis=0, dtype=np.float64).astype(x.dtype, copy=False)
 
 
 @operation("(N, C), (N, C), (C,), eps -> (N, C), (C,), (C,)")
@@ -65,10 +79,11 @@ def softmax_backward(grad: Array, probabilities: Array) -> Array:
 
     dx = p (dy - sum(dy p)): a probability grows at the cost of all others.
     """
-    return probabilities * (grad - (grad * probabilities).sum(axis=-1, keepdims=True))
+    mean = (grad * probabilities).sum(axis=-1, keepdims=True, dtype=np.float64)
+    return probabilities * (grad - mean.astype(grad.dtype, copy=False))
 
 
-@operation("(H, T, C/H) -> (T, C)")
+@operation("(H, T, D) -> (T, H*D)")
 def split_heads_backward(grad: Array) -> Array:
     """Put the gradients of each row's heads side by side again."""
     return merge_heads(grad)
@@ -198,3 +213,11 @@ def pooler_backward(
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of the first tokens, the matrix and the bias, from what was pooled."""
     return linear_backward(grad * (1 - np.square(pooled)), first, weight)
+
+
+@operation("(N, L), (N,) -> (N, L)")
+def cross_entropy_backward(probabilities: Array, labels: Integers) -> Array:
+    """Return the gradient of the logits of N rows that count: ``(p - 1 at the label) / N``."""
+    grad = probabilities.copy()
+    grad[np.arange(len(labels)), labels] -= 1
+    return grad / max(len(labels), 1)

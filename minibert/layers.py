@@ -87,12 +87,16 @@ class Embeddings:
 
     def backward(self, grad: Array, batch: Batch, back: Back) -> None:
         """Add up the gradients of the tables and the norm."""
-        rows: Any = batch.token_ids, batch.token_type_ids, batch.position_ids
+        ids = batch.token_ids
+        blank: int | slice | None = self.blank
+        if ids is None:  # vectors were given in place of words: no word is trained
+            ids, blank = np.zeros_like(batch.position_ids), slice(None)
+        rows: Any = ids, batch.token_type_ids, batch.position_ids
         counts: Any = map(len, (self.word, self.token_type, self.position))
         given = back.kept("sum"), self.norm.weight, self.norm.eps, *counts
         found = derivatives.embeddings_backward(grad, *rows, *given, back=back)
-        if self.blank is not None:
-            found[0][self.blank] = 0
+        if blank is not None:
+            found[0][blank] = 0
         for field, one in zip(EMBEDDINGS, found, strict=True):
             back.add(field, one)
 
@@ -139,12 +143,14 @@ class Attention:
         found = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
         for one in batch.sequences:
             rows, keys = one.rows, one.key_rows
-            pieces = grad[rows], query[rows], key[keys], value[keys]
+            pieces = query[rows], key[keys], value[keys]
             heads = [functions.split_heads(x, self.num_heads) for x in pieces]
+            inner = derivatives.merge_heads_backward(grad[rows], self.num_heads)
             allowed = one.not_ahead if self.causal else one.allowed
-            parts = derivatives.attention_backward(*heads, allowed=allowed, back=back.of(one))
+            more: Any = {"allowed": allowed, "back": back.of(one)}
+            parts = derivatives.attention_backward(inner, *heads, **more)
             for whole, place, part in zip(found, (rows, keys, keys), parts, strict=True):
-                whole[place] = functions.merge_heads(part)
+                whole[place] = derivatives.split_heads_backward(part)
         of_query = back("query", found[0] if self.scale == 1 else found[0] * self.scale)
         of_key, of_value = there("key", found[1]), there("value", found[2])
         return self.query.backward(of_query, x, back.within("query")), (

@@ -78,6 +78,8 @@ class Where(Protocol):
 class Silent:
     """Looks at nothing: the network runs."""
 
+    is_whole = False  # whether it sees a layer as a whole: threads do not share it then
+
     def __call__(self, name: str, x: Array) -> Array:
         """Show a stage; return what the network goes on with."""
         return x

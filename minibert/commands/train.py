@@ -39,7 +39,8 @@ def add_train(add: Any) -> None:
     command = add("pretrain", _pretrain, "train a BERT from nothing on texts, words hidden")
     about = "a config.json, or a folder with one; the sizes that it leaves out are small"
     command.add_argument("--config", type=Path, help=about)
-    command.add_argument("--vocab", required=True, type=Path, help="a vocab.txt")
+    about = "a folder with its vocab.txt or tokenizer.json, or a Hub id"
+    command.add_argument("--tokenizer", required=True, metavar="FOLDER", help=about)
     _add_options(command)
 
 
@@ -85,7 +86,7 @@ def _train(options: Namespace) -> int:
 
 
 def _pretrain(options: Namespace) -> int:
-    tokenizer = BertTokenizer(options.vocab)
+    tokenizer = BertTokenizer.from_pretrained(options.tokenizer)
     sizes = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
     sizes |= {"intermediate_size": 512, "max_position_embeddings": 128}
     given = BertConfig.from_pretrained(options.config) if options.config else BertConfig(**sizes)
@@ -112,4 +113,5 @@ def _told(history: History, folder: Path) -> str:
     last = history[-1]
     said = [f"{name} {value:.4g}" for name, value in last.items() if name.startswith("held-out")]
     told = f"step {last['step']:g}: loss {last['loss']:.4g}{''.join(f', {x}' for x in said)}"
-    return f"{told}\n{folder}: last, best (by held-out loss), curve.svg, curve.csv"
+    best = "best (by held-out loss), " if (folder / "best").exists() else ""
+    return f"{told}\n{folder}: last, {best}curve.svg, curve.csv"

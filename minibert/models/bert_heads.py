@@ -210,6 +210,7 @@ class BertForSequenceClassification(BertMatrixHead):
     output_class = outputs.SequenceClassifierOutput
     dropped = ("head",)
     loss_of = staticmethod(labels.of_sequences)
+    has_problems = True
     matrix, module, size = "classifier", "classifier", "num_labels"
     reads_pooler = True
 

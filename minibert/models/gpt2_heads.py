@@ -75,6 +75,7 @@ class GPT2ForSequenceClassification(GPT2MatrixHead):
 
     output_class = outputs.SequenceClassifierOutputWithPast
     loss_of = staticmethod(labels.of_sequences)
+    has_problems = True
     matrix, module, size, has_bias = "score", "score", "num_labels", False
 
     def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:

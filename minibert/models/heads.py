@@ -11,7 +11,7 @@ from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
 from minibert.layers import Linear
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import pair
-from minibert.models.labels import LossOf, of_sequences
+from minibert.models.labels import LossOf
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
 
@@ -53,6 +53,7 @@ class ModelWithHead(Tied):
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     dropped: ClassVar[tuple[str, ...]] = ()  # stages of the head of which numbers drop out
     loss_of: ClassVar[LossOf]  # what is lost, of logits and targets
+    has_problems: ClassVar[bool] = False  # whether config.problem_type says what labels are
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
@@ -80,7 +81,7 @@ class ModelWithHead(Tied):
 
     def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
         """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        more = {"problem": self.config.problem_type} if self.loss_of is of_sequences else {}
+        more = {"problem": self.config.problem_type} if self.has_problems else {}
         return self.loss_of(logits, batch.scored, **{**(batch.targets or {}), **more})
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:

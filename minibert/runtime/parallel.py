@@ -119,7 +119,7 @@ def adds_up(
         @wraps(call)
         def apply(layer: Any, x: Array, trace: Trace, *args: Any) -> Array:
             is_large = (len(x) + READ) * x.shape[-1] ** 2 > SMALL
-            slices = shares(size(layer)) if is_large else []
+            slices = shares(size(layer)) if is_large and not trace.is_whole else []
             if len(slices) < 2 or is_swapping():
                 return call(layer, x, trace, *args)
             count = size(layer)

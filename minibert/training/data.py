@@ -57,7 +57,8 @@ def _of_json(path: Path, number: int, line: str) -> Row:
 
 
 def _of_table(path: Path, lines: list[str]) -> Iterator[Row]:
-    table = csv.DictReader(lines, delimiter=FORMATS[path.suffix], strict=True)
+    ended = (f"{line}\n" for line in lines)  # a text in quotes may have several
+    table = csv.DictReader(ended, delimiter=FORMATS[path.suffix], strict=True)
     try:
         for row in table:
             if None in row or None in row.values():

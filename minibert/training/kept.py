@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from minibert.runtime.arrays import Array
-from minibert.trace import Back, Silent, Trace, silent
+from minibert.trace import Back, Silent, Trace, here, silent
 from minibert.training.dropout import Dropout, none
 
 Part = TypeVar("Part", bound="_Place")
@@ -33,7 +33,8 @@ class _Place(Silent):
         return self.share, self.prefix + name
 
     def within(self: Part, name: str) -> Part:
-        """Go into a part of the network."""
+        """Go into a part of the network: where a user's function is, if it goes wrong."""
+        here.set(self.prefix + name)
         return self._at(prefix=f"{self.prefix}{name}.", beside=self.beside.within(name))
 
     def of(self: Part, where: Any) -> Part:
@@ -59,7 +60,7 @@ class _Place(Silent):
 class Kept(_Place):
     """The way there: keeps the stages, and drops some of their numbers out."""
 
-    is_whole = True  # threads share functions, not layers
+    is_whole = True
 
     def __init__(self, dropout: Dropout = none, beside: Trace = silent) -> None:
         super().__init__(beside)
@@ -85,8 +86,9 @@ class Gradients(_Place, Back):
         self.found: dict[str, Array] = {}
 
     def __call__(self, name: str, grad: Array) -> Array:
-        """Show the gradient of a stage; return that of what it was before numbers dropped out."""
-        return self.again(name, self.beside(name, grad))
+        """Return the gradient of a stage as it was before numbers dropped out, and show it."""
+        here.set(self.prefix + name)
+        return self.beside(name, self.again(name, grad))
 
     def again(self, name: str, x: Array) -> Array:
         """Return what was left of a stage that is computed again, or of its gradient."""

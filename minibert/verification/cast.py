@@ -107,28 +107,36 @@ def cast(
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
-        embeddings, batch = _few_words(stack, own.embeddings, batch, dtype)
-        if span.first < 0:
-            vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
-        else:
-            vars(made)["embeddings"] = Nothing(in_dtype(embeddings.word, dtype))
+        embeddings = own.embeddings
+        if (
+            model is model.base_model or not stack
+        ):  # a head of two stacks may look at the ids themselves
+            embeddings, batch = _few_words(stack, embeddings, batch, dtype)
+        vars(made)["embeddings"] = (
+            Nothing(in_dtype(embeddings.word, dtype))
+            if span.first >= 0
+            else change(f"{stack}embeddings", in_dtype(embeddings, dtype))
+        )
         vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
         _convert(made, stack, dtype, change)
         if stack:
             vars(base)[stack.removesuffix(".")] = made
     _convert(base, "", dtype, change)
-    if model is model.base_model:
-        return base, batch
+    return (base if model is model.base_model else _with_head(model, base, dtype, change)), batch
+
+
+def _with_head(model: Any, base: Any, dtype: Any, change: Change) -> Any:
     whole = copy.copy(model)
     vars(whole).update({x: base for x, part in vars(model).items() if part is model.base_model})
     _convert(whole, "", dtype, change)
-    return whole, batch
+    return whole
 
 
 def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
     """Convert what there is besides embeddings and layers: the pooler, the last norm, a head."""
     for name, part in vars(owner).items():
-        if is_dataclass(part) and not isinstance(part, Stack) and name not in NO_PARTS:
+        is_part = is_dataclass(part) or isinstance(part, np.ndarray)
+        if is_part and not isinstance(part, Stack) and name not in NO_PARTS:
             vars(owner)[name] = change(f"{stack}{name}", in_dtype(part, dtype))
 
 

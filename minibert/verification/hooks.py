@@ -17,21 +17,27 @@ from minibert.runtime.progress import progress
 from minibert.trace import Stage, expand_stages
 
 Stages = dict[str, Array]
+Keep = Callable[[Any, Callable[[Any], Any]], None]  # a tensor, and what takes the stage out of it
 
 
-def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[str]:
+def watch(
+    torch: Any, model: Any, seen: Stages, stack: ExitStack, gradients: Stages | None = None
+) -> Iterator[str]:
     """Have a model tell its stages into ``seen``, until the stack is left.
 
+    gradients: receives those of the stages, by the same names, when autograd goes back.
     Yields their names in network order. ValueError while it runs if a stage comes in pieces.
     """
 
-    def keep(stage: str, tensor: Any) -> None:
+    def keep(stage: str, tensor: Any, part: Callable[[Any], Any]) -> None:
         if stage in seen:
             raise ValueError(
                 f"stage {stage} is computed in several steps: chunk_size_feed_forward, perhaps; "
                 "set it to 0"
             )
-        seen[stage] = tensor.detach().cpu().numpy().copy()
+        seen[stage] = _array(part(tensor))
+        if gradients is not None:
+            tensor.register_hook(lambda grad: gradients.update({stage: _array(part(grad))}))
         progress(stage)
 
     for stage, module in _places_in(model):
@@ -40,6 +46,11 @@ def watch(torch: Any, model: Any, seen: Stages, stack: ExitStack) -> Iterator[st
         else:
             _hook(module, stage.shown, partial(keep, stage.name), stack)
         yield stage.name
+
+
+def _array(tensor: Any) -> Array:
+    array: Array = tensor.detach().cpu().numpy().copy()
+    return array
 
 
 def _places_in(model: Any) -> Iterator[tuple[Stage, Any]]:
@@ -57,33 +68,40 @@ def _places_in(model: Any) -> Iterator[tuple[Stage, Any]]:
             yield stage, modules[stage.module]
 
 
-def _hook(module: Any, part: str, keep: Callable[[Any], None], stack: ExitStack) -> None:
+def _hook(module: Any, part: str, keep: Keep, stack: ExitStack) -> None:
     """Have a module tell what goes in or comes out, each time it runs."""
 
     def before(_: Any, arguments: tuple[Any, ...]) -> None:
-        keep(arguments[0])
+        keep(arguments[0], whole)
+
+    def whole(tensor: Any) -> Any:
+        return tensor
+
+    def third(tensor: Any) -> Any:
+        return tensor.chunk(3, -1)[int(part[0]) - 1]
 
     def after(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
-        output = output.to_tuple() if hasattr(output, "to_tuple") else output  # of a whole model
+        output = getattr(output, "logits", output)  # of a whole model, after a loss perhaps
         outputs = output if isinstance(output, tuple) else (output,)
         shown = outputs[1] if part == "second" else outputs[0]
-        if part.endswith(" of 3"):  # query, key and value in one
-            shown = shown.chunk(3, -1)[int(part[0]) - 1]
         if shown is not None:  # no probabilities, where the attention is not eager
-            keep(shown)
+            keep(shown, third if part.endswith(" of 3") else whole)  # query, key and value in one
 
     add = module.register_forward_pre_hook if part == "input" else module.register_forward_hook
     stack.callback(add(before if part == "input" else after).remove)
 
 
-def _watch_softmax(torch: Any, module: Any, keep: Callable[[Any], None], stack: ExitStack) -> None:
+def _watch_softmax(torch: Any, module: Any, keep: Keep, stack: ExitStack) -> None:
     """Have a module tell what torch's softmax is given while the module runs."""
+
+    def counting(scores: Any) -> Any:  # without the large negative numbers of those that do not
+        return scores.masked_fill(scores < torch.finfo(scores.dtype).min / 2, 0)
+
     softmax = (torch.nn.functional.softmax, torch.softmax, torch.Tensor.softmax)
 
     def watch(_: Any, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         if function in softmax:
-            scores = arguments[0]  # with a large negative number where a score does not count
-            keep(scores.masked_fill(scores < torch.finfo(scores.dtype).min / 2, 0))
+            keep(arguments[0], counting)
         return function(*arguments, **(options or {}))
 
     base = torch.overrides.TorchFunctionMode

@@ -1,0 +1,67 @@
+"""``minibert train`` and ``minibert pretrain``, from a file to a checkpoint that does the task."""
+
+import json
+import warnings
+from xml.etree import ElementTree
+
+import pytest
+
+from minibert import EMBEDDED_CHECKPOINT, AutoModelForMaskedLM, tasks
+from minibert.cli import main
+
+COLOURS = ("red", "blue", "green")
+TEXTS = [f"the {thing} is {colour} ." for thing in ("ball", "box", "book") for colour in COLOURS]
+FEW = ("--epochs", "2", "--batch-size", "3", "--learning-rate", "2e-3")
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "train.csv"
+    rows = [f"{text},{text.split()[-2]}" for text in TEXTS * 4]
+    path.write_text("\n".join(["text,label", *rows]) + "\n")
+    return path
+
+
+def run(*arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return main([*map(str, arguments)])
+
+
+def test_a_class_is_learnt(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = EMBEDDED_CHECKPOINT, "--task", "classify", "--data", data, "--eval", data
+    assert run("train", *given, "-o", out, *FEW) == 0
+    assert "held-out accuracy 1" in capsys.readouterr().out
+    assert tasks.classify("the book is green .", model=out / "best")[0]["label"] == "green"
+    assert ElementTree.parse(out / "curve.svg").getroot().tag.endswith("svg")
+    assert run("train", *given, "-o", out, *FEW) == 0  # there is nothing left to do
+    assert run("train", *given, "-o", out) == 2
+    assert "has epochs=2, not 3: go on with the same" in capsys.readouterr().err
+    assert run("train", *given, "-o", out, *FEW, "--no-resume") == 0
+
+
+def test_words_are_tagged(data, tmp_path):
+    path, out = tmp_path / "tags.jsonl", tmp_path / "out"
+    tags = [["C" if w in COLOURS else "O" for w in text.split()] for text in TEXTS]
+    rows = [{"tokens": t.split(), "labels": x} for t, x in zip(TEXTS, tags, strict=True)]
+    path.write_text("\n".join(map(json.dumps, rows * 4)))
+    assert run("train", EMBEDDED_CHECKPOINT, "--task", "tag", "--data", path, "-o", out, *FEW) == 0
+    found = tasks.tag("the box is blue .", model=out / "last")
+    assert [unit["label"] for unit in found] == ["O", "O", "O", "C", "O"]
+
+
+def test_from_nothing(tmp_path, capsys):
+    texts, out = tmp_path / "texts.txt", tmp_path / "out"
+    texts.write_text("\n".join(TEXTS * 4))
+    given = "--tokenizer", EMBEDDED_CHECKPOINT, "--data", texts, "-o", out, "--epochs", "1"
+    assert run("pretrain", *given) == 0
+    assert "step 3: loss" in capsys.readouterr().out
+    model = AutoModelForMaskedLM.from_pretrained(out / "last")
+    assert model.config.hidden_size == 128
+
+
+def test_a_file_that_is_not_there(tmp_path, capsys):
+    given = EMBEDDED_CHECKPOINT, "--task", "mask", "--data", tmp_path / "no.txt", "-o", tmp_path
+    assert run("train", *given) == 2
+    assert capsys.readouterr().err.startswith("minibert train: there is no file")
