@@ -115,6 +115,7 @@ class Batch:
     source: "Batch | None" = None  # what the encoder read, at which a decoder looks besides
     seen: "Batch | None" = None  # what attention looks at; None: at the batch itself
     targets: Mapping[str, Any] | None = None  # what a head is to say of it
+    chosen: "Batch | None" = None  # the tokens that a head scores; None: all
 
     @cached_property
     def sequences(self) -> tuple[Sequence, ...]:
@@ -198,16 +199,28 @@ class Batch:
         """Return the share of the batch that has these sequences, in the places where they are."""
         mask = np.zeros_like(self.mask)
         mask[indices] = self.mask[indices]
+        source = None if self.source is None else self.source.only(indices)
+        return replace(self._those(mask), source=source)
+
+    def choosing(self, tokens: NDArray[np.bool_]) -> "Batch":
+        """Return the batch of which a head scores some tokens alone: (B, T)."""
+        return self._with(chosen=self._those(tokens & self.mask))
+
+    @property
+    def scored(self) -> "Batch":
+        """The tokens that a head scores, in the places where they are."""
+        return self if self.chosen is None else self.chosen
+
+    def _those(self, mask: NDArray[np.bool_]) -> "Batch":
         rows = mask[self.mask]
         names = "token_type_ids", "position_ids", "token_ids", "token_embeddings", "states"
         packed = {name: getattr(self, name) for name in names}
         shares: dict[str, Any] = {k: x[rows] for k, x in packed.items() if x is not None and len(x)}
-        source = None if self.source is None else self.source.only(indices)
-        return replace(self, mask=mask, source=source, **shares)
+        return replace(self, mask=mask, **shares)
 
     def share(self, share: "Batch", rows: Array) -> Array:
         """Return the rows of a share: (N, C) -> (n, C)."""
-        return rows[share.mask[self.mask]]
+        return rows if share is self else rows[share.mask[self.mask]]
 
     def gather(self, shares: "list[Batch]", rows: list[Array]) -> Array:
         """Put together what was computed of each share: -> (N, C)."""

@@ -23,6 +23,7 @@ from minibert.functions import (
 )
 from minibert.runtime.arrays import Array, Integers, Mask
 from minibert.runtime.blocks import by_heads_backward, by_rows
+from minibert.runtime.parallel import by_outputs_backward
 from minibert.runtime.swap import operation
 from minibert.trace import Back, onward
 
@@ -30,6 +31,7 @@ FEW, ROWS = 4096, 64  # numbers of a small matrix; rows of a block
 
 
 @operation("(N, out), (N, in), (out, in) -> (N, in), (out, in), (out,)")
+@by_outputs_backward
 def linear_backward(grad: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Return the gradients of x, the matrix and the bias.
 

@@ -138,7 +138,8 @@ class Attention:
         grad, there, seen = back("context", grad), back, x
         if batch.seen is not None:
             there, seen = back.of(batch.seen), np.asarray(batch.seen.states)
-        query, key, value = back.kept("query") * self.scale, there.kept("key"), there.kept("value")
+        query, key, value = back.kept("query"), there.kept("key"), there.kept("value")
+        query = query if self.scale == 1 else query * self.scale
         found = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
         for one in batch.sequences:
             rows, keys = one.rows, one.key_rows
@@ -150,7 +151,7 @@ class Attention:
             parts = derivatives.attention_backward(inner, *heads, **more)
             for whole, place, part in zip(found, (rows, keys, keys), parts, strict=True):
                 whole[place] = derivatives.split_heads_backward(part)
-        of_query = back("query", found[0] * self.scale)
+        of_query = back("query", found[0] if self.scale == 1 else found[0] * self.scale)
         of_key, of_value = there("key", found[1]), there("value", found[2])
         return self.query.backward(of_query, x, back.within("query")), (
             self.key.backward(of_key, seen, back.within("key"))

@@ -106,7 +106,7 @@ class Onward(Silent):
         return x
 
     def kept(self, name: str) -> Array:
-        """Return a stage, as it was on the way there."""
+        """Return a stage, as it was on the way there. Each is read once."""
         raise KeyError(name)
 
     def expect(self, shares: Iterable[Any]) -> None:

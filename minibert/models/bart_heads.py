@@ -87,14 +87,20 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
 
+    def choosing(self, batch: Batch) -> Batch:
+        """Return the batch with the tokens that have a label."""
+        return batch.choosing(labels.labelled(batch, (batch.targets or {})["labels"]))
+
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
-        return self.word_logits(x, trace)
+        return self.word_logits(batch.share(batch.scored, x), trace.of(batch.scored))
 
     def head_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
-        grad = back("lm_head", back("logits", grad))
-        return self.lm_head.backward(grad, x, back.within("lm_head"))
+        x, there = batch.share(batch.scored, x), back.of(batch.scored)
+        grad = there("lm_head", there("logits", grad))
+        grad = self.lm_head.backward(grad, x, there.within("lm_head"))
+        return batch.gather([batch.scored], [grad])
 
     def _read(self, input_ids: Any, labels: Any) -> Integers:
         """Return what the decoder reads by default: the labels, or else what the encoder read."""

@@ -86,21 +86,27 @@ class BertForMaskedLM(BertHeadModel):
         words = arrays.get("decoder.weight", arrays["embeddings.word"])
         self.decoder = Linear(words, arrays["decoder.bias"])
 
-    def word_logits(self, x: Array, trace: Trace) -> Array:
+    def choosing(self, batch: Batch) -> Batch:
+        """Return the batch with the tokens that have a label."""
+        return batch.choosing(labels.labelled(batch, (batch.targets or {})["labels"]))
+
+    def word_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
+        x, trace = batch.share(batch.scored, x), trace.of(batch.scored)
         x = trace("predictions", self.predictions(x, trace.within("predictions")))
         return trace("logits", self.decoder(x))
 
-    def words_backward(self, grad: Array, x: Array, back: Back) -> Array:
+    def words_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of what words are scored by: (N, V) -> (N, C)."""
-        grad = self.decoder.backward(
-            back("logits", grad), back.kept("predictions"), back.within("decoder")
-        )
-        return self.predictions.backward(back("predictions", grad), x, back.within("predictions"))
+        x, there = batch.share(batch.scored, x), back.of(batch.scored)
+        given = there("logits", grad), there.kept("predictions"), there.within("decoder")
+        grad, inner = there("predictions", self.decoder.backward(*given)), "predictions"
+        grad = self.predictions.backward(grad, x, there.within(inner))
+        return batch.gather([batch.scored], [grad])
 
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
-        return self.word_logits(x, trace)
+        return self.word_logits(x, batch, trace)
 
     def fields(self, logits: Any, batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
@@ -108,7 +114,7 @@ class BertForMaskedLM(BertHeadModel):
 
     def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
-        return self.words_backward(grad, x, back)
+        return self.words_backward(grad, x, batch, back)
 
     def logits_at(self, where: NDArray[np.bool_], **inputs: Any) -> Array:
         """Return the logits (K, V) of the tokens where ``where`` (B, T) is True, in reading order.
@@ -120,7 +126,7 @@ class BertForMaskedLM(BertHeadModel):
 
         def run() -> Array:
             x = self.bert.states(batch, silent)
-            return self.word_logits(x[where[batch.mask]], silent)
+            return self.word_logits(x, batch.choosing(where), silent)
 
         return in_turn(run)
 
@@ -148,8 +154,9 @@ class BertForPreTraining(BertForMaskedLM):
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> tuple[Array, Array]:
         """Return a score for each word, and whether the second sentence follows: (N, V), (n, 2)."""
         pooled = self.bert.pooled(x, batch, trace)
-        words, there = self.word_logits(x, trace), trace.of(batch.vectors)
-        return words, there("seq_relationship", self.seq_relationship(pooled))
+        words, there = self.word_logits(x, batch, trace), trace.of(batch.vectors)
+        follows = self.seq_relationship(there("head", pooled))
+        return words, there("seq_relationship", follows)
 
     def fields(self, logits: tuple[Array, Array], batch: Batch) -> dict[str, Any]:
         """Return the output's fields."""
@@ -162,18 +169,18 @@ class BertForPreTraining(BertForMaskedLM):
         """Return the sum of the two losses, and the gradients of both heads' rows."""
         given: Any = batch.targets
         words, follows = logits
-        masked, of_words = labels.of_tokens(words, batch, given["labels"])
+        masked, of_words = labels.of_tokens(words, batch.scored, given["labels"])
         next_one, of_follows = labels.of_pairs(follows, batch, given["next_sentence_label"])
         return masked + next_one, (of_words, of_follows)
 
     def head_backward(self, grad: tuple[Array, Array], x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state."""
         words, follows = grad
-        follows = back.of(batch.vectors)("seq_relationship", follows)
-        inner = back.within("seq_relationship")
-        pooled = self.seq_relationship.backward(follows, back.kept("pooler"), inner)
+        there, inner = back.of(batch.vectors), back.within("seq_relationship")
+        given = there("seq_relationship", follows), there.kept("head"), inner
+        pooled = there("head", self.seq_relationship.backward(*given))
         whole = self.bert.pooled_backward(pooled, x, batch, back)
-        return self.words_backward(words, x, back) + whole
+        return self.words_backward(words, x, batch, back) + whole
 
 
 class BertMatrixHead(MatrixHead, BertHeadModel):

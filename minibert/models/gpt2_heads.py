@@ -48,6 +48,10 @@ class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
         """Return the table of names."""
         return NAMES if config.tie_word_embeddings else super().names(config)
 
+    def choosing(self, batch: Batch) -> Batch:
+        """Return the batch with the tokens before one that has a label."""
+        return batch.choosing(labels.before_labelled(batch, (batch.targets or {})["labels"]))
+
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
         x: Array = self.lm_head(self.transformer.states(batch, silent)[batch.last_rows()])

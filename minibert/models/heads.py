@@ -82,15 +82,19 @@ class ModelWithHead(Tied):
     def loss(self, logits: Any, batch: Batch) -> tuple[float, Any]:
         """Return the loss of a batch's targets, and the gradient of the head's rows."""
         more = {"problem": self.config.problem_type} if self.has_problems else {}
-        return self.loss_of(logits, batch, **{**(batch.targets or {}), **more})
+        return self.loss_of(logits, batch.scored, **{**(batch.targets or {}), **more})
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
         batch = self.base_model.encoded(batch, kept)
-        x = self.base_model.states(batch, kept)
+        x, batch = self.base_model.states(batch, kept), self.choosing(batch)
         loss, grad = self.loss(self.head_logits(x, batch, kept), batch)
         self.base_model.states_backward(self.head_backward(grad, x, batch, back), batch, back)
         return loss
+
+    def choosing(self, batch: Batch) -> Batch:
+        """Return the batch with the tokens that are scored to learn from it: all."""
+        return batch
 
     def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N or n, L) -> (N, C)."""
@@ -145,11 +149,12 @@ class MatrixHead(ModelWithHead):
 
     def where(self, batch: Batch) -> Batch | Vectors:
         """Return where the rows of the logits stood: of tokens, or of sequences."""
-        return batch.vectors if self.reads_pooler else batch
+        return batch.vectors if self.reads_pooler else batch.scored
 
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return what the head makes of the last state, as rows: (N, C) -> (N or n, L)."""
-        x = self.base_model.pooled(x, batch, trace) if self.reads_pooler else x
+        pooled = self.base_model.pooled(x, batch, trace) if self.reads_pooler else None
+        x = batch.share(batch.scored, x) if pooled is None else pooled
         trace = trace.of(self.where(batch))
         logits: Array = trace("logits", getattr(self, self.matrix)(trace("head", x)))
         return logits
@@ -163,4 +168,9 @@ class MatrixHead(ModelWithHead):
         there, matrix = back.of(self.where(batch)), getattr(self, self.matrix)
         given = there("logits", grad), there.kept("head"), back.within(self.matrix)
         grad = there("head", matrix.backward(*given))
-        return self.base_model.pooled_backward(grad, x, batch, back) if self.reads_pooler else grad
+        whole: Array = (
+            self.base_model.pooled_backward(grad, x, batch, back)
+            if self.reads_pooler
+            else batch.gather([batch.scored], [grad])
+        )
+        return whole

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minibert import arguments
 from minibert.batch import Batch
@@ -26,13 +27,28 @@ def of_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
     return cross_entropy(logits, numbers[batch.mask])
 
 
+def labelled(batch: Batch, labels: Any) -> NDArray[np.bool_]:
+    """Return which tokens have a label that counts: (B, T)."""
+    numbers = _whole("labels", labels, batch.mask.shape)
+    _refuse_padding(numbers, batch.mask)
+    counts: NDArray[np.bool_] = numbers != IGNORED
+    return counts
+
+
+def before_labelled(batch: Batch, labels: Any) -> NDArray[np.bool_]:
+    """Return which tokens come before one whose label counts: (B, T)."""
+    numbers = _shifted(_whole("labels", labels, batch.mask.shape))
+    _refuse_padding(numbers, batch.mask, 1)
+    counts: NDArray[np.bool_] = numbers != IGNORED
+    return counts
+
+
 def of_next_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
     """Return the loss of the token that comes next: labels are ids, (B, T), not shifted."""
     numbers = _classes("labels", labels, logits.shape[1], batch.mask.shape)
-    shifted = np.full_like(numbers, IGNORED)
-    shifted[:, :-1] = numbers[:, 1:]
-    _refuse_padding(shifted, batch.mask, 1)
-    return cross_entropy(logits, shifted[batch.mask])
+    numbers = _shifted(numbers)
+    _refuse_padding(numbers, batch.mask, 1)
+    return cross_entropy(logits, numbers[batch.mask])
 
 
 def of_sequences(logits: Array, batch: Batch, labels: Any, problem: str | None = None) -> Loss:
@@ -93,6 +109,12 @@ def _of_places(scores: Array, batch: Batch, name: str, places: Integers) -> Loss
         raise ValueError(f"{name}[{i}] is {places[i]}, where attention_mask says padding")
     loss, grad = cross_entropy(whole, places)
     return loss, grad[batch.mask]
+
+
+def _shifted(numbers: Integers) -> Integers:
+    shifted = np.full_like(numbers, IGNORED)
+    shifted[:, :-1] = numbers[:, 1:]
+    return shifted
 
 
 def _whole(name: str, values: Any, shape: tuple[int, ...]) -> Integers:

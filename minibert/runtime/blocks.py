@@ -95,6 +95,10 @@ def by_heads_backward(gradient: Callable[..., Any]) -> Callable[..., Any]:
         query, key, value = rows
         num_heads, length, _ = query.shape
         parts = blocks(num_heads, length, key.shape[1])
+        if len(parts) == 1:
+            inner = back.block(*parts[0], num_heads)
+            found: tuple[Array, ...] = gradient(grad, *rows, allowed=allowed, back=inner)
+            return found
         found = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
 
         def block(heads: slice) -> None:

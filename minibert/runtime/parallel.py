@@ -200,6 +200,28 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
     return apply
 
 
+def by_outputs_backward(gradient: Callable[..., Any]) -> Callable[..., Any]:
+    """Apply the derivative of ``linear``, each thread to some outputs; those of x add up."""
+
+    @wraps(gradient)
+    def apply(grad: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+        parts = shares(len(weight)) if x.size * len(weight) > SMALL else []
+        if len(parts) < 2:
+            found: tuple[Array, Array, Array] = gradient(grad, x, weight)
+            return found
+        inputs: list[Any] = [None] * len(parts)
+        of_weight, of_bias = np.empty(weight.shape, x.dtype), np.empty(len(weight), x.dtype)
+
+        def part(i: int) -> None:
+            some = parts[i]
+            inputs[i], of_weight[some], of_bias[some] = gradient(grad[:, some], x, weight[some])
+
+        spread(part, range(len(parts)))
+        return reduce(add, inputs), of_weight, of_bias
+
+    return apply
+
+
 def _of_stacked_inputs(linear: Any, x: Array, weight: Array, bias: Array) -> Array:
     """Multiply by some inputs of a matrix at a time, (in, out) in memory, and add up."""
     count = x.shape[1] // INPUTS

@@ -27,7 +27,7 @@ class Dropout:
 
     def __call__(self, stage: str, x: Array, *place: tuple[int, ...]) -> Array:
         """Return what is left of a stage, or of its gradient; ``place`` says which piece it is."""
-        if not (rate := self.rates.get(pattern_of(stage), 0)):
+        if not self.rates or not (rate := self.rates.get(pattern_of(stage), 0)):
             return x
         left: Array = x * self.mask(stage, x.shape, *place) / (1 - rate)
         return left

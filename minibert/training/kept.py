@@ -7,7 +7,6 @@ out again. Where sequences are dealt to threads, each share has a place of its o
 
 from collections import deque
 from collections.abc import Iterable
-from copy import copy
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -17,6 +16,8 @@ from minibert.training.dropout import Dropout, none
 
 Part = TypeVar("Part", bound="_Place")
 Key = tuple[tuple[int, ...], str]  # which sequences, and the stage's name
+
+LAST = "logits", "lm_head", "seq_relationship"  # no derivative reads what a head returns
 
 
 class _Place(Silent):
@@ -51,8 +52,8 @@ class _Place(Silent):
         return self._at(spot=spot, beside=self.beside.block(heads, queries, num_heads))
 
     def _at(self: Part, **changes: Any) -> Part:
-        part = copy(self)
-        vars(part).update(changes)
+        part = object.__new__(type(self))  # there is one for each block: copy() would take longer
+        vars(part).update(vars(self) | changes)
         return part
 
 
@@ -69,7 +70,7 @@ class Kept(_Place):
     def __call__(self, name: str, x: Array) -> Array:
         """Keep a stage; return what is left of it."""
         x = self.dropout(self.prefix + name, self.beside(name, x), self.share, self.spot)
-        if not self.spot:  # scores and probabilities are computed again
+        if not (self.spot or name in LAST):  # scores and probabilities are computed again
             self.stages[self.key(name)] = x
         return x
 
@@ -94,8 +95,8 @@ class Gradients(_Place, Back):
         return self.there.dropout(self.prefix + name, x, self.share, self.spot)
 
     def kept(self, name: str) -> Array:
-        """Return a stage, as it was on the way there."""
-        return self.there.stages[self.key(name)]
+        """Return a stage, as it was on the way there, and keep it no longer: it is read once."""
+        return self.there.stages.pop(self.key(name))
 
     def expect(self, shares: Iterable[Any]) -> None:
         """Prepare for the gradients of shares of a batch, which are added in this order.

@@ -16,6 +16,8 @@ from minibert.trace import Recording, Trace, silent
 from minibert.training.dropout import Dropout, none
 from minibert.training.kept import Gradients, Kept
 
+WORD = "embeddings.word"  # the field
+
 Fields = dict[str, Array]
 INPUTS = (
     *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"),
@@ -84,8 +86,7 @@ def learn(
 def shared(model: PreTrainedModel, found: dict[str, Array]) -> dict[str, Array]:
     """Return the gradients of the model's own arrays; what others share with the words is added."""
     fields = {field: model.array(field) for field in model.learnt()}
-    word = found.setdefault("embeddings.word", np.zeros_like(fields["embeddings.word"]))
-    for field, grad in found.items():
-        if field not in fields and grad.shape == word.shape:
-            word += grad
+    tied = [x for x in found if x not in fields and found[x].shape == fields[WORD].shape]
+    for grad in map(found.pop, tied):
+        found[WORD] = np.add(found[WORD], grad, out=grad) if WORD in found else grad
     return {x: found[x] if x in found else np.zeros_like(array) for x, array in fields.items()}

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minibert.runtime.arrays import Array
-from minibert.runtime.blocks import BLOCK
 from minibert.runtime.threads import shares, spread
 
 Arrays = dict[str, Array]
+
+BLOCK = 32_000  # numbers that move at a time: with what is computed on the way, in the cache
 
 
 @dataclass

@@ -18,6 +18,7 @@ from minibert.runtime.parallel import (
     FEW_ROWS,
     MAX_ROWS,
     MIN_ROWS,
+    by_outputs_backward,
     deal,
     keys_first,
     some_heads,
@@ -273,6 +274,22 @@ def watched(shapes):
         return x @ weight.T + bias
 
     return multiply
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_go_back_through_some_outputs_each():
+    grad, x, weight = whole_numbers(11, 7), whole_numbers(11, 5), whole_numbers(7, 5)
+    seen = []
+
+    @by_outputs_backward
+    def backward(grad, x, weight):
+        seen.append(weight.shape)
+        return grad @ weight, grad.T @ x, grad.sum(axis=0)
+
+    found = backward(grad, x, weight)
+    assert sorted(seen) == [(3, 5), (4, 5)]
+    for one, other in zip(found, (grad @ weight, grad.T @ x, grad.sum(axis=0)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_small_product_is_a_stack_of_matrices_with_eight_outputs(watched, shapes):

@@ -13,7 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import forward, generation, growth, memory, picture, sizes, start, tokenizer, versus
+from bench import (
+    forward,
+    generation,
+    growth,
+    memory,
+    picture,
+    sizes,
+    start,
+    tokenizer,
+    training,
+    versus,
+)
 from bench.machine import cores, describe, head
 
 Options = argparse.Namespace
@@ -31,6 +42,7 @@ PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
         lambda o: generation.measure(o.threads, o.seconds, o.only, show),
         generation.render,
     ),
+    "training": (lambda o: training.measure(o.threads, o.seconds, o.only, show), training.render),
     "start": (lambda o: start.measure(o.threads, o.repeats), start.render),
     "memory": (lambda o: memory.measure(o.threads), memory.render),
     "size": (lambda o: sizes.measure(), sizes.render),
@@ -49,7 +61,10 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}, or all")
     parser.add_argument("--threads", type=int, default=cores(), help="for each engine")
     parser.add_argument(
-        "--seconds", type=float, default=20, help="for each workload of forward and generation"
+        "--seconds",
+        type=float,
+        default=20,
+        help="for each workload that is timed in turn",
     )
     parser.add_argument("--repeats", type=int, default=7, help="of every new process")
     parser.add_argument("--only", default="", metavar="TEXT", help="work or texts named with TEXT")
