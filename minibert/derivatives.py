@@ -81,7 +81,7 @@ def softmax_backward(grad: Array, probabilities: Array) -> Array:
     return probabilities * (grad - mean.astype(grad.dtype, copy=False))
 
 
-@operation("(H, T, C/H) -> (T, C)")
+@operation("(H, T, D) -> (T, H*D)")
 def split_heads_backward(grad: Array) -> Array:
     """Put the gradients of each row's heads side by side again."""
     return merge_heads(grad)
@@ -211,3 +211,11 @@ def pooler_backward(
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of the first tokens, the matrix and the bias, from what was pooled."""
     return linear_backward(grad * (1 - np.square(pooled)), first, weight)
+
+
+@operation("(N, L), (N,) -> (N, L)")
+def cross_entropy_backward(probabilities: Array, labels: Integers) -> Array:
+    """Return the gradient of the logits of N rows that count: ``(p - 1 at the label) / N``."""
+    grad = probabilities.copy()
+    grad[np.arange(len(labels)), labels] -= 1
+    return grad / max(len(labels), 1)

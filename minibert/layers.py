@@ -142,12 +142,14 @@ class Attention:
         found = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
         for one in batch.sequences:
             rows, keys = one.rows, one.key_rows
-            pieces = grad[rows], query[rows], key[keys], value[keys]
+            pieces = query[rows], key[keys], value[keys]
             heads = [functions.split_heads(x, self.num_heads) for x in pieces]
+            inner = derivatives.merge_heads_backward(grad[rows], self.num_heads)
             allowed = one.not_ahead if self.causal else one.allowed
-            parts = derivatives.attention_backward(*heads, allowed=allowed, back=back.of(one))
+            more: Any = {"allowed": allowed, "back": back.of(one)}
+            parts = derivatives.attention_backward(inner, *heads, **more)
             for whole, place, part in zip(found, (rows, keys, keys), parts, strict=True):
-                whole[place] = functions.merge_heads(part)
+                whole[place] = derivatives.split_heads_backward(part)
         of_query = back("query", found[0] * self.scale)
         of_key, of_value = there("key", found[1]), there("value", found[2])
         return self.query.backward(of_query, x, back.within("query")), (

@@ -7,8 +7,8 @@ its gradient is 0. It is computed in float64, whatever the logits are: a sum ove
 import numpy as np
 
 from minibert.activations import sigmoid
+from minibert.derivatives import cross_entropy_backward
 from minibert.runtime.arrays import Array, Integers
-from minibert.runtime.swap import operation
 
 Loss = tuple[float, Array]  # and the gradient of the logits
 
@@ -32,14 +32,6 @@ def cross_entropy(logits: Array, labels: Integers) -> Loss:
     terms = np.log(sums[:, 0], dtype=np.float64) + largest[:, 0] - rows[places]
     grad[counts] = cross_entropy_backward(exponentials / sums, chosen)
     return float(terms.mean()), grad
-
-
-@operation("(N, L), (N,) -> (N, L)")
-def cross_entropy_backward(probabilities: Array, labels: Integers) -> Array:
-    """Return the gradient of the logits of N rows that count: ``(p - 1 at the label) / N``."""
-    grad = probabilities.copy()
-    grad[np.arange(len(labels)), labels] -= 1
-    return grad / max(len(labels), 1)
 
 
 def mean_squared_error(values: Array, labels: Array) -> Loss:

@@ -1,13 +1,15 @@
 """What a function is tried on by itself: small inputs, each with a name that says what is odd."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.functions import ACTIVATIONS, softmax
+from minibert.grading import cases_backward
+from minibert.mistakes.gradients import is_derivative
 
 Args = tuple[Any, ...]
 
@@ -22,11 +24,14 @@ class Case:
     args: Args
     tolerance: float = 1e-5  # of |found - ours|, over 1 + |ours|
     hint: str = ""  # what is probably wrong with a function that fails here alone
+    options: dict[str, Any] = field(default_factory=dict)  # keywords: which keys are allowed
 
 
 def cases(operation: str) -> list[Case]:
     """Return what to try an operation on; ordinary numbers come first."""
-    args = _ordinary(operation)
+    backward = is_derivative(operation)
+    args = (cases_backward.ordinary if backward else _ordinary)(operation)
+    odd = cases_backward.odd(operation) if backward else _odd(operation, args)
     return [
         Case(ORDINARY, args),
         Case(
@@ -34,12 +39,13 @@ def cases(operation: str) -> list[Case]:
         ),
         Case("float32", _each_array(args, _single), 1e-4),
         Case("arrays that lie column by column", _each_array(args, np.asfortranarray)),
-        *(
-            Case(name, change(*args), *more)
-            for name, some, change, *more in _ODD
-            if operation in some
-        ),
+        *(Case(*one) for one in odd),
     ]
+
+
+def _odd(operation: str, args: Args) -> list[tuple[Any, ...]]:
+    chosen = (line for line in _ODD if operation in line[1])
+    return [(name, change(*args), *more) for name, _, change, *more in chosen]
 
 
 def _each_array(args: Args, change: Callable[[Any], Any]) -> Args:

@@ -48,10 +48,12 @@ def grade(
 ) -> Grade:
     """Grade a function: ``grade(layer_norm=f)``. Any operation that ``swap`` takes can be graded.
 
+    A derivative too, ``grade(layer_norm_backward=f)``: in the model, on the way back from a loss.
+
     model, reference: what to run it in, and what the stages are compared with. By default the
-    embedded checkpoint in float64 and its reference; with a model alone, its own run with our
-    functions. points: what a right function earns. One that fails on ordinary numbers earns 0, any
-    other the share of the cases that came out right (the whole model is one of them).
+    embedded checkpoint in float64 and its reference; with a model alone, and for gradients, its own
+    run with our functions. points: what a right function earns. One that fails on ordinary numbers
+    earns 0, any other the share of the cases that came out right (the whole model is one of them).
     time_limit: in seconds; a function that takes longer is stopped, earns 0, and is told so.
 
     process: whether the function runs in a process of its own. That is the default where a process
@@ -71,19 +73,20 @@ def grade(
     _require(time_limit, process)
     if _is_ours(student, name):
         return _result(name, points, [Found(OWN, f"it is minibert's own {name}, handed in as is")])
-    model, reference = known(model, reference)  # here, where they stay for the next function
+    given = model, reference
+    known(*given)  # here, where they stay for the next function
 
     def work(student: Function = student) -> list[Found]:
         with unswapped(), this_thread_only(), np.errstate(all="ignore"):
             alone = try_alone(name, student)
-            whole = try_whole(name, student, model, reference)
+            whole = try_whole(name, student, *given)
             return [*alone, whole] if whole else alone
 
     if process is False or not HAS_FORK:
         return _result(name, points, _watched(lambda: _in_a_thread(work, time_limit)))
     found = in_a_process(lambda: _watched(work), time_limit)
     if not found:
-        work(lambda *args: OPERATIONS[name](*args))  # raises what is wrong with the model
+        work(OPERATIONS[name])  # raises what is wrong with the model
         found = [Found(ORDINARY, "it leaves nothing that could be graded")]
     return _result(name, points, found)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl  # noqa: F401  (adds to the environment, so before that is looked at)
 
+from minibert.activation_derivatives import ACTIVATION_DERIVATIVES
 from minibert.functions import ACTIVATIONS
 from minibert.runtime.swap import OPERATIONS
 
@@ -84,6 +85,7 @@ def _same(found: Any, before: Any) -> bool:
 def _owners() -> Iterator[tuple[str, Any]]:
     """Yield whose attributes are looked after: NumPy's, minibert's, a few of Python's own."""
     yield from (("OPERATIONS", OPERATIONS), ("ACTIVATIONS", ACTIVATIONS))
+    yield "ACTIVATION_DERIVATIVES", ACTIVATION_DERIVATIVES
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in ("numpy", "minibert", "math", "builtins") and module is not None:
             yield name, module

@@ -8,8 +8,10 @@ import numpy as np
 
 from minibert import functions as f
 from minibert.mistakes import functions as single
+from minibert.mistakes import gradients
 from minibert.mistakes.activations import GELU
 from minibert.mistakes.functions import LAYER_NORM, MATRICES, Mistake, with_arrays
+from minibert.mistakes.gradient_table import GRADIENTS
 from minibert.trace import silent
 
 # attention
@@ -163,9 +165,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "embeddings": (*EMBEDDINGS, *NORMED),
     "feed_forward": FEED_FORWARD,
     "pooler": POOLER,
+    **GRADIENTS,
 }
 
 
 def mistakes_of(operation: str) -> tuple[Mistake, ...]:
     """Return the known mistakes of an operation, its own before those of all."""
-    return *MISTAKES.get(operation, ()), *single.general(operation)
+    general = gradients.general if gradients.is_derivative(operation) else single.general
+    return *MISTAKES.get(operation, ()), *general(operation)

@@ -3,17 +3,19 @@
     with minibert.swap(gelu=my_gelu):
         model(ids)
 
-Every operation of functions.py can be swapped, in this thread and context only (the threads that
-share the model's work see it too). It is called with positional arguments, in the order of ours;
-shapes are in the docstring of each (``help(minibert.functions.gelu)``), with rows for real tokens
-only. While anything is swapped, an operation is given whole layers and whole sequences; a batch is
-still shared among threads, so N varies and the function may run in several of them at once.
+Every operation of functions.py can be swapped, and every derivative of derivatives.py (as
+``softmax_backward``), in this thread and context only (the threads that share the model's work see
+it too). It is called with positional arguments, in the order of ours; shapes are in the docstring
+of each (``help(minibert.functions.gelu)``), with rows for real tokens only. While anything is
+swapped, an operation is given whole layers and whole sequences; a batch is still shared among
+threads, so N varies and the function may run in several of them at once.
 
 The function may call ours by its name: within it, the name means ours again. The result must have
 the shape and the dtype of ours, without NaN where ours has none. Arrays are copies (or read-only,
 as the weights are), and what is returned is copied; a function that changes its input is told so.
 Of an operation that is swapped whole (attention, embeddings, feed_forward) the stages inside are
-not in a trace, unless the function has a parameter named ``trace`` and shows them itself.
+not in a trace, unless the function has a parameter named ``trace`` (in a derivative: ``back``) and
+shows them itself.
 """
 
 from collections.abc import Callable
@@ -150,14 +152,14 @@ class CheckedCall:
     def __init__(
         self, name: str, other: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        from inspect import signature  # slow to import
+        from inspect import signature, unwrap  # slow to import
 
         self.name, self.ours, self.other = name, OPERATIONS[name], other
-        options = {name: kwargs.pop(name, None) for name in ("trace", "allowed")}
+        options = {name: kwargs.pop(name, None) for name in ("trace", "back", "allowed")}
         parameters = signature(self.ours)
         self.args: tuple[Any, ...] = parameters.bind(*args, **kwargs).args
         self.parameters = list(parameters.parameters)[: len(self.args)]
-        code = getattr(other, "__code__", None)
+        code = getattr(unwrap(other), "__code__", None)
         takes = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         self.options = {k: v for k, v in options.items() if v is not None and k in takes}
         own = getattr(other, "__name__", type(other).__name__)
@@ -175,7 +177,7 @@ class CheckedCall:
         self.refuse_changes()
         self.refuse_form(found)
         # the function may keep its own, and change it later
-        results = [np.array(array, order="K") for array in _several(found)]
+        results = [np.array(array, order="K") for array in several(found)]
         self.refuse_nan(results)
         return tuple(results) if isinstance(found, tuple) else results[0]
 
@@ -253,11 +255,11 @@ class CheckedCall:
 
     def refuse_nan(self, results: Any) -> None:
         """Raise SwapError for NaN and infinity where ours has neither."""
-        if all(np.isfinite(result).all() for result in _several(results)):
+        if all(np.isfinite(result).all() for result in several(results)):
             return
         with unswapped():
-            ours = _several(self.ours(*self.args))
-        for result, right in zip(_several(results), ours, strict=True):
+            ours = several(self.ours(*self.args))
+        for result, right in zip(several(results), ours, strict=True):
             odd = ~np.isfinite(result) & np.isfinite(right)
             if odd.any():
                 place = tuple(np.argwhere(odd)[0].tolist())
@@ -267,7 +269,8 @@ class CheckedCall:
                 raise self._error(f"returned {what} where there is no reason for it; {first}")
 
 
-def _several(results: Any) -> "list[NDArray[Any]]":
+def several(results: Any) -> "list[NDArray[Any]]":
+    """Return the results of an operation, of which there may be one alone, as a list."""
     return [results] if isinstance(results, np.ndarray) else [*results]
 
 
