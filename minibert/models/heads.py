@@ -86,9 +86,17 @@ class ModelWithHead(Tied):
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
+        return self.go_back(*self.go_there(batch, kept), back)
+
+    def go_there(self, batch: Batch, kept: Trace) -> tuple[Any, Array, Batch]:
+        """Return the head's rows, the last state, and the batch with what an encoder made of it."""
         batch = self.base_model.encoded(batch, kept)
         x = self.base_model.states(batch, kept)
-        loss, grad = self.loss(self.head_logits(x, batch, kept), batch)
+        return self.head_logits(x, batch, kept), x, batch
+
+    def go_back(self, logits: Any, x: Array, batch: Batch, back: Back) -> float:
+        """Go back from what was computed on the way there: the loss."""
+        loss, grad = self.loss(logits, batch)
         self.base_model.states_backward(self.head_backward(grad, x, batch, back), batch, back)
         return loss
 
