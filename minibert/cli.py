@@ -21,7 +21,10 @@ from minibert.models.inspect import inspect
 from minibert.verification import Reference, compare_recordings, record_checkpoint, verify
 from minibert.verification.inputs import read_inputs
 from minibert.verification.page import page, token_texts
+from minibert.verification.parts import is_gradient
 from minibert.verification.table import table, wants_colour
+from minibert.verification.told import of_its_class
+from minibert.verification.way_back import has_gradients
 
 _EXAMPLES = {
     "verify": "my_folder --reference recorded.npz --html report.html",
@@ -106,6 +109,11 @@ def _add_checks(add: Any) -> None:
     sources = ["minibert", "transformers"]
     record.add_argument("--from", dest="source", default=sources[0], choices=sources)
     record.add_argument("--dtype", default="float64", choices=["float32", "float64"])
+    about = (
+        "record the gradients of the loss, too, with the head that config.json names; labels are "
+        "those in the file of inputs (labels, ...), or else made up"
+    )
+    record.add_argument("--gradients", action="store_true", help=about)
 
 
 def _add_report_options(parser: ArgumentParser) -> None:
@@ -122,6 +130,8 @@ def _verify(options: Namespace) -> int:
     path = _reference_path(folder, options.reference)
     model = AutoModel.from_pretrained(folder, dtype=options.dtype)
     reference = Reference.load(path, model.config.num_hidden_layers)
+    if has_gradients(reference):
+        model = of_its_class(folder).from_pretrained(folder, dtype=options.dtype)
     report = verify(model, reference, options.atol, options.rtol)
     return _report(report, options, options.folder, reference.inputs)
 
@@ -145,6 +155,9 @@ def _compare(options: Namespace) -> int:
     model = AutoModel.from_pretrained(name, **hub_options(options)) if name else None
     layers = model.config.num_hidden_layers if model else None
     first, second = (Reference.load(path, layers) for path in (options.first, options.second))
+    if name and (has_gradients(first) or has_gradients(second)):
+        folder = folder_of(name, options)
+        model = of_its_class(folder).from_pretrained(folder)
     report = compare_recordings(first, second, model, options.atol, options.rtol)
     return _report(report, options, name, first.inputs)
 
@@ -181,10 +194,14 @@ def _record(options: Namespace) -> int:
         read_inputs(options.inputs, options.model, **hub_options(options)),
         hub_options(options),
     )
-    made = record_checkpoint(options.model, inputs, options.source, options.dtype, **hub)
+    named = {"dtype": options.dtype, "gradients": options.gradients, **hub}
+    made = record_checkpoint(options.model, inputs, options.source, **named)
     made.save(options.output)
+    count = sum(map(is_gradient, made.stages))
+    also = f" and {count} gradients" if count else ""
+    tokens = made.real_tokens().sum()
     print(
-        f"{options.output}: {len(made.stages)} stages, {made.real_tokens().sum()} real tokens, "
+        f"{options.output}: {len(made.stages) - count} stages{also}, {tokens} real tokens, "
         f"{made.provenance['dtype']}, by {made.provenance['tools']}"
     )
     return 0

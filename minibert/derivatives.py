@@ -126,11 +126,11 @@ def attention_backward(
     The probabilities are computed again: they are as many as the scores, and layers need not keep
     them. A key that a query may not look at has the probability 0, and so the gradient 0.
     """
-    scores = attention_scores(query, key)
+    scores = back.again("scores", attention_scores(query, key))
     if allowed is not None:
         scores = np.where(allowed, scores, np.finfo(scores.dtype).min)
-    probabilities = softmax(scores)
-    used = back.again("probabilities", probabilities)  # with dropout, not all of them were
+    probabilities = back.again("probabilities", softmax(scores))
+    used = back.left("probabilities", probabilities)  # with dropout, not all of them were
     grad, to_value = attention_context_backward(grad, used, value)
     grad = softmax_backward(back("probabilities", grad), probabilities)
     if allowed is not None:

@@ -102,7 +102,11 @@ class Onward(Silent):
     """
 
     def again(self, name: str, x: Array) -> Array:
-        """Return what became of a stage on the way there that is computed a second time."""
+        """Return a stage that is computed a second time, as it was on the way there."""
+        return x
+
+    def left(self, name: str, x: Array) -> Array:
+        """Return what was left of such a stage: numbers may have dropped out."""
         return x
 
     def kept(self, name: str) -> Array:
@@ -194,11 +198,15 @@ class Replacing(Recording):
     def __call__(self, name: str, x: Array) -> Array:
         """Keep what was computed, and return what is known in its place."""
         super().__call__(name, x)
-        known = self.known.get(self.prefix + name)
+        return self.given(self.prefix + name, x)
+
+    def given(self, name: str, x: Array) -> Array:
+        """Return what is known in the place of a piece of a stage, or else the piece."""
+        known = self.known.get(name)
         if known is not None:
             place, shape = self.where.place(x, self.group)
             if known.shape == shape:
                 x = known[place].astype(x.dtype, copy=False)
             else:
-                self.misfits[self.prefix + name] = shape
+                self.misfits[name] = shape
         return x

@@ -88,7 +88,17 @@ class ModelWithHead(Tied):
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
         batch = self.base_model.encoded(batch, kept)
         x, batch = self.base_model.states(batch, kept), self.choosing(batch)
-        loss, grad = self.loss(self.head_logits(x, batch, kept), batch)
+        return self.go_back(self.head_logits(x, batch, kept), x, batch, back)
+
+    def go_there(self, batch: Batch, kept: Trace) -> tuple[Any, Array, Batch]:
+        """Return the head's rows, the last state, and the batch with what an encoder made of it."""
+        batch = self.base_model.encoded(batch, kept)
+        x = self.base_model.states(batch, kept)
+        return self.head_logits(x, batch, kept), x, batch
+
+    def go_back(self, logits: Any, x: Array, batch: Batch, back: Back) -> float:
+        """Go back from what was computed on the way there: the loss."""
+        loss, grad = self.loss(logits, batch)
         self.base_model.states_backward(self.head_backward(grad, x, batch, back), batch, back)
         return loss
 

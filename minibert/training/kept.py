@@ -88,9 +88,9 @@ class Gradients(_Place, Back):
     def __call__(self, name: str, grad: Array) -> Array:
         """Return the gradient of a stage as it was before numbers dropped out, and show it."""
         here.set(self.prefix + name)
-        return self.beside(name, self.again(name, grad))
+        return self.beside(name, self.left(name, grad))
 
-    def again(self, name: str, x: Array) -> Array:
+    def left(self, name: str, x: Array) -> Array:
         """Return what was left of a stage that is computed again, or of its gradient."""
         return self.there.dropout(self.prefix + name, x, self.share, self.spot)
 

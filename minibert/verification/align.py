@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert import arguments
+from minibert.models.base import TARGETS
 from minibert.runtime.arrays import Array
 from minibert.verification.names import INPUTS, axes_in
+from minibert.verification.parts import is_gradient
 from minibert.verification.reference import Reference
 from minibert.verification.shapes import words_of
 
@@ -28,6 +30,11 @@ def aligned(a: Reference, b: Reference) -> tuple[Reference, Reference]:
         a, b = a.of_layers(layers), b.of_layers(layers)
     if _have_same_inputs(a, b):
         return a, b
+    if all(any(map(is_gradient, side.stages)) for side in (a, b)):
+        raise ValueError(
+            "the two recordings hold gradients, of a loss over the whole batch, and they differ in "
+            "its inputs or labels: only those of one batch can be compared"
+        )
     theirs = list(_rows(b))
     pairs: list[tuple[Row, Row]] = []
     for row in _rows(a):
@@ -54,7 +61,7 @@ def _have_same_inputs(a: Reference, b: Reference) -> bool:
     if not np.array_equal(a.real_tokens(), b.real_tokens()):
         return False
     others = (name for name in INPUTS if name != "attention_mask")
-    pairs = ((a.inputs.get(name), b.inputs.get(name)) for name in others)
+    pairs = ((a.inputs.get(name), b.inputs.get(name)) for name in (*others, *TARGETS))
     return all((x is None) == (y is None) and np.array_equal(x, y) for x, y in pairs)  # type: ignore[arg-type]
 
 
@@ -88,11 +95,13 @@ def _chosen(reference: Reference, rows: list[Row]) -> Reference:
     mask = np.array([np.arange(length) < len(columns) for _, columns in rows])
     places = np.array([np.resize(columns, length) for _, columns in rows])  # padding is anything
     which = np.array([i for i, _ in rows])[:, None]
-    inputs = {name: x[which, places] for name, x in reference.inputs.items() if x.ndim > 1}
+    given = (item for item in reference.inputs.items() if item[0] not in TARGETS)
+    inputs = {name: x[which, places] for name, x in given if x.ndim > 1}
     for name in ("position_ids", *({"token_type_ids"} & {*reference.inputs})):
         values = [np.resize(_values(reference, name, row), length) for row in rows]
         inputs[name] = np.array(values)
-    stages = {name: _stage(name, x, which, places) for name, x in reference.stages.items()}
+    there = (item for item in reference.stages.items() if not is_gradient(item[0]))
+    stages = {name: _stage(name, x, which, places) for name, x in there}
     inputs["attention_mask"] = mask * 1
     return Reference(inputs, stages, reference.provenance, reference.listed)
 

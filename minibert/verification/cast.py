@@ -97,30 +97,36 @@ def cast(
     runs: Mapping[str, Span] = MappingProxyType({}),
     change: Change = unchanged,
     cache: Cache | None = None,
+    *,
+    all_words: bool = False,
 ) -> tuple[Any, Batch]:
     """Return a model and a batch in a dtype.
 
     runs: what is run of each stack, what goes into it being known; by default all of it.
-    cache: of converted layers, for the next time.
+    cache: of converted layers, for the next time. all_words: not
+    those of the batch alone, as the gradient of a table needs them.
     """
     base = copy.copy(model.base_model)
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
         embeddings = own.embeddings
-        if (
-            model is model.base_model or not stack
-        ):  # a head of two stacks may look at the ids themselves
+        # a head of two stacks may look at the ids themselves
+        if not all_words and (model is model.base_model or not stack):
             embeddings, batch = _few_words(stack, embeddings, batch, dtype)
-        vars(made)["embeddings"] = (
-            Nothing(in_dtype(embeddings.word, dtype))
-            if span.first >= 0
-            else change(f"{stack}embeddings", in_dtype(embeddings, dtype))
-        )
+        if span.first < 0:
+            vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
+        else:
+            vars(made)["embeddings"] = Nothing(in_dtype(embeddings.word, dtype))
         vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
         _convert(made, stack, dtype, change)
         if stack:
             vars(base)[stack.removesuffix(".")] = made
+    if all_words and batch.token_embeddings is not None:
+        batch = replace(batch, token_embeddings=in_dtype(batch.token_embeddings, dtype))
+    if "" not in model.stacks:  # what both stacks share
+        embeddings = base.embeddings
+        vars(base)["embeddings"] = in_dtype(embeddings, dtype) if all_words else embeddings
     _convert(base, "", dtype, change)
     return (base if model is model.base_model else _with_head(model, base, dtype, change)), batch
 

@@ -15,12 +15,14 @@ from minibert.runtime.progress import progress
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.trace import pattern_of
 from minibert.verification.compare import real_places
+from minibert.verification.derived import of_gradient
 from minibert.verification.dials import dials, solved
 from minibert.verification.fits import fits
 from minibert.verification.inside import recovered
 from minibert.verification.isolate import Isolation
 from minibert.verification.looked import looked_at
 from minibert.verification.measure import Measure, Size
+from minibert.verification.parts import is_gradient
 from minibert.verification.places import ours_at
 from minibert.verification.precision import SHORT, TF32, Precision
 from minibert.verification.search import levels
@@ -76,7 +78,7 @@ def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
                     explaining.append(trial)
             if explaining:
                 return explaining
-    return _solved(side, stage, search) if is_new else []
+    return _solved(side, stage, search) if is_new and not is_gradient(stage) else []
 
 
 def _is_new(side: Isolation, stage: str) -> bool:
@@ -106,6 +108,9 @@ def _solved(side: Isolation, stage: str, search: "_Search") -> list[Trial]:
 
 
 def _levels(side: Isolation, stage: str) -> Iterator[list[Trial]]:
+    if is_gradient(stage):
+        yield from of_gradient(side, stage)
+        return
     yield from levels(side.model, side.gap(stage), stage, side.inputs)
     words = other_words(side, stage)
     yield [words] if words else []
@@ -125,8 +130,8 @@ class _Search:
         self.dtype = np.float32 if is_large else np.float64  # of the first look
         # a sequence may have no place in a stage, as one padded on the left has none in the pooler
         places, sequences = side.places(stage), side.batch.sequences
-        sequences = tuple(s for s in sequences if places[s.index].any())
-        if len(sequences) > 1:
+        sequences = tuple(s for s in sequences if is_gradient(stage) or places[s.index].any())
+        if len(sequences) > 1 and not is_gradient(stage):  # whose loss is that of all
             computed = side.computed(stage)
             added = {s.index: side.error(stage, computed, [s.index]).rms for s in sequences}
             far = [s for s in sequences if added[s.index] >= max(added.values()) / 2]
@@ -165,6 +170,8 @@ def _sentence(side: Isolation, trial: Trial) -> str:
     """Say with what a recording agrees."""
     stages = trial.stages
     where = ", ".join(stages if len(stages) < 4 else (stages[0], "...", stages[-1]))
+    if is_gradient(stages[0]):
+        return f"{where}: {side.who} agrees with {trial.phrase}"
     ours = ours_at(side.model, stages[0])
     if trial.phrase in ours:  # what it should do, and does not
         ours = ", this model does something else"

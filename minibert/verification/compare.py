@@ -72,8 +72,10 @@ def real_places(axes: str, real: NDArray[np.bool_], source: Mask = None) -> NDAr
     """Return where a stage with these axes holds real tokens, broadcastable to its shape.
 
     real is (B, T); source, of what an encoder read for a decoder, (B, S). The pooler reads column 0
-    in the reference, so it counts where that is real.
+    in the reference, so it counts where that is real; of a weight, without a B, all counts.
     """
+    if "B" not in axes:
+        return np.ones((1,) * len(axes), bool)
     masks = [(k, real if axis == "T" else source) for k, axis in enumerate(axes) if axis in "TS"]
     places = np.ones((1,) * len(axes), bool)
     for k, mask in masks or [(1, real[:, :1])]:

@@ -12,7 +12,7 @@ from minibert.verification.cause import FACTOR, likely_cause, short_products
 from minibert.verification.compare import Difference, Tolerance, per_token, real_places
 from minibert.verification.isolate import Isolation
 from minibert.verification.noise import Noise, noise_of
-from minibert.verification.parts import is_layer, part_of
+from minibert.verification.parts import is_gradient, is_layer, part_of
 from minibert.verification.precision import FLOAT32, FLOAT64, in_words
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult, of_both
@@ -91,7 +91,8 @@ class Comparison:
         if not places.any():
             return {}
         found = Difference.of(ours, theirs, places)
-        self.token_errors[name] = per_token(axes, found.error, *masks)
+        if "B" in axes:  # the gradient of a weight is no token's
+            self.token_errors[name] = per_token(axes, found.error, *masks)
         return found.fields()
 
     def _problem(self, name: str, side: Isolation, difference: dict[str, Any]) -> StageResult:
@@ -153,6 +154,8 @@ class Comparison:
     def _recognise(self, name: str, side: Isolation) -> None:
         """See whether a stage is beyond its floor for short matrix products only."""
         own = side.precisions[name]
+        if is_gradient(name):  # whose products nobody shortens
+            return
         if own in (FLOAT32, FLOAT64) and side.excess(name) > FACTOR and not side.gap(name):
             with np.errstate(all="ignore"):
                 side.precisions[name] = short_products(side, name) or own

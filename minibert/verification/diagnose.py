@@ -8,7 +8,7 @@ from minibert.batch import Batch, make_batch
 from minibert.checkpoint.load import LoadingReport
 from minibert.data import shipped_references
 from minibert.models.auto import AutoModel
-from minibert.models.base import PreTrainedModel
+from minibert.models.base import TARGETS, PreTrainedModel
 from minibert.runtime.progress import work
 from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.threads import turn
@@ -16,12 +16,12 @@ from minibert.trace import Recording
 from minibert.verification.align import aligned
 from minibert.verification.compare import ATOL, RTOL, Tolerance
 from minibert.verification.comparison import Comparison
-from minibert.verification.isolate import Isolation
 from minibert.verification.names import INPUTS, returned_stages
 from minibert.verification.parts import last_state
 from minibert.verification.plain import Plain
 from minibert.verification.reference import Reference
 from minibert.verification.report import Diagnosis
+from minibert.verification.way_back import axes_of_all, has_gradients, isolated, learn
 
 
 @spelled
@@ -51,6 +51,9 @@ def verify(
     trace = Recording(batch, only=reference.stages)
     with turn():
         fields = model.forward(batch, trace)
+        if has_gradients(reference):
+            trace.pieces.clear()
+            learn(model, batch, trace)
     ours = {name: trace.take(name) for name in list(trace)}
     last = model.last_state or last_state(model)
     returned = returned_stages(fields, last)
@@ -58,7 +61,7 @@ def verify(
         if returned[name].size == ours[name].size:  # not of the last token alone
             ours[name] = returned[name].reshape(ours[name].shape)
     with turn(), work("verify"):
-        theirs = Isolation(model, batch, reference, "the reference")
+        theirs = isolated(model, batch, reference, "the reference")
         comparison = Comparison(ours, theirs, None, _tolerance(atol, rtol))
         return comparison.diagnosis(_provenance(model, reference, int(real.sum())))
 
@@ -89,8 +92,8 @@ def compare_recordings(
     a, b = (side.of_layers(_count(model)).with_last(model.last_state) for side in (a, b))
     batch = _batch(model, a)
     with turn(), work("compare"):
-        ours = Isolation(model, batch, a, "recording A")
-        theirs = Isolation(model, batch, b, "recording B")
+        ours = isolated(model, batch, a, "recording A")
+        theirs = isolated(model, batch, b, "recording B")
         comparison = Comparison(ours.stages, theirs, ours, _tolerance(atol, rtol))
         return comparison.diagnosis(provenance)
 
@@ -135,8 +138,11 @@ def _count(model: PreTrainedModel) -> int:
 
 
 def _batch(model: PreTrainedModel, reference: Reference) -> Batch:
-    if len(model.stacks) > 1:
+    if has_gradients(reference):
+        axes_of_all(model)  # refuses a model without a head
         return model.batch(**reference.inputs)
+    if len(model.stacks) > 1:
+        return model.batch(**{x: y for x, y in reference.inputs.items() if x not in TARGETS})
     return make_batch(model.config, model.dtype, *map(reference.inputs.get, INPUTS))
 
 

@@ -23,7 +23,7 @@ from minibert.trace import Recording, Replacing, layer_of
 from minibert.verification.cast import Cache, Change, cast, unchanged
 from minibert.verification.compare import real_places
 from minibert.verification.masked import masked_alike
-from minibert.verification.measure import Measure, Measuring, Size
+from minibert.verification.measure import Measure, Measuring, Size, nudged
 from minibert.verification.parts import is_inside, last_state, spans, stack_of, states_at
 from minibert.verification.passes import Partly, Poisoned
 from minibert.verification.precision import FLOAT32, FLOAT64, Precision, grids
@@ -48,7 +48,7 @@ class Isolation:
         self.model, self.batch = model, batch
         self.inputs = Inputs.of(model.config, recording.inputs)
         self.stages = masked_alike(model, self.inputs, recording.stages)
-        self.real, self.who, self.axes = self.inputs.mask, who, model.stage_axes()
+        self.real, self.who, self.axes = self.inputs.mask, who, self._axes()
         self.masks = recording.masks
         self.layers: Cache = {}  # in other dtypes, for trials
         self.causes: dict[str, list[Any]] = {}  # stage -> the trials that explain its fault
@@ -63,6 +63,10 @@ class Isolation:
         self.known = {name: x for name, x in self.stages.items() if name not in self.problems}
         with np.errstate(all="ignore"):  # what is recorded may be anything
             self.measures = self._measured()
+
+    def _axes(self) -> dict[str, str]:
+        """Return the axes of each stage, in the order in which they are computed."""
+        return self.model.stage_axes()
 
     def _not_finite(self, name: str, stage: Array) -> str:
         places = real_places(self.axes[name], *self.masks)
@@ -103,7 +107,7 @@ class Isolation:
             return {}
         one, again, other = (
             Replacing(self.batch, known, only=measures)
-            for known in (self.known, self.known, _nudged(self.known))
+            for known in (self.known, self.known, nudged(self.known))
         )
         for trace in (one, again, other):
             self.run(trace, np.float64)
@@ -283,14 +287,3 @@ class Isolation:
 
 def _fits(places: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return all(a in (1, b) for a, b in zip(places, shape, strict=True))
-
-
-def _nudged(known: Mapping[str, Array]) -> dict[str, Array]:
-    """Change each number as float32's rounding would."""
-    random = np.random.default_rng(0)
-
-    def nudge(x: Array) -> Array:
-        changed: Array = x * (1 + random.uniform(-1, 1, x.shape) * FLOAT32.half_ulp)
-        return changed
-
-    return {name: nudge(x) for name, x in known.items()}

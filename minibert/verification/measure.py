@@ -10,7 +10,7 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.runtime.arrays import Array
 from minibert.trace import Replacing
-from minibert.verification.precision import Precision
+from minibert.verification.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True)
@@ -106,3 +106,14 @@ class Measuring(Replacing):
 def _key(place: Any) -> tuple[Any, ...]:
     parts = place if isinstance(place, tuple) else (place,)
     return tuple(x.tobytes() if isinstance(x, np.ndarray) else str(x) for x in parts)
+
+
+def nudged(known: Mapping[str, Array]) -> dict[str, Array]:
+    """Change each number as float32's rounding would."""
+    random = np.random.default_rng(0)
+
+    def nudge(x: Array) -> Array:
+        changed: Array = x * (1 + random.uniform(-1, 1, x.shape) * FLOAT32.half_ulp)
+        return changed
+
+    return {name: nudge(x) for name, x in known.items()}

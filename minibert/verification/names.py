@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.files import first_of
 from minibert.models.auto import MODELS
+from minibert.models.base import TARGETS
 from minibert.runtime.arrays import Array, Mask
 from minibert.trace import NUMBER, layer_of, pattern_of
 from minibert.verification.compare import real_places
-from minibert.verification.parts import stack_of
+from minibert.verification.parts import GRAD, WEIGHT, stack_of
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
@@ -111,8 +112,13 @@ _PREFIX = re.compile(
 
 
 def axes_of(stage: str) -> tuple[str, ...]:
-    """Return the axes that a stage may have, one letter each; none if there is no such stage."""
-    return AXES.get(pattern_of(stage), ())
+    """Return the axes that a stage may have, one letter each; none if there is no such stage.
+
+    A gradient has those of its stage; that of a weight has outputs and inputs, and no sequences.
+    """
+    if stage.startswith(WEIGHT):
+        return "O", "OI"
+    return AXES.get(pattern_of(stage.removeprefix(GRAD)), ())
 
 
 def axes_in(stage: str, array: Array) -> str:
@@ -133,7 +139,7 @@ def split_names(arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays]:
     inputs, stages = {}, {}
     for name, array in arrays.items():
         kind, _, rest = name.partition(".")
-        known = (*INPUTS, *DECODER_INPUTS, *FOREIGN_INPUTS)
+        known = (*INPUTS, *DECODER_INPUTS, *FOREIGN_INPUTS, *TARGETS)
         if kind == "input" or name in known or bare(name) in known:
             inputs[rest if kind == "input" and rest else name] = array
         else:

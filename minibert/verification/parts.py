@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 from minibert.trace import layer_of, pattern_of
 
-_PART = re.compile(r"((?:encoder|decoder)\.)?(?:layer\.\d+|\w+)")
+#: What the names of gradients begin with: of stages, and of weights by their checkpoint's names.
+GRAD, WEIGHT = "grad.", "grad.weight."
+
+_PART = re.compile(r"(?:grad\.)?((?:encoder|decoder)\.)?(?:layer\.\d+|\w+)")
 
 
 def part_of(stage: str) -> str:
@@ -32,8 +35,13 @@ def kind_of(stage: str) -> str:
 
 
 def is_layer(stage: str) -> bool:
-    """Tell whether a stage belongs to a layer."""
-    return layer_of(stage) >= 0
+    """Tell whether a stage belongs to a layer; no gradient does."""
+    return layer_of(stage) >= 0 and not is_gradient(stage)
+
+
+def is_gradient(stage: str) -> bool:
+    """Tell whether a stage is a gradient, of a stage or of a weight."""
+    return stage.startswith(GRAD)
 
 
 def is_embeddings(stage: str) -> bool:

@@ -12,6 +12,7 @@ from minibert.verification.cause import FACTOR
 from minibert.verification.compare import Difference, Masks, Tolerance, per_token
 from minibert.verification.masked import lowest_left_out
 from minibert.verification.names import AXES, axes_in, places
+from minibert.verification.parts import WEIGHT
 from minibert.verification.precision import grids
 from minibert.verification.report import Diagnosis
 from minibert.verification.result import StageResult
@@ -88,7 +89,8 @@ class Plain:
         if not real.any():
             return None
         found = Difference.of(a, b, real)
-        self.token_errors[name] = per_token(axes_in(name, b), found.error, *self.masks)
+        if not name.startswith(WEIGHT):
+            self.token_errors[name] = per_token(axes_in(name, b), found.error, *self.masks)
         outside = int((real & ~self.tolerance.allows(a, b)).sum())
         status, detail = "OK", ""
         if odd := _not_finite(np.where(np.isfinite(a), b, a)[real]):

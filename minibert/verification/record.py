@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,21 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.load import open_weights
 from minibert.checkpoint.tensors import float_dtype
 from minibert.models.auto import CLASSES, AutoModel
-from minibert.models.base import PreTrainedModel
+from minibert.models.base import TARGETS, PreTrainedModel
+from minibert.models.shown import hand_over
 from minibert.runtime.progress import progress, work
 from minibert.runtime.spelling import a_kind, spelled
+from minibert.runtime.threads import in_turn
 from minibert.runtime.warn import warn
+from minibert.trace import Recording
 from minibert.verification.hooks import Stages, watch
 from minibert.verification.names import DECODER_INPUTS, Arrays, places
+from minibert.verification.parts import GRAD, WEIGHT
 from minibert.verification.reference import Reference, own_array
 from minibert.verification.shapes import check_inputs, masks_of, of_decoder, words_of
 from minibert.verification.standard import standard_inputs
+from minibert.verification.told import labels_of, of_its_class
+from minibert.verification.way_back import axes_of_all, learn
 
 SOURCES = ("minibert", "transformers")
 
@@ -41,6 +48,7 @@ def record_checkpoint(
     source: str = "minibert",
     dtype: str = "float64",
     checkpoint: str | None = None,
+    gradients: bool = False,
     **options: Any,
 ) -> Reference:
     """Record every stage of a checkpoint's encoder, and of its pooler if it has one.
@@ -48,6 +56,8 @@ def record_checkpoint(
     name: a folder or a Hub id. inputs: as in ``Reference.from_arrays``. source: "minibert", or
     "transformers", eager attention, eval mode. dtype: "float64", which runs float32 too and keeps
     how far that is away, or "float32". checkpoint: what the recording calls it; its own name.
+    gradients: with the head that the config names, and with the gradients of its loss, as
+    ``record_model`` has them with labels; where no labels are among the inputs, made-up ones.
     options: of a Hub id, as in BertModel.from_pretrained.
     ValueError or TypeError for what does not fit; ImportError without transformers and torch.
     """
@@ -57,6 +67,14 @@ def record_checkpoint(
     if others:
         raise TypeError(f"record_checkpoint records a checkpoint as it is, without {[*others]}")
     load = _load_ours if source == "minibert" else _load_theirs
+    if not gradients:
+        inputs = {name: x for name, x in inputs.items() if name not in TARGETS}
+    else:
+        kind = of_its_class(folder)
+        load = partial(load, kind=kind.__name__)
+        if not inputs.keys() & {*TARGETS}:
+            config = kind.config_class.from_pretrained(folder)
+            inputs = {**inputs, **labels_of(kind, config, _given(inputs, config))}
     provenance = {
         "checkpoint": checkpoint or (folder.resolve().name if Path(name).exists() else str(name)),
         "checkpoint_sha256": sha256(open_weights(folder).files),
@@ -70,7 +88,12 @@ def record_checkpoint(
 
 
 @spelled
-def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") -> Reference:
+def record_model(
+    model: Any,
+    inputs: Mapping[str, Any],
+    checkpoint: str = "",
+    labels: Mapping[str, Any] | None = None,
+) -> Reference:
     """Record every stage of a model in memory on these inputs, zeros where there is padding.
 
     model: one of minibert's, or its like of transformers with any head but that of multiple choice,
@@ -78,11 +101,11 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     less than float32 (half precision, autocast, TF32); a warning for stages that are not seen, as
     scores and probabilities are not unless the attention is eager.
     inputs: as in ``Reference.from_arrays``. checkpoint: its name, for the provenance.
+    labels: what makes a call return a loss (``labels``, ``start_positions``, ...); then the
+    gradients of the loss are recorded, too: ``grad.layer.0`` that of ``layer.0``, and
+    ``grad.weight.NAME`` that of a weight, under its name in the checkpoint, once if it is tied.
     """
-    given = {name: own_array(name, value) for name, value in inputs.items()}
-    given, _ = standard_inputs(given)
-    check_inputs(given)
-    given = _filled(given, getattr(model, "config", None))
+    given = _given({**inputs, **(labels or {})}, getattr(model, "config", None))
     run = _run_ours if isinstance(model, PreTrainedModel) else _run_theirs
     stages, provenance = run(model, given)
     masks = masks_of(given)
@@ -92,15 +115,25 @@ def record_model(model: Any, inputs: Mapping[str, Any], checkpoint: str = "") ->
     return Reference(given, whole, {**provenance, "dtype": dtype, **named})
 
 
+def _given(inputs: Mapping[str, Any], config: Any) -> Arrays:
+    """Return inputs as arrays, checked."""
+    given, _ = standard_inputs({name: own_array(name, x) for name, x in inputs.items()})
+    check_inputs(given)
+    return _filled(given, config)
+
+
 def _filled(inputs: Arrays, config: Any) -> Arrays:
     """Return inputs with the masks, and the words of a decoder, that a call has by default."""
     found = {"attention_mask": np.ones(words_of(inputs).shape[:2], np.int64), **inputs}
     if getattr(config, "is_encoder_decoder", False):
         if not of_decoder(inputs):
-            start = config.decoder_start_token_id
-            if "input_ids" not in inputs or start is None:
+            start, read = config.decoder_start_token_id, inputs.get("input_ids")
+            labels = inputs.get("labels", np.zeros(1))
+            if labels.ndim == 2 and labels.dtype.kind in "iu":  # what is to be written
+                read = np.where(labels < 0, config.pad_token_id or 0, labels)
+            if read is None or start is None:
                 raise ValueError("the decoder's words are not known: give decoder_input_ids")
-            found["decoder_input_ids"] = np.insert(inputs["input_ids"][:, :-1], 0, start, axis=1)
+            found["decoder_input_ids"] = np.insert(read[:, :-1], 0, start, axis=1)
         shape = words_of(of_decoder(found)).shape[:2]
         found.setdefault("decoder_attention_mask", np.ones(shape, np.int64))
     return found
@@ -116,6 +149,8 @@ def _recorded(
     progress(f"loading, in {dtype}")
     model, drawn = load(folder, dtype)
     progress(f"running in {dtype}")
+    if drawn and inputs.keys() & {*TARGETS}:
+        raise ValueError("the head or the pooler is not in the checkpoint: it was drawn at random")
     made = record_model(model, inputs)
     if drawn:
         made.stages.pop("pooler")
@@ -132,9 +167,10 @@ def _errors(exact: Reference, single: Reference) -> dict[str, list[float]]:
     return errors
 
 
-def _load_ours(folder: Path, dtype: str) -> tuple[PreTrainedModel, bool]:
+def _load_ours(folder: Path, dtype: str, kind: str = "") -> tuple[PreTrainedModel, bool]:
     """Return the model, and whether its pooler is drawn."""
-    model: PreTrainedModel = AutoModel.from_pretrained(folder, dtype=dtype)
+    chosen = of_its_class(folder) if kind else AutoModel
+    model: PreTrainedModel = chosen.from_pretrained(folder, dtype=dtype)
     return model, bool(model.loading_report and model.loading_report.newly_initialized)
 
 
@@ -142,9 +178,16 @@ def _run_ours(model: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Stages, d
     from minibert._version import __version__
 
     seen: Stages = {}
-    model(**inputs, trace=seen)
     tools = f"minibert {__version__}, numpy {np.__version__}"
-    stages = {name: seen[name] for name in model.stage_axes() if name in seen}
+    axes = model.stage_axes()
+    if inputs.keys() & {*TARGETS}:
+        axes, batch = axes_of_all(model), model.batch(**inputs)
+        recording = Recording(batch)
+        in_turn(learn, model, batch, recording)
+        hand_over(recording, axes, seen)
+    else:
+        model(**inputs, trace=seen)
+    stages = {name: seen[name] for name in axes if name in seen}
     return stages, {"tools": tools, "attention": "minibert"}
 
 
@@ -158,11 +201,10 @@ def _library(name: str) -> Any:
         ) from None
 
 
-def _load_theirs(folder: Path, dtype: str) -> tuple[Any, bool]:
+def _load_theirs(folder: Path, dtype: str, kind: str = "AutoModel") -> tuple[Any, bool]:
     """Return transformers' model, and whether its pooler is drawn."""
     _library("torch")
-    kind = _library("transformers").AutoModel
-    model, found = kind.from_pretrained(
+    model, found = getattr(_library("transformers"), kind).from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", output_loading_info=True
     )
     missing = set(found["missing_keys"])
@@ -183,14 +225,21 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
     _refuse_inexact(torch, model)
     limits = CLASSES[model.config.model_type]["config"].from_dict(model.config.to_dict())
     decoder = of_decoder(inputs)
-    source = {name: x for name, x in inputs.items() if name not in DECODER_INPUTS}
+    source = {x: y for x, y in inputs.items() if x not in (*DECODER_INPUTS, *TARGETS)}
     for given in (source, decoder) if decoder else (source,):
         make_batch(limits, np.float64, **given)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
     seen: Stages = {}
-    with torch.inference_mode(), ExitStack() as stack:
-        order = list(watch(torch, model, seen, stack))
-        model(**_tensors(torch, model, inputs))
+    learns = bool(inputs.keys() & {*TARGETS})
+    back: Stages | None = {} if learns else None
+    with torch.inference_mode(not learns), ExitStack() as stack:
+        order = list(watch(torch, model, seen, stack, back))
+        output = model(**_tensors(torch, model, inputs))
+        if back is not None:
+            weights = _weights_back(torch, model, output.loss)
+            back = {f"{GRAD}{name}": back[name] for name in reversed(order) if name in back}
+            seen |= {**back, **weights}
+            order += [*(f"{GRAD}{name}" for name in reversed(order)), *weights]
     if missing := [name for name in order if name not in seen]:
         warn(
             f"{len(missing)} stages were not seen and are not in the recording, among them "
@@ -201,6 +250,16 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
     tools = f"transformers {transformers.__version__}, torch {version}"
     stages = {name: seen[name] for name in order if name in seen}
     return stages, {"tools": tools, "attention": attention}
+
+
+def _weights_back(torch: Any, model: Any, loss: Any) -> Stages:
+    """Have autograd go back from a loss: return the gradients of weights that it is made of."""
+    named = dict(model.named_parameters())
+    if frozen := [name for name, weight in named.items() if not weight.requires_grad]:
+        raise ValueError(f"the weight {frozen[0]} is frozen: set requires_grad of all weights")
+    found = torch.autograd.grad(loss, [*named.values()], allow_unused=True)
+    pairs = reversed([*zip(named, found, strict=True)])
+    return {f"{WEIGHT}{name}": own_array(name, grad) for name, grad in pairs if grad is not None}
 
 
 def _refuse_inexact(torch: Any, model: Any) -> None:
@@ -228,7 +287,8 @@ def _refuse_inexact(torch: Any, model: Any) -> None:
 def _tensors(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     tensors = {}
     for name, array in inputs.items():
-        dtype = model.dtype if name.endswith("inputs_embeds") else torch.int64
+        is_real = name.endswith("inputs_embeds") or array.dtype.kind == "f"  # labels may be
+        dtype = model.dtype if is_real else torch.int64
         tensors[name] = torch.tensor(np.array(array), dtype=dtype, device=model.device)
         if name == "position_ids":
             tensors[name] = tensors[name].reshape(-1, array.shape[-1])

@@ -6,9 +6,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minibert import arguments
+from minibert.models.base import TARGETS
 from minibert.verification.compare import Masks
 from minibert.verification.names import DECODER_INPUTS, INPUTS, Arrays, axes_of
-from minibert.verification.parts import stack_of
+from minibert.verification.parts import WEIGHT, stack_of
 
 Sizes = dict[str, tuple[int, str]]  # of each axis by letter, and who says so
 _AXES = {
@@ -41,12 +42,13 @@ def of_decoder(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
 
 def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
     """Raise ValueError or TypeError if these are no inputs of a model, or of different shapes."""
-    known = (*INPUTS, *DECODER_INPUTS)
+    known = (*INPUTS, *DECODER_INPUTS, *TARGETS)
     if not set(inputs) <= set(known) or not {"input_ids", "inputs_embeds"} & set(inputs):
         raise ValueError(
             f"the inputs of a recording are {sorted(inputs)}; allowed: {', '.join(known)}, "
             "with input_ids or inputs_embeds among them"
         )
+    inputs = {name: x for name, x in inputs.items() if name not in TARGETS}  # a head checks these
     inputs = _without_decoder(inputs)
     words = words_of(inputs)
     for name, array in inputs.items():
@@ -92,6 +94,8 @@ def check_stages(stages: Arrays, inputs: Arrays) -> None:
         if array.dtype.kind != "f" or array.dtype.itemsize > 8:
             kinds = "float64, float32 or float16"
             raise TypeError(f"stage {name} holds {array.dtype}; needed: {kinds}")
+        if name.startswith(WEIGHT):  # whose shape the model knows
+            continue
         axes = next((axes for axes in axes_of(name) if _fits(name, axes, array, sizes)), None)
         if axes is None:
             raise ValueError(f"{_misfit(name, array, sizes)}{way_out(array.shape, inputs, name)}")

@@ -22,7 +22,7 @@ from minibert.verification.names import (
     bare,
     recognised,
 )
-from minibert.verification.parts import stack_of
+from minibert.verification.parts import GRAD, WEIGHT, stack_of
 
 
 def standard_inputs(inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, str]:
@@ -84,6 +84,10 @@ def standard_stages(
     there under a layer's name too. ValueError for unknown names, all of them, and for two names of
     one stage with different numbers.
     """
+    back = {x.removeprefix(GRAD): array for x, array in stages.items() if x.startswith(GRAD)}
+    if back:
+        there = {x: array for x, array in stages.items() if not x.startswith(GRAD)}
+        return _with_gradients(standard_stages(there, num_hidden_layers), back, num_hidden_layers)
     names = recognised(stages)
     lists = {names[x]: len(a) for x, a in stages.items() if a.ndim == _list_axes(names[x])}
     parts = [part for x, a in stages.items() if names[x] for part in _unstacked(x, names[x], a)]
@@ -104,6 +108,15 @@ def standard_stages(
         listed = 0  # other names say which state is which
     made, layers = Standard(found, in_words(names), listed, last), num_hidden_layers
     return shifted(made, layers or lists.get("attentions"))
+
+
+def _with_gradients(made: Standard, back: Arrays, layers: int | None) -> Standard:
+    """Return stages with the gradients, of stages by whatever name, and of weights by theirs."""
+    weights = {x: array for x, array in back.items() if f"{GRAD}{x}".startswith(WEIGHT)}
+    others = standard_stages({x: back[x] for x in back if x not in weights}, layers)
+    found = {f"{GRAD}{x}": array for x, array in {**others.stages, **weights}.items()}
+    said = dict.fromkeys(filter(None, (made.read_as, others.read_as)))
+    return Standard({**made.stages, **found}, "; ".join(said), made.listed)
 
 
 def _numbered(parts: Mapping[str, NDArray[Any]]) -> int:

@@ -11,6 +11,7 @@ from minibert.trace import layer_of
 from minibert.verification.isolate import Isolation
 from minibert.verification.parts import (
     is_embeddings,
+    is_gradient,
     is_layer,
     kind_of,
     part_of,
@@ -30,7 +31,7 @@ def seen_together(rows: Rows, side: Isolation) -> Rows:
     causes = {**_exchanged(side), **_swapped_inputs(side), **_other_weights(rows, side)}
 
     def of(row: StageResult) -> StageResult:
-        if row.side != side.who or row.status != "FAULT":
+        if row.side != side.who or row.status != "FAULT" or is_gradient(row.stage):
             return row
         if row.stage in causes:
             return replace(row, cause=causes[row.stage])
@@ -99,7 +100,7 @@ def _swapped_inputs(side: Isolation) -> dict[str, str]:
 def _other_weights(rows: Rows, side: Isolation) -> dict[str, str]:
     """Say that weights are others, if nothing is wrong but what has weights, and enough of that."""
     faults = [row for row in rows if row.status == "FAULT" and row.side == side.who]
-    others = [row.stage for row in faults if not _is_named(side, row)]
+    others = [x.stage for x in faults if not (is_gradient(x.stage) or _is_named(side, x))]
     if len(others) < SEVERAL or not all(_is_of_weights(side, x) for x in others):
         return {}
     if not _is_function_of_inputs(side):
