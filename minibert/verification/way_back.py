@@ -29,7 +29,14 @@ from minibert.verification.reference import Reference
 
 
 class Again(Gradients):
-    """The way back, which takes what it computes a second time as it is known."""
+    """The way back, which takes what it computes a second time as it is known.
+
+    It may be gone again and again: what was kept stays.
+    """
+
+    def kept(self, name: str) -> Array:
+        """Return a stage, as it was on the way there."""
+        return self.there.stages[self.key(name)]
 
     def again(self, name: str, x: Array) -> Array:
         """Return what is known of a stage on the way there."""
