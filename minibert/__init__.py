@@ -1,7 +1,8 @@
 """BERT, GPT-2 and BART in NumPy: opens a checkpoint itself, runs it, and proves its hidden states.
 
 Reading order: functions, layers, models/bert, batch, trace, runtime, checkpoint, verification;
-then models/bert_heads, models/gpt2, models/bart, cache, tokenizers, tasks, mistakes, grading.
+then models/bert_heads, models/gpt2, models/bart, cache, derivatives, training, tokenizers, tasks,
+mistakes, grading.
 """
 
 # ruff: noqa: F403 - for type checkers alone

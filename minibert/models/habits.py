@@ -5,7 +5,7 @@ _NO_DEVICE = "NumPy computes on the CPU alone, so leave this out"
 _NO_GRADIENT = "minibert.gradients(model, inputs, labels) returns the loss and the gradients"
 _BY_NAME = "the arrays are in model.state_dict(), by name"
 _DTYPE = "load the model in another type: from_pretrained(..., dtype='float64')"
-_NO_TRAINING = "train with transformers, save, and open the folder with from_pretrained"
+_NO_TRAINING = "minibert.train(model, examples) trains a copy; save_pretrained writes it"
 _NO_CHANGE = "load the checkpoint with another config, or change it with transformers"
 
 #: A method of a model of torch or transformers -> what to do in place of it.
