@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from learning import KINDS, POOLED, read, sizes, told
+from learning import KINDS, POOLED, read, told
+from wide_theirs import drawn
 
 import minibert
 from minibert.functions import ACTIVATIONS
@@ -15,7 +16,6 @@ REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)
 transformers = pytest.importorskip("transformers", reason=REASON)
 
-CONFIGS = {"Bert": "BertConfig", "GPT2": "GPT2Config", "Bart": "BartConfig"}
 DRAWS, SIZE = 8, 24
 PLACES = [
     (kind, padding)
@@ -23,19 +23,6 @@ PLACES = [
     for padding in ("right", "left", "holes")
     if padding == "right" or kind not in POOLED  # where transformers pools padding
 ]
-
-
-def drawn(folder, kind, **options):
-    """Save a model of transformers of which every weight is wide."""
-    torch.manual_seed(0)
-    config = getattr(transformers, CONFIGS[kind[:4]])(**sizes(kind, **options))
-    model = getattr(transformers, kind)._from_config(config, attn_implementation="eager").eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            is_scale = ("norm" in name.lower() or "ln_" in name) and "weight" in name
-            weight.copy_(is_scale + 0.2 * torch.randn_like(weight))
-    model.save_pretrained(folder)
-    return model
 
 
 def tensors(arrays):
