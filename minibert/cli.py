@@ -98,6 +98,10 @@ def _add_checks(add: Any) -> None:
     _add_report_options(compare)
     shown = add("inspect", _inspect, "show a checkpoint's config and tensors")
     add_checkpoint(shown, "folder", nargs="?", default=EMBEDDED_CHECKPOINT)
+    _add_record(add)
+
+
+def _add_record(add: Any) -> None:
     record = add("record", _record, "record a checkpoint's stages, as a reference")
     add_checkpoint(record, "model", nargs="?", default=EMBEDDED_CHECKPOINT)
     about = (

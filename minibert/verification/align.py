@@ -30,11 +30,7 @@ def aligned(a: Reference, b: Reference) -> tuple[Reference, Reference]:
         a, b = a.of_layers(layers), b.of_layers(layers)
     if _have_same_inputs(a, b):
         return a, b
-    if all(any(map(is_gradient, side.stages)) for side in (a, b)):
-        raise ValueError(
-            "the two recordings hold gradients, of a loss over the whole batch, and they differ in "
-            "its inputs or labels: only those of one batch can be compared"
-        )
+    _refuse_gradients(a, b)
     theirs = list(_rows(b))
     pairs: list[tuple[Row, Row]] = []
     for row in _rows(a):
@@ -55,6 +51,14 @@ def aligned(a: Reference, b: Reference) -> tuple[Reference, Reference]:
                     "are padded differently, perhaps: positions count padding unless they are given"
                 )
     return _chosen(a, [mine for mine, _ in pairs]), _chosen(b, [other for _, other in pairs])
+
+
+def _refuse_gradients(a: Reference, b: Reference) -> None:
+    if all(any(map(is_gradient, side.stages)) for side in (a, b)):
+        raise ValueError(
+            "the two recordings hold gradients, of a loss over the whole batch, and they differ in "
+            "its inputs or labels: only those of one batch can be compared"
+        )
 
 
 def _have_same_inputs(a: Reference, b: Reference) -> bool:

@@ -103,30 +103,26 @@ def cast(
     """Return a model and a batch in a dtype.
 
     runs: what is run of each stack, what goes into it being known; by default all of it.
-    cache: of converted layers, for the next time. all_words: not
-    those of the batch alone, as the gradient of a table needs them.
+    cache: of converted layers, for the next time. all_words: not those of the batch alone, as the
+    gradient of a table needs them.
     """
     base = copy.copy(model.base_model)
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
-        embeddings = own.embeddings
         # a head of two stacks may look at the ids themselves
-        if not all_words and (model is model.base_model or not stack):
-            embeddings, batch = _few_words(stack, embeddings, batch, dtype)
-        if span.first < 0:
-            vars(made)["embeddings"] = change(f"{stack}embeddings", in_dtype(embeddings, dtype))
-        else:
-            vars(made)["embeddings"] = Nothing(in_dtype(embeddings.word, dtype))
+        needs_ids = all_words or (bool(stack) and model is not model.base_model)
+        few = _all_words if needs_ids else _few_words
+        embeddings, batch = few(stack, own.embeddings, batch, dtype)
+        embeddings, own_name = in_dtype(embeddings, dtype), f"{stack}embeddings"
+        runs_it = span.first < 0
+        made.embeddings = change(own_name, embeddings) if runs_it else Nothing(embeddings.word)
         vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
         _convert(made, stack, dtype, change)
         if stack:
             vars(base)[stack.removesuffix(".")] = made
-    if all_words and batch.token_embeddings is not None:
-        batch = replace(batch, token_embeddings=in_dtype(batch.token_embeddings, dtype))
-    if "" not in model.stacks:  # what both stacks share
-        embeddings = base.embeddings
-        vars(base)["embeddings"] = in_dtype(embeddings, dtype) if all_words else embeddings
+    if all_words and "" not in model.stacks:  # what both stacks share
+        vars(base)["embeddings"] = in_dtype(base.embeddings, dtype)
     _convert(base, "", dtype, change)
     return (base if model is model.base_model else _with_head(model, base, dtype, change)), batch
 
@@ -147,6 +143,15 @@ def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
 
 
 NO_PARTS = ("embeddings", "layers", "config", "loading_report")
+
+
+def _all_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
+    """Return embeddings as they are, and the batch with what was given in their place."""
+    if batch.token_embeddings is not None:
+        batch = replace(batch, token_embeddings=in_dtype(batch.token_embeddings, dtype))
+    if batch.source is not None:
+        batch = replace(batch, source=_all_words("", embeddings, batch.source, dtype)[1])
+    return embeddings, batch
 
 
 def _few_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:

@@ -15,6 +15,7 @@ from minibert.models.auto import MODELS
 from minibert.runtime.arrays import Array
 from minibert.runtime.progress import progress
 from minibert.trace import Stage, expand_stages
+from minibert.verification.parts import WEIGHT
 
 Stages = dict[str, Array]
 Keep = Callable[[Any, Callable[[Any], Any]], None]  # a tensor, and what takes the stage out of it
@@ -46,6 +47,16 @@ def watch(
         else:
             _hook(module, stage.shown, partial(keep, stage.name), stack)
         yield stage.name
+
+
+def weights_back(torch: Any, model: Any, loss: Any) -> Stages:
+    """Have autograd go back from a loss: return the gradients of weights that it is made of."""
+    named = dict(model.named_parameters())
+    if frozen := [name for name, weight in named.items() if not weight.requires_grad]:
+        raise ValueError(f"the weight {frozen[0]} is frozen: set requires_grad of all weights")
+    found = torch.autograd.grad(loss, [*named.values()], allow_unused=True)
+    pairs = reversed([*zip(named, found, strict=True)])
+    return {f"{WEIGHT}{name}": _array(grad) for name, grad in pairs if grad is not None}
 
 
 def _array(tensor: Any) -> Array:

@@ -29,9 +29,9 @@ from minibert.runtime.spelling import a_kind, spelled
 from minibert.runtime.threads import in_turn
 from minibert.runtime.warn import warn
 from minibert.trace import Recording
-from minibert.verification.hooks import Stages, watch
+from minibert.verification.hooks import Stages, watch, weights_back
 from minibert.verification.names import DECODER_INPUTS, Arrays, places
-from minibert.verification.parts import GRAD, WEIGHT
+from minibert.verification.parts import GRAD
 from minibert.verification.reference import Reference, own_array
 from minibert.verification.shapes import check_inputs, masks_of, of_decoder, words_of
 from minibert.verification.standard import standard_inputs
@@ -67,14 +67,10 @@ def record_checkpoint(
     if others:
         raise TypeError(f"record_checkpoint records a checkpoint as it is, without {[*others]}")
     load = _load_ours if source == "minibert" else _load_theirs
-    if not gradients:
-        inputs = {name: x for name, x in inputs.items() if name not in TARGETS}
+    if gradients:
+        load, inputs = partial(load, kind=of_its_class(folder).__name__), _told(folder, inputs)
     else:
-        kind = of_its_class(folder)
-        load = partial(load, kind=kind.__name__)
-        if not inputs.keys() & {*TARGETS}:
-            config = kind.config_class.from_pretrained(folder)
-            inputs = {**inputs, **labels_of(kind, config, _given(inputs, config))}
+        inputs = {name: x for name, x in inputs.items() if name not in TARGETS}
     provenance = {
         "checkpoint": checkpoint or (folder.resolve().name if Path(name).exists() else str(name)),
         "checkpoint_sha256": sha256(open_weights(folder).files),
@@ -85,6 +81,15 @@ def record_checkpoint(
             single = _recorded(load, folder, inputs, "float32")
             provenance["float32_errors"] = json.dumps(_errors(made, single))
     return Reference(made.inputs, made.stages, {**made.provenance, **provenance})
+
+
+def _told(folder: Path, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return inputs with labels."""
+    if inputs.keys() & {*TARGETS}:
+        return inputs
+    kind = of_its_class(folder)
+    config = kind.config_class.from_pretrained(folder)
+    return {**inputs, **labels_of(kind, config, _given(inputs, config))}
 
 
 @spelled
@@ -229,17 +234,7 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
     for given in (source, decoder) if decoder else (source,):
         make_batch(limits, np.float64, **given)  # says in a sentence what torch would not
     attention = model.config._attn_implementation
-    seen: Stages = {}
-    learns = bool(inputs.keys() & {*TARGETS})
-    back: Stages | None = {} if learns else None
-    with torch.inference_mode(not learns), ExitStack() as stack:
-        order = list(watch(torch, model, seen, stack, back))
-        output = model(**_tensors(torch, model, inputs))
-        if back is not None:
-            weights = _weights_back(torch, model, output.loss)
-            back = {f"{GRAD}{name}": back[name] for name in reversed(order) if name in back}
-            seen |= {**back, **weights}
-            order += [*(f"{GRAD}{name}" for name in reversed(order)), *weights]
+    seen, order = _seen(torch, model, inputs)
     if missing := [name for name in order if name not in seen]:
         warn(
             f"{len(missing)} stages were not seen and are not in the recording, among them "
@@ -252,14 +247,19 @@ def _run_theirs(model: Any, inputs: dict[str, Any]) -> tuple[Stages, dict[str, s
     return stages, {"tools": tools, "attention": attention}
 
 
-def _weights_back(torch: Any, model: Any, loss: Any) -> Stages:
-    """Have autograd go back from a loss: return the gradients of weights that it is made of."""
-    named = dict(model.named_parameters())
-    if frozen := [name for name, weight in named.items() if not weight.requires_grad]:
-        raise ValueError(f"the weight {frozen[0]} is frozen: set requires_grad of all weights")
-    found = torch.autograd.grad(loss, [*named.values()], allow_unused=True)
-    pairs = reversed([*zip(named, found, strict=True)])
-    return {f"{WEIGHT}{name}": own_array(name, grad) for name, grad in pairs if grad is not None}
+def _seen(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[Stages, list[str]]:
+    """Return what was seen of a run, and the names of all that there is, in order."""
+    seen: Stages = {}
+    back: Stages | None = {} if inputs.keys() & {*TARGETS} else None
+    with torch.inference_mode(back is None), torch.set_grad_enabled(back is not None):
+        with ExitStack() as stack:
+            order = list(watch(torch, model, seen, stack, back))
+            output = model(**_tensors(torch, model, inputs))
+        if back is not None:
+            weights = weights_back(torch, model, output.loss)
+            seen |= {**{f"{GRAD}{name}": grad for name, grad in back.items()}, **weights}
+            order += [*(f"{GRAD}{name}" for name in reversed(order)), *weights]
+    return seen, order
 
 
 def _refuse_inexact(torch: Any, model: Any) -> None:

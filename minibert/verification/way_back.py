@@ -7,6 +7,7 @@ the stages and the gradient that came in as they are recorded.
 """
 
 from collections.abc import Container, Mapping
+from dataclasses import astuple, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from minibert.training.kept import Gradients, Kept
 from minibert.training.learning import shared
 from minibert.verification.cast import Change, cast, unchanged
 from minibert.verification.isolate import Isolation
+from minibert.verification.measure import Measure, Size, nudged
 from minibert.verification.parts import GRAD, WEIGHT, is_gradient
 from minibert.verification.passes import Poisoned
 from minibert.verification.precision import FLOAT64, Precision
@@ -110,6 +112,24 @@ class BackIsolation(Isolation):
     def run(self, trace: Recording, dtype: Any) -> None:
         """Run the network there and back."""
         learn(*cast(self.model, self.batch, dtype, all_words=True), trace)
+
+    def _measured(self) -> dict[str, Measure]:
+        """Measure all, with what rounding of inputs does to the gradient of a weight.
+
+        It is a sum over all tokens, which may cancel out, as those of a key's bias do; ours is in
+        float64, whatever the numbers are in.
+        """
+        found = super()._measured()
+        weights = [name for name in found if name.startswith(WEIGHT)]
+        both = self.known, nudged(self.known)
+        one, other = (Replacing(self.batch, known, only=weights) for known in both)
+        for trace in (one, other):
+            self.run(trace, np.float64)
+        for name in weights:
+            sizes = found[name].rounding, Size.of(other[name] - one[name])
+            largest, rms = (max(x) for x in zip(*map(astuple, sizes), strict=True))
+            found[name] = replace(found[name], rounding=Size(largest, rms))
+        return found
 
     def computed(
         self,

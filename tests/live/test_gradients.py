@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 from autograd import autograd
-from learning import KINDS, POOLED, read, sizes, told
+from learning import KINDS, POOLED, read, told
+from wide_theirs import drawn
 
 import minibert
 from minibert.functions import ACTIVATIONS
@@ -14,7 +15,6 @@ REASON = "a live check: pip install torch==2.13.0, then transformers"
 torch = pytest.importorskip("torch", reason=REASON)
 transformers = pytest.importorskip("transformers", reason=REASON)
 
-CONFIGS = {"Bert": "BertConfig", "GPT2": "GPT2Config", "Bart": "BartConfig"}
 DRAWS, SIZE = 8, 24
 PLACES = [
     (kind, padding)
@@ -24,17 +24,6 @@ PLACES = [
 ]
 
 
-def drawn(folder, kind, **options):
-    """Save a model of transformers of which every weight is wide."""
-    torch.manual_seed(0)
-    config = getattr(transformers, CONFIGS[kind[:4]])(**sizes(kind, **options))
-    model = getattr(transformers, kind)._from_config(config, attn_implementation="eager").eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            is_scale = ("norm" in name.lower() or "ln_" in name) and "weight" in name
-            weight.copy_(is_scale + 0.2 * torch.randn_like(weight))
-    model.save_pretrained(folder)
-    return model
 
 
 def compare(folder, kind, inputs, labels, **options):

@@ -169,7 +169,7 @@ def test_the_logits_of_every_head_fit(logits):
     ("inputs", "says"),
     [
         ({}, "with input_ids or inputs_embeds among them"),
-        ({**IDS, "labels": [1, 2]}, "labels"),
+        ({**IDS, "targets": [1, 2]}, "targets"),
         ({**IDS, "attention_mask": [[1, 1, 1]]}, "as in the others: (2, 3)"),
         ({"input_ids": [1, 2, 3]}, "input_ids has the shape (3,); needed: (sequences, tokens)"),
         ({"input_ids": [[1, 2], [3]]}, "input_ids is ragged"),

@@ -36,7 +36,7 @@ def test_an_array_in_another_order_is_saved_as_what_it_shows(tmp_path):
     ("inputs", "stages", "says"),
     [
         ({"attention_mask": IDS}, STAGE, "input_ids or inputs_embeds"),
-        ({**INPUTS, "labels": IDS}, STAGE, "labels"),
+        ({**INPUTS, "targets": IDS}, STAGE, "targets"),
         (INPUTS, {}, "nothing to compare"),
         ({**INPUTS, "attention_mask": IDS * 0}, STAGE, "no real token"),
     ],

@@ -8,29 +8,12 @@ import re
 
 import numpy as np
 import pytest
-from learning import KINDS, POOLED, family, read, sizes, told
+from going_back import CLASSES, RECORDED, drawn, recorded
+from learning import POOLED, read, told
 
 import minibert
 from minibert import Reference, compare_recordings, record_model, swap, verify
-from minibert.models.auto import MODELS
 from minibert.verification.way_back import axes_of_all
-
-CLASSES = {kind.__name__: kind for kind in MODELS}
-RECORDED = [kind for kind in KINDS if not kind.endswith("Choice")]
-WIDE = {"Bert": "initializer_range", "GPT2": "initializer_range", "Bart": "init_std"}
-
-
-def drawn(folder, kind, dtype="float64"):
-    """Return a model of wide weights."""
-    config = CLASSES[kind].config_class(**sizes(kind, **{WIDE[family(kind)]: 0.3}))
-    CLASSES[kind](config, seed=1).save_pretrained(folder)
-    return CLASSES[kind].from_pretrained(folder, dtype=dtype)
-
-
-def recorded(model, padding="right", **options):
-    kind = type(model).__name__
-    inputs = read(kind, padding)
-    return record_model(model, inputs, labels=told(kind, inputs), **options)
 
 
 def changed(reference, **stages):

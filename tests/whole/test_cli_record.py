@@ -109,3 +109,28 @@ def test_verify_knows_which_layer_is_the_last(tmp_path, capsys, reference):
     np.savez(tmp_path / "r.npz", **reference.inputs, **last)
     assert main(["verify", str(WIDE), "--reference", str(tmp_path / "r.npz")]) == 0
     assert "layer.1 " in capsys.readouterr().out
+
+
+def test_gradients_are_recorded_too(tmp_path, capsys):
+    path = tmp_path / "r.safetensors"
+    found = recorded(path, "--gradients")
+    assert f"{path}: 56 stages and 134 gradients, " in capsys.readouterr().out
+    labels, real = found.inputs["labels"], found.real_tokens()
+    np.testing.assert_array_equal(labels, np.where(real, found.inputs["input_ids"], -100))
+    assert found.inputs["next_sentence_label"].tolist() == [0, 1, 0]
+    assert main(["verify", "--reference", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("OK: all 190 stages agree")
+    assert main(["compare", str(path), str(path), "--model", str(EMBEDDED_CHECKPOINT)]) == 0
+    told = {"input_ids": IDS, "attention_mask": MASK, "labels": [[-100, 7, 8], [-100, 4, -100]]}
+    (tmp_path / "told.json").write_text(json.dumps({**told, "next_sentence_label": [1, 1]}))
+    again = recorded(tmp_path / "s", "--gradients", "--inputs", str(tmp_path / "told.json"))
+    assert again.inputs["labels"].tolist() == told["labels"]
+    plain = recorded(tmp_path / "p", "--inputs", str(tmp_path / "told.json"))
+    assert "labels" not in plain.inputs
+
+
+def test_without_a_head_no_gradients_are_recorded(tmp_path, capsys):
+    (tmp_path / "ids.json").write_text(json.dumps({"input_ids": IDS}))
+    given = ["--gradients", "--inputs", str(tmp_path / "ids.json"), "-o", str(tmp_path / "r")]
+    assert main(["record", str(WIDE), *given]) == 2
+    assert "gradients need a loss, and so a head: 'architectures' in" in capsys.readouterr().err
