@@ -62,7 +62,7 @@ def test_every_place_drops_out_and_no_other(kind):
     batch = model.batch(**inputs, **told(kind, inputs))
     for place, rate in model.dropouts().items():
         kept = Kept(Dropout({place: rate}, (3,)))
-        in_turn(lambda kept=kept: model.logits(*states(model, batch, kept), kept))
+        in_turn(lambda kept=kept: model.head_logits(*states(model, batch, kept), kept))
         shares = {pattern_of(stage): (x == 0).mean() for (_, stage), x in kept.stages.items()}
         if not place.endswith("probabilities"):  # which are not kept, but computed again
             assert shares.pop(place) == pytest.approx(rate, abs=4 * np.sqrt(rate / 24 / 45))
