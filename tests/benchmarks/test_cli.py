@@ -18,6 +18,7 @@ def test_parts_of_the_command():
     assert cli.options(["all"]).parts == [
         "forward",
         "generation",
+        "training",
         "start",
         "memory",
         "size",
