@@ -24,8 +24,6 @@ PLACES = [
 ]
 
 
-
-
 def compare(folder, kind, inputs, labels, **options):
     """Compare a loss and all gradients, in float64."""
     model = drawn(folder, kind, **options).double()
