@@ -29,7 +29,7 @@ def lines(path):
 
 def test_the_engine_can_be_read_in_an_afternoon():
     sizes = {name: len(lines(PACKAGE / f"{name}.py")) for name in ENGINE}
-    assert sum(sizes.values()) <= 1930, sizes
+    assert sum(sizes.values()) <= 1945, sizes
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
