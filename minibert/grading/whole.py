@@ -116,7 +116,8 @@ def _gradients(model: PreTrainedModel, batch: Batch) -> dict[str, Array]:
         in_turn(model.learn, batch, kept, back)  # type: ignore[attr-defined]  # a head's
     else:
         in_turn(_go_back, model.base_model, batch, kept, back)
-    stages = {name: recording[name] for name in recording}
+    named = model.stage_axes()
+    stages = {name: recording[name] for name in recording if name in named}
     return stages | dict(sorted(back.found.items(), reverse=True))
 
 
