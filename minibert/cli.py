@@ -149,7 +149,7 @@ def _reference_path(folder: Path, given: str | None) -> Path:
         raise FileNotFoundError(
             f"there is no {REFERENCE_NAME} in {str(folder)!r}: say which reference to use "
             f"with --reference FILE; shipped with minibert: {', '.join(shipped)}; "
-            "`minibert record` makes one, of what transformers computes, too"
+            "`minibert record` makes one, of what another library computes, too"
         )
     return path
 

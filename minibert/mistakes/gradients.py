@@ -227,7 +227,7 @@ CROSS_ENTROPY: tuple[Mistake, ...] = (
     ("a mean over the classes", _of_labels(lambda p, y: (p - y) / p.shape[1])),
     ("the labels left out", _of_labels(lambda p, y: p / len(p))),
     ("the labels added", _of_labels(lambda p, y: (p + y) / len(p))),
-    ("1 taken off everywhere", _of_labels(lambda p, y: (p - 1) / len(p))),
+    ("one taken off everywhere", _of_labels(lambda p, y: (p - 1) / len(p))),
     ("the label's own number alone", _of_labels(lambda p, y: y * (p - 1) / len(p))),
     ("no number but the others'", _of_labels(lambda p, y: (p - y * p) / len(p))),
     ("through a softmax a second time", _of_labels(lambda p, y: (f.softmax(p) - y) / len(p))),

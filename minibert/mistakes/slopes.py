@@ -44,7 +44,7 @@ GELU: tuple[Mistake, ...] = (
     ("the derivative at the activation's result", lambda grad, x: d.gelu_backward(grad, f.gelu(x))),
 )
 GELU_NEW: tuple[Mistake, ...] = (
-    ("the derivative of gelu (erf)", d.gelu_backward),
+    ("the derivative of the exact gelu", d.gelu_backward),
     ("the derivative of quick_gelu (sigmoid)", d.quick_gelu_backward),
     ("the derivative of relu", d.relu_backward),
 )
@@ -56,10 +56,7 @@ TANH: tuple[Mistake, ...] = (
     ),
     ("no square", _slope(lambda x: 1 - np.tanh(x))),
 )
-SIGMOID: tuple[Mistake, ...] = (
-    ("the input taken for the result", _slope(lambda x: x * (1 - x))),
-    ("one factor of two left out", _slope(f.sigmoid)),
-)
+SIGMOID: tuple[Mistake, ...] = (("the input taken for the result", _slope(lambda x: x * (1 - x))),)
 RELU: tuple[Mistake, ...] = (
     ("what comes in from above cut off at 0", lambda grad, x: np.maximum(grad, 0)),
     ("the signs turned", _slope(lambda x: x < 0)),
@@ -159,15 +156,10 @@ def _minus(total: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda grad, p: p * (grad - total(grad, p))
 
 
-def _transposed(grad: Any, p: Any) -> Any:
-    return d.softmax_backward(grad.swapaxes(-1, -2), p.swapaxes(-1, -2)).swapaxes(-1, -2)
-
-
 SOFTMAX: tuple[Mistake, ...] = (
     ("the diagonal alone", lambda grad, p: grad * p * (1 - p)),
     ("nothing taken off: the sum taken for a constant", _minus(lambda g, p: 0)),
     ("the sum over the wrong axis", _minus(lambda g, p: (g * p).sum(-2, keepdims=True))),
-    ("the softmax over the queries", _transposed),
     ("the sum over all numbers at once", _minus(lambda g, p: (g * p).sum())),
     ("the mean in place of a sum", _minus(lambda g, p: (g * p).mean(-1, keepdims=True))),
     ("a sum without the probabilities", _minus(lambda g, p: g.sum(-1, keepdims=True))),

@@ -21,6 +21,7 @@ from minibert.models.config import PretrainedConfig, setting
 from minibert.models.seq2seq import EncoderDecoderModel, encoder_state
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
+from minibert.runtime.swap import refuse_swapped
 from minibert.trace import Back, Stage, Trace
 
 
@@ -108,7 +109,8 @@ class BartConfig(PretrainedConfig):
             "layer.{i}.feed_forward.activation": self.activation_dropout,
             "layer.{i}.feed_forward": self.dropout,
         }
-        return {f"{side}.{x}": rate for side in ("encoder", "decoder") for x, rate in rates.items()}
+        sides = {"encoder": [x for x in rates if "cross" not in x], "decoder": [*rates]}
+        return {f"{side}.{x}": rates[x] for side, stages in sides.items() for x in stages}
 
     def check(self) -> None:
         """Raise ValueError if fields that are right alone do not fit together."""
@@ -133,6 +135,7 @@ class Embeddings:
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
+        refuse_swapped("embeddings", "BART")
         words = batch.words(self.word)
         if self.scale != 1 and batch.token_embeddings is None:
             words = words * self.scale

@@ -103,7 +103,7 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         pad, ids = self.config.pad_token_id, number_array("labels", labels)
         if pad is None and (ids == IGNORED).any():
             raise ValueError(f"labels have {IGNORED}, and the config no pad_token_id to read there")
-        return self._shifted(np.where(ids == IGNORED, pad or 0, ids))
+        return self._shifted(np.where(ids == IGNORED, pad or 0, ids), "labels")
 
     def num_parameters(self) -> int:
         """Return how many numbers the model has learnt: the bias is none of them."""

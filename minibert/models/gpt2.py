@@ -19,6 +19,7 @@ from minibert.models.building import Builder, pair
 from minibert.models.config import PretrainedConfig, setting
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
+from minibert.runtime.swap import refuse_swapped
 from minibert.trace import Back, Stage, Trace
 
 
@@ -160,6 +161,7 @@ class Embeddings:
 
     def __call__(self, batch: Batch, trace: Trace) -> Array:
         """Return the tokens of a batch: -> (N, C)."""
+        refuse_swapped("embeddings", "GPT-2")
         x = batch.words(self.word) + self.position[batch.position_ids]
         types = batch.token_type_ids
         return x + self.token_type[types] * (types >= 0)[:, None] if (types >= 0).any() else x

@@ -1,8 +1,8 @@
 """What users of torch and transformers write from habit, and what it is here."""
 
-_NO_MODE = "a model here does inference alone, no training and no dropout, so leave this out"
+_NO_MODE = "a call is inference; dropout is in minibert.train alone, so leave this out"
 _NO_DEVICE = "NumPy computes on the CPU alone, so leave this out"
-_NO_GRADIENT = "this package computes no gradients, so leave this out"
+_NO_GRADIENT = "minibert.gradients(model, inputs, labels) returns the loss and the gradients"
 _BY_NAME = "the arrays are in model.state_dict(), by name"
 _DTYPE = "load the model in another type: from_pretrained(..., dtype='float64')"
 _NO_TRAINING = "train with transformers, save, and open the folder with from_pretrained"
@@ -12,11 +12,11 @@ _NO_CHANGE = "load the checkpoint with another config, or change it with transfo
 METHODS: dict[str, str] = {
     **dict.fromkeys(("eval", "train", "training"), _NO_MODE),
     **dict.fromkeys(("to", "cuda", "cpu", "device", "device_map", "tensor_parallel"), _NO_DEVICE),
-    **dict.fromkeys(("requires_grad_", "zero_grad", "no_grad", "grad"), _NO_GRADIENT),
+    **dict.fromkeys(("requires_grad_", "zero_grad", "no_grad", "grad", "backward"), _NO_GRADIENT),
     **dict.fromkeys(("gradient_checkpointing_enable", "enable_input_require_grads"), _NO_GRADIENT),
     **dict.fromkeys(("parameters", "named_parameters", "buffers", "named_buffers"), _BY_NAME),
     **dict.fromkeys(("half", "float", "double", "bfloat16", "type"), _DTYPE),
-    **dict.fromkeys(("fit", "compile", "backward", "push_to_hub", "apply"), _NO_TRAINING),
+    **dict.fromkeys(("fit", "compile", "push_to_hub", "apply"), _NO_TRAINING),
     **dict.fromkeys(("resize_token_embeddings", "prune_heads", "load_state_dict"), _NO_CHANGE),
     **dict.fromkeys(("modules", "named_modules", "children"), "print(model), or see model.layers"),
     "predict": "call the model itself, model(input_ids), or use minibert.tasks",

@@ -162,7 +162,7 @@ class EncoderDecoderModel(Tied):
             raise ValueError(f"{what}; needed: floating-point numbers, (batch, tokens, {width})")
         return array.astype(self.dtype, copy=False)
 
-    def _shifted(self, input_ids: Any) -> Integers:
+    def _shifted(self, input_ids: Any, name: str = "input_ids") -> Integers:
         """Return what the decoder reads by default: (B, S) -> (B, S)."""
         start, count = self.config.decoder_start_token_id, self.config.vocab_size
         hint = "pass decoder_input_ids or decoder_inputs_embeds"
@@ -170,7 +170,7 @@ class EncoderDecoderModel(Tied):
             raise ValueError(f"there are no input_ids, which would be the decoder's, too: {hint}")
         if start is None:
             raise ValueError(f"the config has no decoder_start_token_id: set it, or {hint}")
-        ids = arguments.indices("input_ids", input_ids, count, "vocab_size")
+        ids = arguments.indices(name, input_ids, count, "vocab_size")
         return np.insert(ids[:, :-1], 0, start, axis=1)
 
     def decoder_batch(

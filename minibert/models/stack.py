@@ -33,13 +33,13 @@ class Stack:
 
     def states_backward(self, grad: Array, batch: Batch, back: Back) -> Any:
         """Go back from the gradient of the last hidden state; return that of the source's rows."""
-        found = back_over_sequences(self.backward, batch, grad, back)
+        found = back_over_sequences(self.encode_backward, batch, grad, back)
         if batch.source is None:
             return None
         shares: Any = [share.source for share, _ in found]
         return batch.source.gather(shares, [np.asarray(x) for _, x in found])
 
-    def backward(self, grad: Array, batch: Batch, back: Back) -> Array | None:
+    def encode_backward(self, grad: Array, batch: Batch, back: Back) -> Array | None:
         """Go back through a share of a batch; return the gradient of what the encoder read."""
         states, sources = ["embeddings", *(f"layer.{i}" for i in range(len(self.layers)))], []
         if self.norm is not None:

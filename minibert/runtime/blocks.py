@@ -35,7 +35,7 @@ def by_rows(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def apply(*args: P.args, **kwargs: P.kwargs) -> R:
-        x: Any = args[0] if args else next(iter(kwargs.values()))
+        x: Any = args[0] if args else next(iter(kwargs.values()), np.empty(0))
         if x.size <= BLOCK:
             return function(*args, **kwargs)
         out, parts = np.empty_like(x), shares(len(x), math.ceil(x.size / BLOCK))

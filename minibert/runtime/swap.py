@@ -141,9 +141,12 @@ def unswapped() -> swap:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches  # slow to import
 
-    near = get_close_matches(name, OPERATIONS)
+    is_derivative = "backward" in name
+    alike = sorted(x for x in OPERATIONS if x.endswith("_backward") == is_derivative)
+    near = get_close_matches(name, alike)
     hint = f"; do you mean {' or '.join(near)}?" if near else "."
-    return f"there is no operation {name!r}{hint} Those there are: {', '.join(sorted(OPERATIONS))}"
+    more = "" if is_derivative else "; and derivatives, as softmax_backward"
+    return f"there is no operation {name!r}{hint} Those there are: {', '.join(alike)}{more}"
 
 
 class CheckedCall:
@@ -272,6 +275,15 @@ class CheckedCall:
 def several(results: Any) -> "list[NDArray[Any]]":
     """Return the results of an operation, of which there may be one alone, as a list."""
     return [results] if isinstance(results, np.ndarray) else [*results]
+
+
+def refuse_swapped(name: str, who: str) -> None:
+    """Raise ValueError if an operation is swapped that a part of a model does not call."""
+    if replacement_for(name):
+        raise ValueError(
+            f"{name} is swapped, and {who} does not call it: it would have no effect. "
+            "Leave it out of swap, or run a BERT"
+        )
 
 
 _PROMOTED = (

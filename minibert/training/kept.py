@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from minibert.runtime.arrays import Array
-from minibert.trace import Back, Silent, Trace, silent
+from minibert.trace import Back, Silent, Trace, here, silent
 from minibert.training.dropout import Dropout, none
 
 Part = TypeVar("Part", bound="_Place")
@@ -32,7 +32,8 @@ class _Place(Silent):
         return self.share, self.prefix + name
 
     def within(self: Part, name: str) -> Part:
-        """Go into a part of the network."""
+        """Go into a part of the network: where a user's function is, if it goes wrong."""
+        here.set(self.prefix + name)
         return self._at(prefix=f"{self.prefix}{name}.", beside=self.beside.within(name))
 
     def of(self: Part, where: Any) -> Part:
@@ -85,6 +86,7 @@ class Gradients(_Place, Back):
 
     def __call__(self, name: str, grad: Array) -> Array:
         """Return the gradient of a stage as it was before numbers dropped out, and show it."""
+        here.set(self.prefix + name)
         return self.beside(name, self.left(name, grad))
 
     def left(self, name: str, x: Array) -> Array:

@@ -1,21 +1,26 @@
 """The loss of a batch, and the gradient of every weight."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from minibert.batch import Batch
-from minibert.models.base import PreTrainedModel
+from minibert.models.base import TARGETS, PreTrainedModel
 from minibert.models.shown import hand_over
 from minibert.runtime.arrays import Array
-from minibert.runtime.spelling import spelled
+from minibert.runtime.spelling import nearest, spelled
 from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Trace, silent
 from minibert.training.dropout import Dropout, none
 from minibert.training.kept import Gradients, Kept
 
 Fields = dict[str, Array]
+INPUTS = (
+    *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"),
+    *("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"),
+)
 PREFIX = "grad."  # before a stage's name: that of its gradient
 
 
@@ -37,8 +42,7 @@ def gradients(
     A gradient has the shape and the dtype of its tensor; of a tensor that several parts share there
     is one, the sum. ValueError for a model without a head, and for missing or wrong labels.
     """
-    if not labels:
-        raise ValueError("labels is empty: there is no loss without any")
+    _refuse_strangers(model, inputs, labels)
     batch = model.batch(**inputs, **labels)
     dropout = none if seed is None else Dropout(model.dropouts(), (seed,))
     recording = Recording(batch)
@@ -47,6 +51,21 @@ def gradients(
     if trace is not None:
         hand_over(recording, [f"{PREFIX}{stage}" for stage in model.stage_axes()], trace)
     return loss, model.by_name(found)
+
+
+def _refuse_strangers(
+    model: PreTrainedModel, inputs: Mapping[str, Any], labels: Mapping[str, Any]
+) -> None:
+    if all(values is None for values in labels.values()):
+        raise ValueError("labels is empty: there is no loss without any")
+    taken = signature(type(model).__call__).parameters
+    for what, given, known in (
+        ("inputs", inputs, [name for name in INPUTS if name in taken]),
+        ("labels", labels, TARGETS),
+    ):
+        if strange := [name for name in given if name not in known]:
+            hint = nearest(strange[0], known) or f"; there are {', '.join(known)}"
+            raise ValueError(f"{what} has {strange[0]!r:.80}, which is none{hint}")
 
 
 def learn(

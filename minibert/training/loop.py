@@ -88,6 +88,7 @@ class Run:
         self.rate = settings.rate(self.steps)
         self.optimizer = AdamW(
             settings.learning_rate,
+            settings.betas,
             eps=settings.eps,
             weight_decay=settings.weight_decay,
             bias_correction=settings.bias_correction,

@@ -27,6 +27,7 @@ class Settings:
     accumulate: int = 1  # batches whose gradients make one step
     dropout: bool = True  # with the rates of the config
     bias_correction: bool = True  # as torch's AdamW; BERT's own has none
+    betas: tuple[float, float] = (0.9, 0.999)  # shares of the means of gradients that stay
     eps: float = 1e-8
     seed: int = 0
     frozen: tuple[str, ...] = ()  # patterns of the names of tensors that stay
@@ -39,6 +40,7 @@ class Settings:
             self._need(name, getattr(self, name) > 0, "more than 0")
         for name in ("weight_decay", "seed", "save_every"):
             self._need(name, getattr(self, name) >= 0, "0 and more")
+        self._need("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to 1")
         self._need("warmup", 0 <= self.warmup < 1, "0 to 1, a share of the steps")
         self._need("schedule", self.schedule in SCHEDULES, ", ".join(SCHEDULES))
 
@@ -52,4 +54,4 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""
-        return {**asdict(self), "frozen": [*self.frozen]}
+        return {**asdict(self), "frozen": [*self.frozen], "betas": [*self.betas]}

@@ -106,14 +106,18 @@ def cast(
     cache: of converted layers, for the next time. all_words: not those of the batch alone, as the
     gradient of a table needs them.
     """
-    base, words = copy.copy(model.base_model), _all_words if all_words else _few_words
+    base = copy.copy(model.base_model)
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
-        embeddings, batch = words(stack, own.embeddings, batch, dtype)
-        embeddings, own_name = in_dtype(embeddings, dtype), f"{stack}embeddings"
-        runs_it = span.first < 0
-        made.embeddings = change(own_name, embeddings) if runs_it else Nothing(embeddings.word)
+        embeddings = own.embeddings
+        if all_words:
+            batch = _in_dtype_too(batch, dtype)
+        elif model is model.base_model or not stack:  # a head of two may look at the ids themselves
+            embeddings, batch = _few_words(stack, embeddings, batch, dtype)
+        embeddings, runs_it = in_dtype(embeddings, dtype), span.first < 0
+        name = f"{stack}embeddings"
+        made.embeddings = change(name, embeddings) if runs_it else Nothing(embeddings.word)
         vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
         _convert(made, stack, dtype, change)
         if stack:
@@ -121,31 +125,34 @@ def cast(
     if all_words and "" not in model.stacks:  # what both stacks share
         vars(base)["embeddings"] = in_dtype(base.embeddings, dtype)
     _convert(base, "", dtype, change)
-    if model is model.base_model:
-        return base, batch
+    return (base if model is model.base_model else _with_head(model, base, dtype, change)), batch
+
+
+def _with_head(model: Any, base: Any, dtype: Any, change: Change) -> Any:
     whole = copy.copy(model)
     vars(whole).update({x: base for x, part in vars(model).items() if part is model.base_model})
     _convert(whole, "", dtype, change)
-    return whole, batch
+    return whole
 
 
 def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
     """Convert what there is besides embeddings and layers: the pooler, the last norm, a head."""
     for name, part in vars(owner).items():
-        if is_dataclass(part) and not isinstance(part, Stack) and name not in NO_PARTS:
+        is_part = is_dataclass(part) or isinstance(part, np.ndarray)
+        if is_part and not isinstance(part, Stack) and name not in NO_PARTS:
             vars(owner)[name] = change(f"{stack}{name}", in_dtype(part, dtype))
 
 
 NO_PARTS = ("embeddings", "layers", "config", "loading_report")
 
 
-def _all_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
-    """Return embeddings as they are, and the batch with what was given in their place."""
+def _in_dtype_too(batch: Batch, dtype: Any) -> Batch:
+    """Return a batch with what was given in place of words in a dtype."""
     if batch.token_embeddings is not None:
         batch = replace(batch, token_embeddings=in_dtype(batch.token_embeddings, dtype))
     if batch.source is not None:
-        batch = replace(batch, source=_all_words("", embeddings, batch.source, dtype)[1])
-    return embeddings, batch
+        batch = replace(batch, source=_in_dtype_too(batch.source, dtype))
+    return batch
 
 
 def _few_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:

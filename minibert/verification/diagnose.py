@@ -46,7 +46,7 @@ def verify(
     not fit the model.
     """
     model = _opened(model, options)
-    reference = _reference(reference, _count(model))
+    reference = _reference(reference, _count(model)).with_last(model.last_state)
     batch, real = _batch(model, reference), reference.real_tokens()
     trace = Recording(batch, only=reference.stages)
     with turn():
@@ -89,7 +89,7 @@ def compare_recordings(
     if model is None:
         tolerance = Tolerance(ATOL if atol is None else atol, RTOL if rtol is None else rtol)
         return Plain(a.stages, b.stages, a.masks, tolerance).diagnosis(provenance)
-    a, b = (side.of_layers(_count(model)) for side in (a, b))
+    a, b = (side.of_layers(_count(model)).with_last(model.last_state) for side in (a, b))
     with turn(), work("compare"):
         ours = isolated(model, _batch(model, a), a, "recording A")
         theirs = isolated(model, _batch(model, b), b, "recording B")

@@ -235,7 +235,9 @@ def _unknown(names: list[str]) -> str:
 def _nearest(name: str) -> str:
     from difflib import get_close_matches  # few need it, and all would wait for it
 
-    known = [*AXES, LAST, "hidden_states.{i}", "attentions.{i}", *OTHERS]
+    stack = "" if name.startswith("encoder.layer.") else stack_of(name)  # BERT's modules, rather
+    stages = [x for x in AXES if stack_of(x) == stack]
+    known = [*stages, LAST, "hidden_states.{i}", "attentions.{i}", *OTHERS]
     plain = re.sub(r"\d+", "{i}", bare(name))
     near = get_close_matches(plain, known, 1, 0.7)
     number = re.search(r"\d+", name)

@@ -75,6 +75,11 @@ PLACES = {
 NORMED_EMBEDDINGS = Place(NORM, path="norm", changes=matrices.NORM)
 RESIDUAL = Place("the residual added")  # of a pre-norm layer
 EMBEDDED = Place("words + positions from 0", changes=matrices.TABLES)
+FINAL_BIAS = Place(
+    "x + final_logits_bias",
+    part="final_logits_bias",
+    changes=(("no bias", lambda bias: 0 * bias), ("the bias added twice", lambda bias: 2 * bias)),
+)
 HEADS = ("decoder", "seq_relationship", "classifier", "qa_outputs", "lm_head", "score")  # matrices
 
 
@@ -100,6 +105,11 @@ def place_of(model: Any, stage: str) -> Place:
     if kind in PLACES:
         return PLACES[kind]
     name = stage if hasattr(model, stage) else next(x for x in HEADS if hasattr(model, x))
+    if stage == "logits" and hasattr(model, "final_logits_bias"):
+        return FINAL_BIAS
+    if hasattr(part_in(model, name), "dense"):  # a head of two matrices, tanh between them
+        inner = {"logits": "output", "classifier.intermediate": "dense"}.get(stage, "")
+        return Place(part=name, path=inner, changes=MATRIX if inner else ())
     tied = _of_decoder(model) if name == "decoder" else ()
     return Place(part=name, changes=(*MATRIX, *tied))
 

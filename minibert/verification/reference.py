@@ -50,6 +50,7 @@ class Reference(Spelled):
     stages: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
     listed: int = 0  # hidden_states that came together, the first taken for the embeddings
+    last: str = ""  # the stage for which last_hidden_state was taken
 
     def __post_init__(self) -> None:
         check_inputs(self.inputs)
@@ -100,7 +101,7 @@ class Reference(Spelled):
         for name, text in (provenance or {}).items():
             if not isinstance(text, str):
                 raise TypeError(f"provenance[{name!r}] is {a_kind(text)}; needed: a text")
-            if name in ("format", "version", "listed"):
+            if name in ("format", "version", "listed", "last"):
                 raise ValueError(f"provenance[{name!r}] is the file's own; choose another name")
         recorded = [x for name, x in asked.items() if name not in among]
         half = {"dtype": "bfloat16"} if recorded and all(map(_is_half, recorded)) else {}
@@ -119,7 +120,18 @@ class Reference(Spelled):
         said = {"read_as": "; ".join(filter(None, (read_as, standard.read_as)))}
         said["lacking"] = ", ".join(name for name in FILLED if name not in inputs)
         known = {name: text for name, text in said.items() if text}
-        return cls(inputs, standard.stages, {**found, **known, **provenance}, standard.listed)
+        facts = {**found, **known, **provenance}
+        return cls(inputs, standard.stages, facts, standard.listed, standard.last)
+
+    def with_last(self, stage: str) -> "Reference":
+        """Return the recording with last_hidden_state as another stage, if it has it at all.
+
+        That is not the state of the last layer where a norm comes after.
+        """
+        if not self.last or not stage or stage in self.stages:
+            return self
+        stages = {stage if name == self.last else name: x for name, x in self.stages.items()}
+        return Reference(self.inputs, stages, self.provenance, self.listed)
 
     def of_layers(self, count: int | None) -> "Reference":
         """Return the recording as that of a model with so many layers; None: as it is.
@@ -127,10 +139,11 @@ class Reference(Spelled):
         As many hidden_states lack the embeddings, and are the layers. ValueError for fewer.
         """
         read_as = self.provenance.get("read_as", "")
-        made = shifted(Standard(self.stages, read_as, self.listed), count)
+        made = shifted(Standard(self.stages, read_as, self.listed, self.last), count)
         if made.stages is self.stages:
             return self
-        return Reference(self.inputs, made.stages, {**self.provenance, "read_as": made.read_as})
+        facts = {**self.provenance, "read_as": made.read_as}
+        return Reference(self.inputs, made.stages, facts, last=self.last)
 
     @classmethod
     def load(
@@ -150,7 +163,9 @@ class Reference(Spelled):
             _check_own_form(arrays)
             listed = metadata.pop("listed", "")
             count = int(listed) if listed.isdecimal() and len(listed) < 6 else 0
-            return cls(*split_names(arrays), metadata, count).of_layers(num_hidden_layers)
+            last = metadata.pop("last", "")
+            found = cls(*split_names(arrays), metadata, count, last)
+            return found.of_layers(num_hidden_layers)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{str(path)!r}: {visible(error, 600)}") from None
 
@@ -164,6 +179,7 @@ class Reference(Spelled):
         whole = {name: in_order(array) for name, array in tensors.items()}
         metadata = {**self.provenance, "format": FORMAT, "version": VERSION}
         metadata |= {"listed": str(self.listed)} if self.listed else {}
+        metadata |= {"last": self.last} if self.last else {}
         write_whole(Path(path), save(whole, metadata=metadata))
 
 

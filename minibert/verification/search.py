@@ -80,7 +80,9 @@ def levels(model: Any, gap: list[str], stage: str, inputs: Inputs) -> Iterator[l
     yield list(_in_all(model, layers, places))
     in_one = [within(t) for name, found in alone.items() if is_layer(name) for t in found]
     yield [*in_one, *(trial for layer in layers for trial in _of_layer(model, layer, places))]
-    yield list(_exchanged(model, layers))
+    stacks = dict.fromkeys(map(stack_of, layers))
+    of_each = ([layer for layer in layers if stack_of(layer) == stack] for stack in stacks)
+    yield [trial for own in of_each for trial in _exchanged(model, own)]
 
 
 def _at(model: Any, name: str, stage: str) -> Iterator[Trial]:

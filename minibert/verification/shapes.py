@@ -49,13 +49,8 @@ def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
             "with input_ids or inputs_embeds among them"
         )
     inputs = {name: x for name, x in inputs.items() if name not in TARGETS}  # a head checks these
-    if decoder := of_decoder(inputs):
-        check_inputs(decoder)
-        inputs = {name: x for name, x in inputs.items() if name not in DECODER_INPUTS}
+    inputs = _without_decoder(inputs)
     words = words_of(inputs)
-    if decoder and len(words_of(decoder)) != len(words):
-        counts = f"{len(words)} sequences for the encoder, {len(words_of(decoder))} for the decoder"
-        raise ValueError(f"the inputs have {counts}; they must be as many")
     for name, array in inputs.items():
         axes = 3 if name == "inputs_embeds" else 2
         alike = array.ndim == axes and array.shape[:2] == words.shape[:2]
@@ -71,6 +66,22 @@ def check_inputs(inputs: Mapping[str, NDArray[Any]]) -> None:
             raise ValueError(f"{name} has the shape {array.shape}; needed: {needed}{others}{one}")
         if name.endswith("_ids") and array.dtype.kind not in "iu":
             raise TypeError(f"{name} holds {array.dtype}; needed: whole numbers")
+
+
+def _without_decoder(inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """Check the inputs of a decoder, if there are any, and return the others."""
+    decoder = of_decoder(inputs)
+    if not decoder:
+        return inputs
+    try:
+        check_inputs(decoder)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"of the decoder's inputs, {error}") from None
+    read, written = len(words_of(inputs)), len(words_of(decoder))
+    if read != written:
+        counts = f"{read} sequences for the encoder, {written} for the decoder"
+        raise ValueError(f"the inputs have {counts}; they must be as many")
+    return {name: x for name, x in inputs.items() if name not in DECODER_INPUTS}
 
 
 def check_stages(stages: Arrays, inputs: Arrays) -> None:

@@ -72,6 +72,7 @@ class Standard(NamedTuple):
     stages: Arrays
     read_as: str = ""  # names of other libraries, and what they were taken for
     listed: int = 0  # hidden_states that came together, the first taken for the embeddings
+    last: str = ""  # the stage for which last_hidden_state was taken
 
 
 def standard_stages(
@@ -91,10 +92,12 @@ def standard_stages(
     lists = {names[x]: len(a) for x, a in stages.items() if a.ndim == _list_axes(names[x])}
     parts = [part for x, a in stages.items() if names[x] for part in _unstacked(x, names[x], a)]
     found: Arrays = {}
+    last = ""
     for given, name, array in sorted(parts, key=lambda item: item[1].endswith(LAST)):
         stage = _stage_of(name)
         if name.endswith(LAST):
             stage = _last_layer(found, array, num_hidden_layers, stack_of(name))
+            last = "" if stack_of(name) else stage
         if stage in found and not np.array_equal(found[stage], array, equal_nan=True):
             raise ValueError(
                 f"{given} is the stage {stage}, which is there too, with other numbers"
@@ -103,7 +106,7 @@ def standard_stages(
     listed = lists.get("hidden_states", 0) or _numbered({name: x for _, name, x in parts})
     if {"embeddings", "layer.{i}"} & set(map(pattern_of, names.values())):
         listed = 0  # other names say which state is which
-    made, layers = Standard(found, in_words(names), listed), num_hidden_layers
+    made, layers = Standard(found, in_words(names), listed, last), num_hidden_layers
     return shifted(made, layers or lists.get("attentions"))
 
 
@@ -144,7 +147,7 @@ def shifted(made: Standard, layers: int | None) -> Standard:
             raise ValueError(
                 f"{LAST} is not the last of {count} hidden_states, but {layers} layers"
             )
-    return Standard(stages, "; ".join(filter(None, (made.read_as, said))))
+    return Standard(stages, "; ".join(filter(None, (made.read_as, said))), last=made.last)
 
 
 def in_words(names: Mapping[str, str]) -> str:

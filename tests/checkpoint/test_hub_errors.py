@@ -208,7 +208,7 @@ def test_a_token_that_cannot_be_is_not_printed(server, refused, token):
 
 
 def test_wants_and_options_that_cannot_be(refused):
-    allowed = "config, weights, tokenizer, sentence"
+    allowed = "config, weights, generation, tokenizer, sentence"
     message = f"cannot want ['image']; allowed: {allowed}"
     assert refused("lab/bert", "config", "image") == ("ValueError", message)
     options = {"force_download": True, "local_files_only": True}

@@ -11,12 +11,17 @@ from minibert.grading.cases import cases
 from minibert.mistakes.activations import ACTIVATIONS
 from minibert.mistakes.functions import MATRICES, with_arrays
 from minibert.mistakes.table import mistakes_of
-from minibert.runtime.swap import OPERATIONS
+from minibert.runtime.swap import OPERATIONS, several
 
 ALL = [(name, *mistake) for name in sorted(OPERATIONS) for mistake in mistakes_of(name)]
 EACH = pytest.mark.parametrize(("name", "phrase", "mistake"), ALL)
 #: Their input has another shape than their result.
 NOT_ADDED = {"attention_context", "attention_scores", "embeddings", "merge_heads", "split_heads"}
+
+
+def takes(mistake, options):
+    """Return those of the options that a mistake takes."""
+    return {k: x for k, x in options.items() if k in inspect.signature(mistake).parameters}
 
 
 @EACH
@@ -26,11 +31,11 @@ def test_a_mistake_takes_what_ours_takes_and_returns_another_number(name, phrase
     different = 0
     for case in cases(name):
         try:
-            found = np.asarray(as_given(mistake)(*case.args))
+            found = several(as_given(mistake)(*case.args, **takes(mistake, case.options)))
         except ValueError:  # the shapes do not go together here
             continue
-        wanted = ours(name)(*case.args)
-        different += found.shape != wanted.shape or not np.allclose(found, wanted, 1e-7, 1e-7)
+        pairs = zip(found, several(ours(name)(*case.args, **case.options)), strict=True)
+        different += any(x.shape != y.shape or not np.allclose(x, y, 1e-7, 1e-7) for x, y in pairs)
     assert different or (name in NOT_ADDED and phrase == "the input added to the result")
 
 

@@ -1,6 +1,10 @@
 """What heads learn from in tests: small configs, inputs with padding, and labels of every kind."""
 
+import copy
+
 import numpy as np
+
+import minibert
 
 PAD, START, END = 0, 1, 2
 #: Sizes that differ from each other, so that no two axes can be mistaken.
@@ -117,3 +121,30 @@ def told(kind, inputs, problem=None, seed=2):
     if kind.endswith("SequenceClassification"):
         return {"labels": np.resize([0, 4, -100, 2], size)}
     return {"labels": pairs}
+
+
+def wide(kind, dtype="float64", seed=0, **options):
+    """Return a model of minibert of which every weight is wide: scales are not 1, shifts not 0."""
+    cls, random = getattr(minibert, kind), np.random.default_rng(seed)
+    model = cls(cls.config_class(**sizes(kind, **options)))
+    return rebuilt(
+        model,
+        {
+            p.field: (p.field.endswith("norm.weight") + random.normal(0, 0.2, p.shape)).astype(
+                dtype
+            )
+            for p in model.parameters_of(model.config)
+        },
+    )
+
+
+def rebuilt(model, fields):
+    """Return a model with this one's config, and other arrays."""
+    other = copy.copy(model)
+    other._assemble(fields)
+    return other
+
+
+def arrays(model):
+    """Return the arrays of a model by field."""
+    return {p.field: model.array(p.field) for p in model.parameters_of(model.config)}

@@ -26,7 +26,7 @@ def weights_of(model, dtype):
                 parts[f"{at}.{name}_norm"] = getattr(layer, f"{name}_norm")
             parts[f"{at}.feed_forward.intermediate"] = fed.intermediate
             parts[f"{at}.feed_forward"], parts[f"{at}.norm"] = fed.output, layer.norm
-    parts["logits"] = model.lm_head
+    weights["lm_head"], weights["logits.bias"] = model.lm_head.weight, model.final_logits_bias
     weights |= {f"{name}.{x}": getattr(part, x) for name, part in parts.items() for x in ARRAYS}
     return {name: np.array(x, dtype) for name, x in weights.items()}
 
@@ -54,7 +54,8 @@ class Bart(Bert):
             x = self.embed(f"{stack}embeddings")
             for i in range(self.counts[stack]):
                 x = self.tell(f"{stack}layer.{i}", self.layer(f"{stack}layer.{i}", x))
-        self.tell("logits", self.linear("logits", x))
+        scores = self.tell("lm_head", x @ self.weights["lm_head"].T)
+        self.tell("logits", scores + self.weights["logits.bias"])
         return self.states
 
     def tell(self, name, x):

@@ -57,7 +57,7 @@ WAYS = {
     "all": lambda stage: True,
     "hidden": lambda stage: re.fullmatch(r"(en|de)coder\.(embeddings|layer\.\d)", stage),
     "last": lambda stage: stage in (LAST, f"encoder.layer.{LAYERS - 1}"),
-    "ends": lambda stage: stage in (LAST, "decoder.embeddings", "encoder.embeddings"),
+    "ends": lambda stage: stage in (LAST, "encoder.embeddings"),
 }
 
 

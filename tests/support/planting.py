@@ -66,6 +66,8 @@ def widened(model, folder, dtype):
     model.save_pretrained(folder)
     file, random = folder / "model.safetensors", np.random.default_rng(4)
     tensors = load_file(file)
+    if hasattr(model, "lm_head") and "model.shared.weight" in tensors:  # of zeros it is not written
+        tensors["final_logits_bias"] = np.zeros((1, model.config.vocab_size), np.float32)
     tensors |= {
         name: (x + 0.3 * random.standard_normal(x.shape)).astype(x.dtype)
         for name, x in tensors.items()

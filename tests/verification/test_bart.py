@@ -166,3 +166,18 @@ def test_every_fault_is_found_in_partial_recordings(planting, way, monkeypatch):
     monkeypatch.setattr(comparison, "likely_cause", lambda *_: "any")  # slow, and not looked at
     found = [planting.outcome(fault, way) for fault in FAULTS[::3]]
     assert [one for one in found if one.state == "missed"] == []
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_layers_are_exchanged_within_a_stack_alone(model, recorded, stack):
+    import copy
+
+    wrong, base = copy.copy(model), copy.copy(model.model)
+    own = copy.copy(getattr(base, stack))
+    own.layers = (own.layers[1], own.layers[0], *own.layers[2:])
+    setattr(base, stack, own)
+    wrong.model = base
+    made = record_model(wrong, recorded.inputs)
+    last = Reference(made.inputs, {"decoder.layer.1": made.stages["decoder.layer.1"]})
+    verdict = verify(model, last).verdict
+    assert f"{stack}.layer.0 and {stack}.layer.1 exchanged" in verdict

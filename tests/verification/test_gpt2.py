@@ -90,7 +90,7 @@ FAULTS = {
     "not scaled by layer": (
         attention(lambda _: {"scale": 1.0}),
         "layer.1.attention.scores",
-        "scores multiplied by 2",
+        "scores not divided by the number of the layer",
     ),
     "the eps of a norm": (
         every_layer(lambda x: replace(x, norm=replace(x.norm, eps=1e-3))),
@@ -244,3 +244,19 @@ def test_every_fault_is_found_in_partial_recordings(planting, way, monkeypatch):
     monkeypatch.setattr(comparison, "likely_cause", lambda *_: "any")  # slow, and not looked at
     found = [planting.outcome(fault, way) for fault in CATALOGUE[::2]]
     assert [one for one in found if one.state == "missed"] == []
+
+
+def test_what_transformers_returns_is_read_as_what_it_is(model, reference):
+    """The last hidden state, and the last of hidden_states, come after the last norm."""
+    seen = model(**reference.inputs, output_hidden_states=True)
+    kept = {"hidden_states": np.stack(seen.hidden_states), "last_hidden_state": seen[0]}
+    for given in (kept, {"last_hidden_state": seen[0]}):
+        found = Reference.from_arrays(given, reference.inputs, num_hidden_layers=2)
+        report = verify(model, found)
+        assert report.ok, report.verdict
+        assert report.rows[-1].stage == "norm"
+
+
+def test_a_swap_without_effect_is_refused(model, reference):
+    with swap(embeddings=lambda *_: 0), pytest.raises(ValueError, match="GPT-2 does not call it"):
+        model(**reference.inputs)
