@@ -16,7 +16,7 @@ from minibert.commands.generate import add_generate
 from minibert.commands.tasks import add_tasks
 from minibert.commands.train import add_train
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
-from minibert.models.auto import AutoModel
+from minibert.models.auto import AutoConfig, AutoModel
 from minibert.models.inspect import inspect
 from minibert.verification import Reference, compare_recordings, record_checkpoint, verify
 from minibert.verification.inputs import read_inputs
@@ -132,12 +132,22 @@ def _add_report_options(parser: ArgumentParser) -> None:
 def _verify(options: Namespace) -> int:
     folder = folder_of(options.folder, options)
     path = _reference_path(folder, options.reference)
-    model = AutoModel.from_pretrained(folder, dtype=options.dtype)
-    reference = Reference.load(path, model.config.num_hidden_layers)
-    if has_gradients(reference):
-        model = of_its_class(folder).from_pretrained(folder, dtype=options.dtype)
+    reference = Reference.load(path, _layers_of(folder))
+    model = _model_for(folder, reference, dtype=options.dtype)
     report = verify(model, reference, options.atol, options.rtol)
     return _report(report, options, options.folder, reference.inputs)
+
+
+def _layers_of(folder: Path) -> int:
+    config: Any = AutoConfig.from_pretrained(folder)
+    count: int = config.num_hidden_layers
+    return count
+
+
+def _model_for(folder: Path, *references: Reference, **more: Any) -> Any:
+    """Open a checkpoint, with its head if gradients are recorded."""
+    kind = of_its_class(folder) if any(map(has_gradients, references)) else AutoModel
+    return kind.from_pretrained(folder, **more)
 
 
 def _reference_path(folder: Path, given: str | None) -> Path:
@@ -156,12 +166,10 @@ def _reference_path(folder: Path, given: str | None) -> Path:
 
 def _compare(options: Namespace) -> int:
     name = options.model
-    model = AutoModel.from_pretrained(name, **hub_options(options)) if name else None
-    layers = model.config.num_hidden_layers if model else None
+    folder = folder_of(name, options) if name else None
+    layers = _layers_of(folder) if folder else None
     first, second = (Reference.load(path, layers) for path in (options.first, options.second))
-    if name and (has_gradients(first) or has_gradients(second)):
-        folder = folder_of(name, options)
-        model = of_its_class(folder).from_pretrained(folder)
+    model = _model_for(folder, first, second) if folder else None
     report = compare_recordings(first, second, model, options.atol, options.rtol)
     return _report(report, options, name, first.inputs)
 

@@ -110,13 +110,14 @@ def cast(
     for stack, own in model.stacks.items():
         made = copy.copy(own) if stack else base
         span = runs.get(stack, Span(-1, len(own.layers) - 1))
-        # a head of two stacks may look at the ids themselves
-        needs_ids = all_words or (bool(stack) and model is not model.base_model)
-        few = _all_words if needs_ids else _few_words
-        embeddings, batch = few(stack, own.embeddings, batch, dtype)
-        embeddings, own_name = in_dtype(embeddings, dtype), f"{stack}embeddings"
-        runs_it = span.first < 0
-        made.embeddings = change(own_name, embeddings) if runs_it else Nothing(embeddings.word)
+        embeddings = own.embeddings
+        if all_words:
+            batch = _in_dtype_too(batch, dtype)
+        elif model is model.base_model or not stack:  # a head of two may look at the ids themselves
+            embeddings, batch = _few_words(stack, embeddings, batch, dtype)
+        embeddings, runs_it = in_dtype(embeddings, dtype), span.first < 0
+        name = f"{stack}embeddings"
+        made.embeddings = change(name, embeddings) if runs_it else Nothing(embeddings.word)
         vars(made)["layers"] = Layers(stack, own.layers, span, dtype, change, cache)
         _convert(made, stack, dtype, change)
         if stack:
@@ -145,13 +146,13 @@ def _convert(owner: Any, stack: str, dtype: Any, change: Change) -> None:
 NO_PARTS = ("embeddings", "layers", "config", "loading_report")
 
 
-def _all_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:
-    """Return embeddings as they are, and the batch with what was given in their place."""
+def _in_dtype_too(batch: Batch, dtype: Any) -> Batch:
+    """Return a batch with what was given in place of words in a dtype."""
     if batch.token_embeddings is not None:
         batch = replace(batch, token_embeddings=in_dtype(batch.token_embeddings, dtype))
     if batch.source is not None:
-        batch = replace(batch, source=_all_words("", embeddings, batch.source, dtype)[1])
-    return embeddings, batch
+        batch = replace(batch, source=_in_dtype_too(batch.source, dtype))
+    return batch
 
 
 def _few_words(stack: str, embeddings: Any, batch: Batch, dtype: Any) -> tuple[Any, Batch]:

@@ -15,7 +15,7 @@ from minibert.runtime.progress import progress
 from minibert.runtime.swap import OPERATIONS, replacement_for, swap
 from minibert.trace import pattern_of
 from minibert.verification.compare import real_places
-from minibert.verification.derived import of_gradient
+from minibert.verification.derived import around, of_gradient
 from minibert.verification.dials import dials, solved
 from minibert.verification.fits import fits
 from minibert.verification.inside import recovered
@@ -67,6 +67,8 @@ def _fitting(side: Isolation, stage: str, enough: float) -> list[Trial]:
 
     What the numbers themselves show, without being computed again, comes after all trials.
     """
+    if is_gradient(stage) and (found := around(side, stage, enough)):
+        return found
     search = _Search(side, stage, enough)
     known = {trial.phrase for trials in side.causes.values() for trial in trials}
     is_new = _is_new(side, stage)

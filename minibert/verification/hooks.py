@@ -52,8 +52,6 @@ def watch(
 def weights_back(torch: Any, model: Any, loss: Any) -> Stages:
     """Have autograd go back from a loss: return the gradients of weights that it is made of."""
     named = dict(model.named_parameters())
-    if frozen := [name for name, weight in named.items() if not weight.requires_grad]:
-        raise ValueError(f"the weight {frozen[0]} is frozen: set requires_grad of all weights")
     found = torch.autograd.grad(loss, [*named.values()], allow_unused=True)
     pairs = reversed([*zip(named, found, strict=True)])
     return {f"{WEIGHT}{name}": _array(grad) for name, grad in pairs if grad is not None}

@@ -108,12 +108,12 @@ def _key(place: Any) -> tuple[Any, ...]:
     return tuple(x.tobytes() if isinstance(x, np.ndarray) else str(x) for x in parts)
 
 
-def nudged(known: Mapping[str, Array]) -> dict[str, Array]:
-    """Change each number as float32's rounding would."""
+def nudged(known: Mapping[str, Array], times: float = 1) -> dict[str, Array]:
+    """Change each number as float32's rounding would, or so many times as much."""
     random = np.random.default_rng(0)
 
     def nudge(x: Array) -> Array:
-        changed: Array = x * (1 + random.uniform(-1, 1, x.shape) * FLOAT32.half_ulp)
+        changed: Array = x * (1 + random.uniform(-times, times, x.shape) * FLOAT32.half_ulp)
         return changed
 
     return {name: nudge(x) for name, x in known.items()}

@@ -251,6 +251,9 @@ def _seen(torch: Any, model: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[S
     """Return what was seen of a run, and the names of all that there is, in order."""
     seen: Stages = {}
     back: Stages | None = {} if inputs.keys() & {*TARGETS} else None
+    frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+    if back is not None and frozen:
+        raise ValueError(f"the weight {frozen[0]} is frozen: set requires_grad of all weights")
     with torch.inference_mode(back is None), torch.set_grad_enabled(back is not None):
         with ExitStack() as stack:
             order = list(watch(torch, model, seen, stack, back))

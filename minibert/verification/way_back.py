@@ -99,6 +99,9 @@ def isolated(model: PreTrainedModel, batch: Batch, recording: Reference, who: st
     return kind(model, batch, recording, who)
 
 
+CHAIN = 4  # times what rounds one number does the sum of many, which partial sums round
+
+
 class BackIsolation(Isolation):
     """A recording's stages and gradients, each measured against its operation in isolation."""
 
@@ -121,7 +124,7 @@ class BackIsolation(Isolation):
         """
         found = super()._measured()
         weights = [name for name in found if name.startswith(WEIGHT)]
-        both = self.known, nudged(self.known)
+        both = self.known, nudged(self.known, CHAIN)
         one, other = (Replacing(self.batch, known, only=weights) for known in both)
         for trace in (one, other):
             self.run(trace, np.float64)

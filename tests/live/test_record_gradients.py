@@ -51,7 +51,7 @@ def test_the_command(tmp_path, capsys):
     path = str(tmp_path / "r")
     given = ["--gradients", "--from", "transformers", "--inputs", str(tmp_path / "inputs.npz")]
     assert main(["record", str(tmp_path / "model"), *given, "-o", path]) == 0
-    assert "32 stages and 70 gradients" in capsys.readouterr().out
+    assert "30 stages and 72 gradients" in capsys.readouterr().out
     assert main(["verify", str(tmp_path / "model"), "--reference", path]) == 0
 
 

@@ -87,7 +87,7 @@ def test_the_commands_run(capsys, minilm_folder, tmp_path):
         codes[command] = main(words)
     of_another = "verify FOLDER --reference bert-base-uncased-cmu"  # of that model, not of this one
     assert codes.pop(of_another) == 1
-    assert len(codes) == 4
+    assert len(codes) == 5
     assert set(codes.values()) == {0}
     assert "paris" in capsys.readouterr().out
 
