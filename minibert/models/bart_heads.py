@@ -89,7 +89,8 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
 
     def choosing(self, batch: Batch) -> Batch:
         """Return the batch with the tokens that have a label."""
-        return batch.choosing(labels.labelled(batch, (batch.targets or {})["labels"]))
+        given = (batch.targets or {})["labels"]
+        return batch.choosing(labels.labelled(batch, given, self.config.vocab_size))
 
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""

@@ -50,7 +50,8 @@ class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
 
     def choosing(self, batch: Batch) -> Batch:
         """Return the batch with the tokens before one that has a label."""
-        return batch.choosing(labels.before_labelled(batch, (batch.targets or {})["labels"]))
+        given = (batch.targets or {})["labels"]
+        return batch.choosing(labels.before_labelled(batch, given, self.config.vocab_size))
 
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""

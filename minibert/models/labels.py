@@ -27,17 +27,17 @@ def of_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
     return cross_entropy(logits, numbers[batch.mask])
 
 
-def labelled(batch: Batch, labels: Any) -> NDArray[np.bool_]:
-    """Return which tokens have a label that counts: (B, T)."""
-    numbers = _whole("labels", labels, batch.mask.shape)
+def labelled(batch: Batch, labels: Any, count: int) -> NDArray[np.bool_]:
+    """Return which tokens have a label that counts, one of so many: (B, T)."""
+    numbers = _classes("labels", labels, count, batch.mask.shape)
     _refuse_padding(numbers, batch.mask)
     counts: NDArray[np.bool_] = numbers != IGNORED
     return counts
 
 
-def before_labelled(batch: Batch, labels: Any) -> NDArray[np.bool_]:
-    """Return which tokens come before one whose label counts: (B, T)."""
-    numbers = _shifted(_whole("labels", labels, batch.mask.shape))
+def before_labelled(batch: Batch, labels: Any, count: int) -> NDArray[np.bool_]:
+    """Return which tokens come before one whose label counts, one of so many: (B, T)."""
+    numbers = _shifted(_classes("labels", labels, count, batch.mask.shape))
     _refuse_padding(numbers, batch.mask, 1)
     counts: NDArray[np.bool_] = numbers != IGNORED
     return counts

@@ -58,7 +58,8 @@ class Within:
 def _of_shared(side: Isolation, stage: str) -> Iterator[Trial]:
     """Yield a table that a head shares, of which the gradient is counted at one place alone."""
     heads = [x for x in ("decoder", "lm_head") if isinstance(getattr(side.model, x, None), Linear)]
-    if not (stage.startswith(WEIGHT) and heads):
+    words = side.model.by_name({"embeddings.word": side.model.array("embeddings.word")})
+    if not heads or stage not in {f"{WEIGHT}{name}" for name in words}:
         return
     for phrase, name, operation, i in (
         ("a shared matrix counted where words are looked up alone", heads[0], "linear", 1),
