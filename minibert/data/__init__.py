@@ -1,5 +1,10 @@
 """What ships with the package."""
 
-from minibert.data.shipped import EMBEDDED_CHECKPOINT, REFERENCE_NAME, shipped_references
+from minibert.data.shipped import (
+    EMBEDDED_CHECKPOINT,
+    EMBEDDED_GPT2,
+    REFERENCE_NAME,
+    shipped_references,
+)
 
-__all__ = ["EMBEDDED_CHECKPOINT", "REFERENCE_NAME", "shipped_references"]
+__all__ = ["EMBEDDED_CHECKPOINT", "EMBEDDED_GPT2", "REFERENCE_NAME", "shipped_references"]

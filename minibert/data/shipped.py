@@ -6,6 +6,8 @@ _FOLDER = Path(__file__).parent
 
 #: The checkpoint that comes with the package: small, trained on a toy world, works offline.
 EMBEDDED_CHECKPOINT = _FOLDER / "toy"
+#: A GPT-2 that minibert trained itself on Shakespeare, by characters; see README.md.
+EMBEDDED_GPT2 = _FOLDER / "shakespeare"
 #: What a reference is called in a checkpoint's folder.
 REFERENCE_NAME = "reference.safetensors"
 
