@@ -54,8 +54,13 @@ def cases(kind, seed):
         asked = options(random, begun)
         if is_search:
             asked |= beams(random)
-            if asked.get("forced_bos_token_id") in asked.get("eos_token_id", ()):
-                del asked["forced_bos_token_id"]  # all beams would end at once
+            # where all beams end with one word at once, what fills the others is anybody's choice
+            ends = asked.get("eos_token_id", ())
+            is_only = asked.get("max_new_tokens", asked.get("max_length", 0) - begun) == 1
+            if asked.get("forced_bos_token_id") in ends:
+                del asked["forced_bos_token_id"]
+            if is_only and asked.get("forced_eos_token_id") is not None:
+                del asked["forced_eos_token_id"]
         yield ids, mask, asked
 
 
