@@ -75,8 +75,15 @@ def test_errors_name_the_place(ours, theirs):
 
 
 def test_labels():
+    """Where nothing is padding both have the same loss; a label at padding is counted there."""
     with torch.no_grad():
-        model = transformers.AutoModelForMaskedLM.from_pretrained(EMBEDDED_CHECKPOINT)
-        assert model(torch.tensor(IDS), labels=torch.tensor(IDS)).loss > 0
-    with pytest.raises(TypeError, match="labels"):
-        AutoModelForMaskedLM.from_pretrained(EMBEDDED_CHECKPOINT)(IDS, labels=IDS)
+        model = transformers.AutoModelForMaskedLM.from_pretrained(EMBEDDED_CHECKPOINT).eval()
+        given = {"attention_mask": torch.tensor(MASK), "labels": torch.tensor(IDS)}
+        ignored = torch.tensor([*IDS[:1], [*IDS[1][:2], -100]])
+        counted = model(torch.tensor(IDS), **given).loss.item()
+        expected = model(torch.tensor(IDS), **{**given, "labels": ignored}).loss.item()
+    assert counted != expected
+    ours = AutoModelForMaskedLM.from_pretrained(EMBEDDED_CHECKPOINT)
+    with pytest.raises(ValueError, match=r"labels\[1, 2\] is 0, and the token is padding"):
+        ours(IDS, MASK, labels=IDS)
+    assert ours(IDS, MASK, labels=ignored.numpy()).loss == pytest.approx(expected, rel=1e-5)
