@@ -77,9 +77,11 @@ def layer_norm_backward(
 def softmax_backward(grad: Array, probabilities: Array) -> Array:
     """Return the gradient of the scores, from what softmax made of them.
 
-    dx = p (dy - sum(dy p)): a probability grows at the cost of all others.
+    dx = p (dy - sum(dy p) / sum(p)): a probability grows at the cost of all others. The sum of p is
+    1 but for rounding, which would add up to a gradient of what all keys share.
     """
-    mean = (grad * probabilities).sum(axis=-1, keepdims=True, dtype=np.float64)
+    total = (grad * probabilities).sum(axis=-1, keepdims=True, dtype=np.float64)
+    mean = total / probabilities.sum(axis=-1, keepdims=True, dtype=np.float64)
     return probabilities * (grad - mean.astype(grad.dtype, copy=False))
 
 

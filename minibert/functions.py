@@ -63,9 +63,7 @@ def softmax(x: Array) -> Array:
     Taking the maximum off first changes nothing but this: exp cannot overflow.
     """
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    # summed in float64, as means are: gradients add up by how far probabilities are from 1 together
-    total = exponentials.sum(axis=-1, keepdims=True, dtype=np.float64)
-    return exponentials / total.astype(x.dtype, copy=False)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @operation("(T, C), H -> (H, T, C/H)")
