@@ -227,14 +227,19 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file whole or not at all.
+    """Replace a file's content, as ``replace_with`` does."""
+    replace_with(path, lambda file: file.write_bytes(content))
+
+
+def replace_with(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file by what ``write`` writes, whole or not at all.
 
     OSError with a sentence if it cannot be written, or is a link.
     """
     temporary = beside(path)
     try:
         refuse_link(path)
-        write_new(temporary, path, lambda file: file.write_bytes(content))
+        write_new(temporary, path, write)
         temporary.replace(path)
     except OSError as error:
         raise why_not_saved(path, error, "What was there is unchanged") from error

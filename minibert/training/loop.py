@@ -95,7 +95,6 @@ class Run:
         )
         self.history: History = []
         self.ordered: tuple[int, list[list[Example]]] = (-1, [])  # the batches of an epoch
-        self.best = float("inf")  # held-out loss
 
     def one_step(self) -> None:
         """Learn from some batches, and change the weights."""
@@ -141,9 +140,9 @@ class Run:
         return [*map(collate, self.ordered[1][place * count : (place + 1) * count])]
 
     def is_at_a_stop(self) -> bool:
-        """Tell whether it is time to save."""
-        every = self.settings.save_every or self.per_epoch
-        return self.step % every == 0 or self.step == self.steps
+        """Tell whether it is time to save: an epoch's end is, where held-out losses are told."""
+        every = self.per_epoch, self.settings.save_every or self.per_epoch
+        return any(self.step % steps == 0 for steps in every)
 
     def what_is_not_finite(self, loss: float) -> str:
         """Say where numbers first went wrong, and what to try."""

@@ -6,59 +6,42 @@ is killed at any moment loses no more than the steps since the last save. The ch
 """
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint.files import beside, make_folder, sync, why_not_saved
+from minibert.checkpoint.files import replace_with, sync
+from minibert.checkpoint.safetensors import read_safetensors, write_safetensors
+from minibert.runtime.arrays import Array
 from minibert.training.curve import write_curve
 
 NAME = "run.safetensors"
+KINDS = "weight", "mean", "square"  # of each field: the weight, and what the optimizer keeps
+STATE = "state"  # JSON as a tensor: a history outgrows what a header may hold
 
 
 def save(run: Any, folder: Path) -> None:
-    """Write a run into a folder; OSError if that cannot be written."""
-    from safetensors.numpy import save_file
-
-    path = folder / NAME
-    temporary = beside(path)
-    try:
-        make_folder(folder)
-        held_out = run.history[-1].get("held-out loss") if run.history else None
-        if held_out is not None and held_out < run.best:
-            run.best = held_out
-            run.model.save_pretrained(folder / "best")
-        save_file(_arrays(run), temporary, {"state": json.dumps(_state(run))})
-        temporary.replace(path)
-        sync(folder)
-        run.model.save_pretrained(folder / "last")
-        write_curve(run.history, folder)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise why_not_saved(folder, error, "The save before it is unchanged") from error
+    """Write a run into a folder; OSError if that cannot be written, what was there unchanged."""
+    for name in ("best", "last") if is_best(run.history) else ("last",):
+        run.model.save_pretrained(folder / name)
+    write_curve(run.history, folder)
+    # the run itself comes last: if it is killed before that, it does these steps again
+    state = json.dumps({"settings": run.settings.to_dict(), "history": run.history})
+    arrays = {**_arrays(run), STATE: np.frombuffer(state.encode(), np.uint8)}
+    replace_with(folder / NAME, lambda file: write_safetensors(file, arrays))
+    sync(folder)
 
 
-def _arrays(run: Any) -> dict[str, Any]:
-    kinds = {"weight": run.weights, "mean": run.optimizer.means, "square": run.optimizer.squares}
-    return {
-        f"{kind}.{field}": np.ascontiguousarray(arrays[field])
-        for kind, arrays in kinds.items()
-        for field in run.fields
-        if field in arrays
-    }
+def is_best(history: Any) -> bool:
+    """Tell whether the last step of a history has a smaller held-out loss than all before it."""
+    losses = [row.get("held-out loss", np.inf) for row in history]
+    return bool(losses[-1] < min(losses[:-1], default=np.inf))
 
 
-def _state(run: Any) -> dict[str, Any]:
-    return {
-        "step": run.step,
-        "steps": run.optimizer.steps,
-        "best": run.best,
-        "settings": run.settings.to_dict(),
-        "history": run.history,
-    }
+def _arrays(run: Any) -> dict[str, Array]:
+    kinds = zip(KINDS, (run.weights, run.optimizer.means, run.optimizer.squares), strict=True)
+    return {f"{kind}.{field}": arrays[field] for kind, arrays in kinds for field in run.fields}
 
 
 def resumed(run: Any, folder: Path) -> None:
@@ -66,35 +49,34 @@ def resumed(run: Any, folder: Path) -> None:
 
     ValueError if that is a run with other settings, or of another model.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = folder / NAME
     if not path.exists():
         return
+    arrays = {name: np.array(tensor.raw()) for name, tensor in read_safetensors(path).items()}
     try:
-        with safe_open(path, framework="numpy") as file:
-            state = json.loads((file.metadata() or {})["state"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} holds no run to go on with: {error}") from None
-    _refuse_others(run, state, arrays, path)
+        state = json.loads(arrays[STATE].tobytes())
+        settings, run.history = dict(state["settings"]), list(state["history"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{str(path)!r} holds no run to go on with") from None
+    _refuse_others(run, settings, arrays, path)
     for field in run.fields:
         run.weights[field][...] = arrays[f"weight.{field}"]
-        if f"mean.{field}" in arrays:
-            run.optimizer.means[field] = arrays[f"mean.{field}"]
-            run.optimizer.squares[field] = arrays[f"square.{field}"]
-    run.step, run.optimizer.steps = state["step"], state["steps"]
-    run.best, run.history = state["best"], state["history"]
+        run.optimizer.means[field] = arrays[f"mean.{field}"]
+        run.optimizer.squares[field] = arrays[f"square.{field}"]
+    run.step = run.optimizer.steps = len(run.history)
 
 
-def _refuse_others(run: Any, state: dict[str, Any], arrays: dict[str, Any], path: Path) -> None:
+def _refuse_others(
+    run: Any, settings: dict[str, Any], arrays: dict[str, Array], path: Path
+) -> None:
     hint = "go on with the same, or pass resume=False to begin anew"
     for name, value in run.settings.to_dict().items():
-        if (there := state["settings"].get(name)) != value:
+        if (there := settings.get(name)) != value:
             raise ValueError(
                 f"the run in {str(path)!r} has {name}={there!r}, not {value!r}: {hint}"
             )
     for field in run.fields:
-        there = arrays.get(f"weight.{field}")
-        if there is None or there.shape != run.weights[field].shape:
-            raise ValueError(f"the run in {str(path)!r} is of another model ({field}): {hint}")
+        weight = run.weights[field]
+        for there in (arrays.get(f"{kind}.{field}") for kind in KINDS):
+            if there is None or (there.shape, there.dtype) != (weight.shape, weight.dtype):
+                raise ValueError(f"the run in {str(path)!r} is of another model ({field}): {hint}")

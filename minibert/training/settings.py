@@ -31,7 +31,7 @@ class Settings:
     eps: float = 1e-8
     seed: int = 0
     frozen: tuple[str, ...] = ()  # patterns of the names of tensors that stay
-    save_every: int = 0  # steps; 0: at the end of each epoch
+    save_every: int = 0  # steps between saves; 0: at the end of each epoch alone
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):

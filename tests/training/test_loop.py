@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import minibert
 from minibert import BertConfig, BertForSequenceClassification, Example, GPT2Config, train
@@ -128,6 +129,58 @@ def test_interrupted_it_ends_the_step_and_saves(model, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("save_every", [0, 3, 100])
+def test_the_best_has_the_smallest_held_out_loss(model, tmp_path, save_every, monkeypatch):
+    """However often is saved: all losses of held-out examples are compared."""
+    told = iter([0.7, 0.5, 0.6])
+    monkeypatch.setattr(loop, "evaluated", lambda *_: {"held-out loss": next(told)})
+    options = {"epochs": 3, "batch_size": 8, "save_every": save_every, "learning_rate": 1e-2}
+    weights_of, step = {}, loop.Run.one_step
+
+    def noted(run):
+        step(run)
+        weights_of[run.step] = {x: array.copy() for x, array in weights(run.model).items()}
+
+    monkeypatch.setattr(loop.Run, "one_step", noted)
+    train(model, drawn(40), evaluate=drawn(3), folder=tmp_path, **options)
+    best = BertForSequenceClassification.from_pretrained(tmp_path / "best")
+    assert same(weights(best), weights_of[10])
+
+
+def test_a_save_that_fails_leaves_the_run_before_it(model, tmp_path, monkeypatch):
+    """Whatever stops it: nothing half-written stays, and the run is gone on with."""
+    options = {"epochs": 2, "batch_size": 8, "save_every": 1}
+    written, count = safetensors.numpy.save_file, iter(range(99))
+
+    def full(arrays, path, **more):
+        written(arrays, path, **more)
+        if path.name.startswith(".run") and next(count) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.numpy, "save_file", full)
+        with pytest.raises(KeyboardInterrupt):
+            train(model, drawn(40), folder=tmp_path, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("last", "curve.csv", "curve.svg", "run.safetensors")
+    }
+    assert same(
+        weights(train(model, drawn(40), folder=tmp_path, **options)[0]),
+        weights(train(model, drawn(40), **options)[0]),
+    )
+
+
+def test_what_is_no_run_says_so(model, tmp_path):
+    for content, said in (
+        (b"{}", "is not a valid safetensors file"),
+        (safetensors.numpy.save({"x": np.ones(3)}), "holds no run to go on with"),
+        (safetensors.numpy.save({"state": np.ones(3)}), "holds no run to go on with"),
+    ):
+        (tmp_path / "run.safetensors").write_bytes(content)
+        with pytest.raises(ValueError, match=said):
+            train(model, drawn(3), folder=tmp_path)
+
+
 def test_another_run_is_not_gone_on_with(model, tmp_path):
     train(model, drawn(16), folder=tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"has batch_size=16, not 8: go on with the same"):
@@ -135,6 +188,9 @@ def test_another_run_is_not_gone_on_with(model, tmp_path):
     other = BertForSequenceClassification(BertConfig(**{**SIZES, "hidden_size": 21}))
     with pytest.raises(ValueError, match="is of another model"):
         train(other, drawn(16), folder=tmp_path, epochs=1)
+    wide = BertForSequenceClassification.from_pretrained(tmp_path / "last", "float64")
+    with pytest.raises(ValueError, match="is of another model"):
+        train(wide, drawn(16), folder=tmp_path, epochs=1)
     train(other, drawn(16), folder=tmp_path, epochs=1, resume=False)
 
 
