@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert._version import __version__
-from minibert.checkpoint.files import require_folder, write_whole
+from minibert.checkpoint.files import require_folder
+from minibert.checkpoint.writing import write_whole
 from minibert.commands.common import add_checkpoint, folder_of, hub_options
 from minibert.commands.generate import add_generate
 from minibert.commands.tasks import add_tasks

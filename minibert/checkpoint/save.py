@@ -24,7 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import (
+from minibert.checkpoint.layout import CONFIG_NAME, FORMS, SHARD, weights_in_force
+from minibert.checkpoint.safetensors import write_safetensors
+from minibert.checkpoint.tensors import COMPUTED
+from minibert.checkpoint.writing import (
     beside,
     make_folder,
     refuse_link,
@@ -32,9 +35,6 @@ from minibert.checkpoint.files import (
     why_not_saved,
     write_new,
 )
-from minibert.checkpoint.layout import CONFIG_NAME, FORMS, SHARD, weights_in_force
-from minibert.checkpoint.safetensors import write_safetensors
-from minibert.checkpoint.tensors import COMPUTED
 
 Folder = str | os.PathLike[str]
 Arrays = Mapping[str, NDArray[Any]]

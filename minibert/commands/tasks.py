@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minibert import tasks
-from minibert.checkpoint.files import lines_of, require_folder, visible, write_whole
+from minibert.checkpoint.files import lines_of, require_folder, visible
+from minibert.checkpoint.writing import write_whole
 from minibert.commands.common import add_checkpoint, model_of
 
 

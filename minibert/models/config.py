@@ -17,12 +17,12 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import make_folder, replace_file
 from minibert.checkpoint.foreign import foreign_code
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.checkpoint.load import read_config
 from minibert.checkpoint.names import Entry, size_of
+from minibert.checkpoint.writing import make_folder, replace_file
 from minibert.models import rules
 from minibert.models.habits import FIELDS, HARMLESS
 from minibert.runtime.arrays import dtype_name

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minibert.checkpoint.files import make_folder, read_json, replace_file, visible
+from minibert.checkpoint.files import read_json, visible
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.layout import GENERATION_NAME
+from minibert.checkpoint.writing import make_folder, replace_file
 from minibert.models import rules
 from minibert.models.config import setting
 from minibert.runtime.spelling import Spelled, nearest

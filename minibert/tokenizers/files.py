@@ -5,13 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoint.files import (
-    make_folder,
-    read_json,
-    replace_file,
-    visible,
-)
+from minibert.checkpoint.files import read_json, visible
 from minibert.checkpoint.limits import MAX_TOKENIZER_BYTES
+from minibert.checkpoint.writing import make_folder, replace_file
 from minibert.runtime.warn import warn
 from minibert.tokenizers.added import AddedToken
 from minibert.tokenizers.config_json import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from minibert.checkpoint.files import write_whole
+from minibert.checkpoint.writing import write_whole
 
 Rows = Sequence[Mapping[str, float]]
 Points = Sequence[tuple[float, float]]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint.files import replace_with, sync
 from minibert.checkpoint.safetensors import read_safetensors, write_safetensors
+from minibert.checkpoint.writing import replace_with, sync
 from minibert.runtime.arrays import Array
 from minibert.training.curve import write_curve
 

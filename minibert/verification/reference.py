@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.files import visible, write_whole
+from minibert.checkpoint.files import visible
 from minibert.checkpoint.tensors import in_order
+from minibert.checkpoint.writing import write_whole
 from minibert.runtime.arrays import Array, number_array
 from minibert.runtime.spelling import Spelled, a_kind
 from minibert.verification.compare import Masks

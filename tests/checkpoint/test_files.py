@@ -11,14 +11,13 @@ import pytest
 from minibert.checkpoint.files import (
     describe,
     read_json,
-    replace_file,
     require_file,
     require_folder,
     sha256,
     visible,
-    write_whole,
 )
 from minibert.checkpoint.limits import MAX_JSON_BYTES
+from minibert.checkpoint.writing import replace_file, write_whole
 
 
 @pytest.fixture

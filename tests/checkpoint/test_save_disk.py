@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert.checkpoint.files import write_whole
 from minibert.checkpoint.load import of_one_save, open_weights, read_config
 from minibert.checkpoint.save import save_checkpoint
+from minibert.checkpoint.writing import write_whole
 
 CONFIG = b'{"is": "old"}'
 UNCHANGED = r"What was there is unchanged\Z"
