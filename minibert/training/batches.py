@@ -57,14 +57,14 @@ def batches(examples: Sequence[Example], size: int, seed: tuple[int, ...]) -> li
     """
     random = np.random.default_rng(seed)
     drawn = random.permutation(len(examples)).tolist()
-    found = []
+    found: list[list[Example]] = []
     for start in range(0, len(drawn), NEAR * size):
-        some = sorted(drawn[start : start + NEAR * size], key=lambda i: _length(examples[i]))
+        some = sorted((examples[i] for i in drawn[start : start + NEAR * size]), key=_length)
         parts = [some[k : k + size] for k in range(0, len(some), size)]
         short = [part for part in parts if len(part) < size]  # comes last, as the only one
         whole = [part for part in parts if len(part) == size]
         found += [whole[k] for k in random.permutation(len(whole))] + short
-    return [[examples[i] for i in part] for part in found]
+    return found
 
 
 def _length(example: Example) -> int:

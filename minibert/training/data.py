@@ -85,21 +85,16 @@ class Reader:
         for name, value in (("text", text), ("text_pair", pair)):
             if not isinstance(value, str) and (name == "text" or value is not None):
                 raise ValueError(f"{str(path)!r}: {name} is {value!r:.80}; needed: a string")
-        found = self.tokenizer(text, pair, truncation=True, max_length=self.limit)
-        return {name: [*found[name]] for name in found if name != "attention_mask"}
+        return _inputs(self.tokenizer(text, pair, truncation=True, max_length=self.limit))
 
     def classify(self, path: Path, names: Sequence[str] = ()) -> Labelled:
         """Return examples with a label each; names: those that are known, in order."""
         rows = read_rows(path)
         told = [str(row[column(row, LABELS, path)]) for row in rows]
         known = [*names] or sorted({*told})
-        numbers = {name: i for i, name in enumerate(known)}
-        if unknown := next((name for name in told if name not in numbers), None):
-            some = ", ".join(map(repr, known[:5]))
-            raise ValueError(f"{str(path)!r} has the label {unknown!r:.80}; known: {some}")
-        pairs = zip(rows, told, strict=True)
-        labels = ((row, {"labels": numbers[name]}) for row, name in pairs)
-        return Labelled([*self._examples(path, labels)], known)
+        number_of = _numbering(known, path)
+        labels = ({"labels": number_of(name)} for name in told)
+        return Labelled([*self._examples(path, zip(rows, labels, strict=True))], known)
 
     def regress(self, path: Path, names: Sequence[str] = ()) -> Labelled:
         """Return examples with a number each."""
@@ -112,8 +107,7 @@ class Reader:
         rows = read_rows(path)
         told = [_words(row, path) for row in rows]
         known = [*names] or sorted({str(tag) for _, tags in told for tag in tags})
-        numbers = {name: i for i, name in enumerate(known)}
-        examples = []
+        number_of, examples = _numbering(known, path), []
         for words, tags in told:
             options = {"truncation": True, "max_length": self.limit}
             found = self.tokenizer(words, is_split_into_words=True, **options)
@@ -121,9 +115,8 @@ class Reader:
             for i, word in enumerate(places):
                 is_first = i == 0 or places[i - 1] != word
                 has_label = word is not None and is_first
-                labels.append(_of_tag(tags[word or 0], numbers, path) if has_label else IGNORED)
-            inputs = {name: [*found[name]] for name in found if name != "attention_mask"}
-            examples.append(Example(inputs, {"labels": labels}))
+                labels.append(number_of(tags[word or 0]) if has_label else IGNORED)
+            examples.append(Example(_inputs(found), {"labels": labels}))
         return Labelled(examples, known)
 
     def mask(self, path: Path, names: Sequence[str] = ()) -> Labelled:
@@ -167,8 +160,10 @@ class Masked(Sequence[Example]):
         row, random = self.rows[index], np.random.default_rng([*self.seed, index])
         ids, labels = [*row["input_ids"]], [IGNORED] * len(row["input_ids"])
         places = [i for i, token in enumerate(ids) if token not in self.special]
-        drawn = [i for i in places if random.random() < 0.15] or [int(random.choice(places))]
-        for i in drawn if places else []:
+        drawn = [i for i in places if random.random() < 0.15]
+        if places and not drawn:
+            drawn = [int(random.choice(places))]
+        for i in drawn:
             labels[i], chance = ids[i], random.random()
             other = self.mask_id if chance < 0.8 else int(random.choice(self.words))
             ids[i] = ids[i] if chance >= 0.9 else other
@@ -207,8 +202,17 @@ def _words(row: Row, path: Path) -> tuple[list[str], list[Any]]:
     return words, tags
 
 
-def _of_tag(tag: Any, numbers: dict[str, int], path: Path) -> int:
-    if str(tag) not in numbers:
-        some = ", ".join(map(repr, [*numbers][:5]))
-        raise ValueError(f"{str(path)!r} has the label {str(tag)!r:.80}; known: {some}")
-    return numbers[str(tag)]
+def _numbering(known: Sequence[str], path: Path) -> Callable[[Any], int]:
+    numbers = {name: i for i, name in enumerate(known)}
+
+    def number_of(label: Any) -> int:
+        if str(label) not in numbers:
+            some = ", ".join(map(repr, known[:5]))
+            raise ValueError(f"{str(path)!r} has the label {str(label)!r:.80}; known: {some}")
+        return numbers[str(label)]
+
+    return number_of
+
+
+def _inputs(found: Any) -> dict[str, list[int]]:
+    return {name: [*found[name]] for name in found if name != "attention_mask"}

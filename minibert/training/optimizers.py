@@ -85,32 +85,20 @@ def clip(gradients: Mapping[str, Array], largest: float) -> float:
     return norm
 
 
-def linear_decay(steps: int, warmup: int = 0) -> Callable[[int], float]:
-    """Return the rate at each step: from 0 up to 1 in the warm-up, then down to 0 in a line."""
+# what a rate is after the warm-up, by the share of the steps that is left
+DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda left: left,
+    "cosine": lambda left: 0.5 * (1 - math.cos(math.pi * left)),  # arXiv:1608.03983
+    "constant": lambda left: 1.0,
+}
+
+
+def schedule(decay: str, steps: int, warmup: int = 0) -> Callable[[int], float]:
+    """Return the rate at each step: from 0 up to 1 in the warm-up, and then as the decay says."""
 
     def rate(step: int) -> float:
         if step < warmup:
             return step / warmup
-        return max(0.0, (steps - step) / max(1, steps - warmup))
+        return DECAYS[decay](max(0.0, (steps - step) / max(1, steps - warmup)))
 
     return rate
-
-
-def cosine_decay(steps: int, warmup: int = 0, lowest: float = 0.0) -> Callable[[int], float]:
-    """Return the rate at each step: up to 1 in the warm-up, then half a cosine down to ``lowest``.
-
-    Loshchilov and Hutter, arXiv:1608.03983.
-    """
-
-    def rate(step: int) -> float:
-        if step < warmup:
-            return step / warmup
-        done = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
-
-    return rate
-
-
-def constant(steps: int, warmup: int = 0) -> Callable[[int], float]:
-    """Return the rate at each step: up to 1 in the warm-up, and 1 from then on."""
-    return lambda step: min(1.0, step / warmup) if warmup else 1.0

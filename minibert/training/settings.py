@@ -4,13 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from minibert.training.optimizers import constant, cosine_decay, linear_decay
-
-SCHEDULES: dict[str, Callable[[int, int], Callable[[int], float]]] = {
-    "linear": linear_decay,
-    "cosine": cosine_decay,
-    "constant": constant,
-}
+from minibert.training.optimizers import DECAYS, schedule
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Settings:
             self._need(name, getattr(self, name) >= 0, "0 and more")
         self._need("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to 1")
         self._need("warmup", 0 <= self.warmup < 1, "0 to 1, a share of the steps")
-        self._need("schedule", self.schedule in SCHEDULES, ", ".join(SCHEDULES))
+        self._need("schedule", self.schedule in DECAYS, ", ".join(DECAYS))
 
     def _need(self, name: str, fits: bool, allowed: str) -> None:
         if not fits:
@@ -50,7 +44,7 @@ class Settings:
 
     def rate(self, steps: int) -> Callable[[int], float]:
         """Return what the learning rate is multiplied by at each of so many steps."""
-        return SCHEDULES[self.schedule](steps, round(self.warmup * steps))
+        return schedule(self.schedule, steps, round(self.warmup * steps))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""

@@ -108,3 +108,13 @@ def test_words_are_hidden_by_the_rule_and_others_in_each_epoch(write):
     np.testing.assert_allclose(counts / counts.sum(), [0.8, 0.1, 0.1], atol=0.04)
     assert masked[3] == masked[3]
     assert masked.of_epoch((0, 1))[:9] != masked.of_epoch((0, 2))[:9]
+
+
+def test_a_text_without_words_asks_for_none(write):
+    """Of special tokens alone, nothing is hidden: the other texts are learnt from."""
+    ids = TOKENIZER("[MASK] [UNK]")["input_ids"]
+    assert {*ids} <= {*TOKENIZER.all_special_ids}
+    masked = READER.mask(write("x.txt", "[MASK] [UNK]\nthe ball\n")).examples
+    assert masked[0].inputs["input_ids"] == ids
+    assert masked[0].labels["labels"] == [IGNORED] * len(ids)
+    assert masked[1].labels["labels"] != [IGNORED] * 4
