@@ -195,6 +195,11 @@ class Batch:
         """Return the row of each sequence's last real token."""
         return [sequence.rows.stop - 1 for sequence in self.sequences]
 
+    def rows_at(self, places: Any) -> Integers:
+        """Return the rows of the real tokens at some places of (B, T)."""
+        rows: Integers = (np.cumsum(self.mask) - 1).reshape(self.mask.shape)[places]
+        return rows
+
     def only(self, indices: list[int]) -> "Batch":
         """Return the share of the batch that has these sequences, in the places where they are."""
         mask = np.zeros_like(self.mask)

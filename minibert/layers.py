@@ -14,11 +14,7 @@ from minibert import derivatives, functions
 from minibert.batch import Batch, Sequence
 from minibert.cache import Past
 from minibert.runtime.arrays import Array
-from minibert.runtime.parallel import (
-    adds_up,
-    some_heads,
-    some_width,
-)
+from minibert.runtime.parallel import adds_up, some_heads, some_width
 from minibert.trace import Back, Trace
 
 
@@ -240,11 +236,10 @@ class Layer:
         self, grad: Array, x: Array, back: Back, batch: Batch
     ) -> tuple[Array, Array | None]:
         """Return the gradients of x and, in a decoder, of what the encoder read."""
-        attended, crossed = back.kept("attention"), None
-        if self.cross_attention is not None:
-            crossed = back.kept("cross_attention")
-        grad = self._fed_backward(grad, attended if crossed is None else crossed, back)
-        source = None
+        attended, source = back.kept("attention"), None
+        is_decoder = self.cross_attention is not None
+        fed = back.kept("cross_attention") if is_decoder else attended
+        grad = self._fed_backward(grad, fed, back)
         if self.cross_attention is not None and self.cross_attention_norm is not None:
             inner, outer = back.within("cross_attention"), back.within("cross_attention_norm")
             total = attended + inner.kept("output")
@@ -264,11 +259,8 @@ class Layer:
         return grad + self.feed_forward.backward(back("feed_forward", grad), x, inner)
 
     def _attended_backward(self, grad: Array, x: Array, back: Back, batch: Batch) -> Array:
-        inner, outer, norm = (
-            back.within("attention"),
-            back.within("attention_norm"),
-            self.attention_norm,
-        )
+        inner, outer = back.within("attention"), back.within("attention_norm")
+        norm = self.attention_norm
         if self.pre_norm:
             given = inner("output", grad), inner.kept("norm"), inner, batch
             looked, seen = self.attention.backward(*given)

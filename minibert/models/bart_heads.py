@@ -18,7 +18,7 @@ from minibert.models.bart_names import STAGES, base_names
 from minibert.models.building import Builder, pair
 from minibert.models.generation import Seq2SeqGenerationMixin
 from minibert.models.head_layers import ClassificationHead
-from minibert.models.heads import MatrixHead, ModelWithHead
+from minibert.models.heads import AnswerHead, MatrixHead, ModelWithHead
 from minibert.models.seq2seq import encoder_state
 from minibert.runtime.arrays import Array, Integers, number_array
 from minibert.trace import Back, Stage, Trace, silent
@@ -47,6 +47,7 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
 
     output_class = outputs.Seq2SeqLMOutput
     loss_of = staticmethod(labels.of_tokens)
+    chosen_by = staticmethod(labels.labelled)
     lm_head: Linear
     buffers = (BIAS,)
     matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
@@ -87,11 +88,6 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return trace("logits", trace("lm_head", self.lm_head(x)) + self.final_logits_bias)
 
-    def choosing(self, batch: Batch) -> Batch:
-        """Return the batch with the tokens that have a label."""
-        given = (batch.targets or {})["labels"]
-        return batch.choosing(labels.labelled(batch, given, self.config.vocab_size))
-
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         return self.word_logits(batch.share(batch.scored, x), trace.of(batch.scored))
@@ -122,18 +118,10 @@ class BartForConditionalGeneration(Seq2SeqGenerationMixin, MatrixHead, BartHeadM
         return self.word_logits(states[batch.last_rows()], silent)
 
 
-class BartForQuestionAnswering(MatrixHead, BartHeadModel):
+class BartForQuestionAnswering(AnswerHead, BartHeadModel):
     """Where an answer begins and ends; a call returns a Seq2SeqQuestionAnsweringModelOutput."""
 
     output_class = outputs.Seq2SeqQuestionAnsweringModelOutput
-    loss_of = staticmethod(labels.of_answers)
-    matrix, module, size = "qa_outputs", "qa_outputs", 2
-    targets = ("start_positions", "end_positions")
-
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
-        """Return the output's fields."""
-        start, end = batch.unpack(logits).transpose(2, 0, 1)
-        return {"start_logits": start, "end_logits": end}
 
 
 class BartForSequenceClassification(BartHeadModel):
@@ -200,8 +188,7 @@ class BartForSequenceClassification(BartHeadModel):
             i = batch.vectors.indices[int(batch.mask[places].argmin())]
             what = f"the last eos_token_id of input_ids[{i}] is in a column"
             raise ValueError(f"{what} that decoder_attention_mask says to be padding")
-        rows: Integers = (np.cumsum(batch.mask).reshape(batch.mask.shape) - 1)[places]
-        return rows
+        return batch.rows_at(places)
 
     def _ends(self, batch: Batch) -> Integers:
         """Return the column of the last end of each sequence that has a real token."""

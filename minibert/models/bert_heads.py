@@ -17,7 +17,7 @@ from minibert.models.bert import ENCODER, POOLER, STAGES, BertConfig, BertModel,
 from minibert.models.bert_checkpoints import KNOWN_UNUSED
 from minibert.models.building import Builder, pair
 from minibert.models.head_layers import PredictionHead
-from minibert.models.heads import MatrixHead, ModelWithHead
+from minibert.models.heads import AnswerHead, MatrixHead, ModelWithHead
 from minibert.models.labels import LossOf
 from minibert.runtime.arrays import Array
 from minibert.runtime.threads import in_turn
@@ -60,6 +60,7 @@ class BertForMaskedLM(BertHeadModel):
 
     output_class: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
     loss_of: ClassVar[LossOf] = staticmethod(labels.of_tokens)
+    chosen_by = staticmethod(labels.labelled)
     shared = SHARED
     known_unused: ClassVar[dict[str, str]] = {
         "cls.predictions.decoder.weight": "equal to the word embeddings, which serve",
@@ -86,24 +87,11 @@ class BertForMaskedLM(BertHeadModel):
         words = arrays.get("decoder.weight", arrays["embeddings.word"])
         self.decoder = Linear(words, arrays["decoder.bias"])
 
-    def choosing(self, batch: Batch) -> Batch:
-        """Return the batch with the tokens that have a label."""
-        given = (batch.targets or {})["labels"]
-        return batch.choosing(labels.labelled(batch, given, self.config.vocab_size))
-
     def word_logits(self, x: Array, batch: Batch, trace: Trace) -> Array:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
         x, trace = batch.share(batch.scored, x), trace.of(batch.scored)
         x = trace("predictions", self.predictions(x, trace.within("predictions")))
         return trace("logits", self.decoder(x))
-
-    def words_backward(self, grad: Array, x: Array, batch: Batch, back: Back) -> Array:
-        """Return the gradient of what words are scored by: (N, V) -> (N, C)."""
-        x, there = batch.share(batch.scored, x), back.of(batch.scored)
-        given = there("logits", grad), there.kept("predictions"), there.within("decoder")
-        grad, inner = there("predictions", self.decoder.backward(*given)), "predictions"
-        grad = self.predictions.backward(grad, x, there.within(inner))
-        return batch.gather([batch.scored], [grad])
 
     def head_logits(self, x: Array, batch: Batch, trace: Trace) -> Any:
         """Return a score for each word of the vocabulary: (N, C) -> (N, V)."""
@@ -115,7 +103,11 @@ class BertForMaskedLM(BertHeadModel):
 
     def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N, V) -> (N, C)."""
-        return self.words_backward(grad, x, batch, back)
+        x, there = batch.share(batch.scored, x), back.of(batch.scored)
+        given = there("logits", grad), there.kept("predictions"), there.within("decoder")
+        grad = there("predictions", self.decoder.backward(*given))
+        grad = self.predictions.backward(grad, x, there.within("predictions"))
+        return batch.gather([batch.scored], [grad])
 
     def logits_at(self, where: NDArray[np.bool_], **inputs: Any) -> Array:
         """Return the logits (K, V) of the tokens where ``where`` (B, T) is True, in reading order.
@@ -181,7 +173,7 @@ class BertForPreTraining(BertForMaskedLM):
         given = there("seq_relationship", follows), there.kept("head"), inner
         pooled = there("head", self.seq_relationship.backward(*given))
         whole = self.bert.pooled_backward(pooled, x, batch, back)
-        return self.words_backward(words, x, batch, back) + whole
+        return super().head_backward(words, x, batch, back) + whole
 
 
 class BertMatrixHead(MatrixHead, BertHeadModel):
@@ -244,15 +236,7 @@ class BertForTokenClassification(BertMatrixHead):
     matrix, module, size = "classifier", "classifier", "num_labels"
 
 
-class BertForQuestionAnswering(BertMatrixHead):
+class BertForQuestionAnswering(AnswerHead, BertMatrixHead):
     """Where an answer begins and ends; a call returns a QuestionAnsweringModelOutput."""
 
     output_class = outputs.QuestionAnsweringModelOutput
-    loss_of = staticmethod(labels.of_answers)
-    matrix, module, size = "qa_outputs", "qa_outputs", 2
-    targets = ("start_positions", "end_positions")
-
-    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
-        """Return the output's fields."""
-        start, end = batch.unpack(logits).transpose(2, 0, 1)
-        return {"start_logits": start, "end_logits": end}

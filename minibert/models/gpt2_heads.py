@@ -35,6 +35,7 @@ class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
 
     output_class = outputs.CausalLMOutputWithCrossAttentions
     loss_of = staticmethod(labels.of_next_tokens)
+    chosen_by = staticmethod(labels.before_labelled)
     lm_head: Linear
     matrix, module, size, axes, has_bias = "lm_head", "lm_head", "vocab_size", "BTV", False
     shared: ClassVar[dict[str, str]] = {"lm_head.weight": "wte.weight"}
@@ -47,11 +48,6 @@ class GPT2LMHeadModel(GenerationMixin, GPT2MatrixHead):
     def names(cls, config: GPT2Config) -> tuple[Entry, ...]:
         """Return the table of names."""
         return NAMES if config.tie_word_embeddings else super().names(config)
-
-    def choosing(self, batch: Batch) -> Batch:
-        """Return the batch with the tokens before one that has a label."""
-        given = (batch.targets or {})["labels"]
-        return batch.choosing(labels.before_labelled(batch, given, self.config.vocab_size))
 
     def next_logits(self, batch: Batch) -> Array:
         """Return a score for each word to come after the last token of each sequence: (n, V)."""
@@ -86,8 +82,8 @@ class GPT2ForSequenceClassification(GPT2MatrixHead):
 
     def loss(self, logits: Array, batch: Batch) -> Loss:
         """Return the loss of a batch's targets, and the gradient of the head's rows."""
-        places = batch.vectors.indices, self._last(batch)[batch.vectors.indices]
-        rows = (np.cumsum(batch.mask).reshape(batch.mask.shape) - 1)[places]
+        sequences = batch.vectors.indices
+        rows = batch.rows_at((sequences, self._last(batch)[sequences]))
         loss, grad = super().loss(logits[rows], batch)
         whole = np.zeros_like(logits)
         whole[rows] = grad

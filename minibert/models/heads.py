@@ -9,9 +9,10 @@ from minibert.batch import Batch, Vectors
 from minibert.checkpoint.load import Weights
 from minibert.checkpoint.names import Entry, Parameter, expand, standard_names
 from minibert.layers import Linear
+from minibert.models import labels
 from minibert.models.base import PreTrainedModel
 from minibert.models.building import pair
-from minibert.models.labels import LossOf
+from minibert.models.labels import ChosenBy, LossOf
 from minibert.runtime.arrays import Array
 from minibert.trace import Back, Stage, Trace
 
@@ -53,12 +54,12 @@ class ModelWithHead(Tied):
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     dropped: ClassVar[tuple[str, ...]] = ()  # stages of the head of which numbers drop out
     loss_of: ClassVar[LossOf]  # what is lost, of logits and targets
+    chosen_by: ClassVar[ChosenBy | None] = None  # which tokens are scored to learn; None: all
     has_problems: ClassVar[bool] = False  # whether config.problem_type says what labels are
 
     def forward(self, batch: Batch, trace: Trace) -> dict[str, Any]:
         """Run the network: the fields of the output."""
-        batch = self.base_model.encoded(batch, trace)
-        logits = self.head_logits(self.base_model.states(batch, trace), batch, trace)
+        logits, _, batch = self.go_there(batch, trace)
         fields = self.fields(logits, batch)
         return {"loss": self.loss(logits, batch)[0], **fields} if batch.targets else fields
 
@@ -86,15 +87,13 @@ class ModelWithHead(Tied):
 
     def learn(self, batch: Batch, kept: Trace, back: Back) -> float:
         """Go there and back: the loss of a batch's targets; the gradients are added up in back."""
-        batch = self.base_model.encoded(batch, kept)
-        x, batch = self.base_model.states(batch, kept), self.choosing(batch)
-        return self.go_back(self.head_logits(x, batch, kept), x, batch, back)
+        return self.go_back(*self.go_there(self.choosing(batch), kept), back)
 
-    def go_there(self, batch: Batch, kept: Trace) -> tuple[Any, Array, Batch]:
+    def go_there(self, batch: Batch, trace: Trace) -> tuple[Any, Array, Batch]:
         """Return the head's rows, the last state, and the batch with what an encoder made of it."""
-        batch = self.base_model.encoded(batch, kept)
-        x = self.base_model.states(batch, kept)
-        return self.head_logits(x, batch, kept), x, batch
+        batch = self.base_model.encoded(batch, trace)
+        x = self.base_model.states(batch, trace)
+        return self.head_logits(x, batch, trace), x, batch
 
     def go_back(self, logits: Any, x: Array, batch: Batch, back: Back) -> float:
         """Go back from what was computed on the way there: the loss."""
@@ -103,8 +102,11 @@ class ModelWithHead(Tied):
         return loss
 
     def choosing(self, batch: Batch) -> Batch:
-        """Return the batch with the tokens that are scored to learn from it: all."""
-        return batch
+        """Return the batch with the tokens that are scored to learn from it."""
+        if self.chosen_by is None:
+            return batch
+        given = (batch.targets or {})["labels"]
+        return batch.choosing(self.chosen_by(batch, given, self.config.vocab_size))
 
     def head_backward(self, grad: Any, x: Array, batch: Batch, back: Back) -> Array:
         """Return the gradient of the last state: (N or n, L) -> (N, C)."""
@@ -184,3 +186,16 @@ class MatrixHead(ModelWithHead):
             else batch.gather([batch.scored], [grad])
         )
         return whole
+
+
+class AnswerHead(MatrixHead):
+    """Base of the heads that say where in a text an answer begins and ends."""
+
+    loss_of = staticmethod(labels.of_answers)
+    matrix, module, size = "qa_outputs", "qa_outputs", 2
+    targets = ("start_positions", "end_positions")
+
+    def fields(self, logits: Array, batch: Batch) -> dict[str, Any]:
+        """Return the output's fields."""
+        start, end = batch.unpack(logits).transpose(2, 0, 1)
+        return {"start_logits": start, "end_logits": end}

@@ -17,38 +17,30 @@ from minibert.losses import IGNORED, Loss, binary_cross_entropy, cross_entropy, 
 from minibert.runtime.arrays import Array, Integers, number_array
 
 LossOf = Callable[..., Loss]
+ChosenBy = Callable[..., NDArray[np.bool_]]  # of a batch, its labels, and how many there are
 PROBLEMS = "regression", "single_label_classification", "multi_label_classification"
 
 
 def of_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
     """Return the loss of a label for each token: logits (N, classes), labels (B, T)."""
-    numbers = _classes("labels", labels, logits.shape[1], batch.mask.shape)
-    _refuse_padding(numbers, batch.mask)
-    return cross_entropy(logits, numbers[batch.mask])
+    return cross_entropy(logits, _told(batch, labels, logits.shape[1])[batch.mask])
+
+
+def of_next_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
+    """Return the loss of the token that comes next: labels are ids, (B, T), not shifted."""
+    return cross_entropy(logits, _told(batch, labels, logits.shape[1], ahead=1)[batch.mask])
 
 
 def labelled(batch: Batch, labels: Any, count: int) -> NDArray[np.bool_]:
     """Return which tokens have a label that counts, one of so many: (B, T)."""
-    numbers = _classes("labels", labels, count, batch.mask.shape)
-    _refuse_padding(numbers, batch.mask)
-    counts: NDArray[np.bool_] = numbers != IGNORED
+    counts: NDArray[np.bool_] = _told(batch, labels, count) != IGNORED
     return counts
 
 
 def before_labelled(batch: Batch, labels: Any, count: int) -> NDArray[np.bool_]:
     """Return which tokens come before one whose label counts, one of so many: (B, T)."""
-    numbers = _shifted(_classes("labels", labels, count, batch.mask.shape))
-    _refuse_padding(numbers, batch.mask, 1)
-    counts: NDArray[np.bool_] = numbers != IGNORED
+    counts: NDArray[np.bool_] = _told(batch, labels, count, ahead=1) != IGNORED
     return counts
-
-
-def of_next_tokens(logits: Array, batch: Batch, labels: Any) -> Loss:
-    """Return the loss of the token that comes next: labels are ids, (B, T), not shifted."""
-    numbers = _classes("labels", labels, logits.shape[1], batch.mask.shape)
-    numbers = _shifted(numbers)
-    _refuse_padding(numbers, batch.mask, 1)
-    return cross_entropy(logits, numbers[batch.mask])
 
 
 def of_sequences(logits: Array, batch: Batch, labels: Any, problem: str | None = None) -> Loss:
@@ -111,10 +103,13 @@ def _of_places(scores: Array, batch: Batch, name: str, places: Integers) -> Loss
     return loss, grad[batch.mask]
 
 
-def _shifted(numbers: Integers) -> Integers:
-    shifted = np.full_like(numbers, IGNORED)
-    shifted[:, :-1] = numbers[:, 1:]
-    return shifted
+def _told(batch: Batch, labels: Any, count: int, ahead: int = 0) -> Integers:
+    """Return what each token is to say: its label, or that of the token so far ahead."""
+    numbers = _classes("labels", labels, count, batch.mask.shape)
+    told = np.full_like(numbers, IGNORED)
+    told[:, : numbers.shape[1] - ahead] = numbers[:, ahead:]
+    _refuse_padding(told, batch.mask, ahead)
+    return told
 
 
 def _whole(name: str, values: Any, shape: tuple[int, ...]) -> Integers:

@@ -18,8 +18,7 @@ from minibert.models.encoder import Encoder
 from minibert.models.heads import Tied
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array, Integers, number_array
-from minibert.runtime.threads import in_turn
-from minibert.trace import Trace, silent
+from minibert.trace import Trace
 
 PARTS = "last_hidden_state", "hidden_states", "attentions"
 
@@ -223,12 +222,6 @@ class EncoderDecoderModel(Tied):
         return Batch(kept, nothing, nothing)
 
     # the network
-
-    def encode_source(
-        self, input_ids: Any = None, attention_mask: Any = None, inputs_embeds: Any = None
-    ) -> Batch:
-        """Run the encoder: the source, with its states, that ``decoder_batch`` takes."""
-        return in_turn(self.read, self.source(input_ids, attention_mask, inputs_embeds), silent)
 
     def read(self, source: Batch, trace: Trace) -> Batch:
         """Return the source with the states that the encoder gives it."""

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 import minibert
 from minibert import AutoConfig, AutoModel, BartConfig, BartForConditionalGeneration, BartModel
 from minibert.models.outputs import BaseModelOutput
+from minibert.trace import silent
 
 READ = {name: INPUTS[name] for name in ("input_ids", "attention_mask")}
 WORDS = "shared.weight"
@@ -162,7 +163,7 @@ def test_what_is_read_is_shifted_to_the_right_for_the_decoder(exact):
 
 def test_a_share_of_a_batch_has_its_share_of_the_source(exact):
     inputs = padded(exact)
-    source = exact.encode_source(inputs["input_ids"], inputs["attention_mask"])
+    source = exact.read(exact.source(inputs["input_ids"], inputs["attention_mask"]), silent)
     share = exact.decoder_batch(source, inputs["decoder_input_ids"]).only([1, 3])
     assert len(share.source.states) == inputs["attention_mask"][[1, 3]].sum()
     assert np.array_equal(share.source.states[:6], source.states[9:15])
@@ -289,9 +290,9 @@ def test_the_encoder_runs_alone_and_its_outputs_are_taken(exact):
 
 def test_what_is_encoded_once_is_decoded_often(exact):
     inputs = padded(exact)
-    source = exact.encode_source(inputs["input_ids"], inputs["attention_mask"])
+    source = exact.read(exact.source(inputs["input_ids"], inputs["attention_mask"]), silent)
     for ids in (inputs["decoder_input_ids"], inputs["decoder_input_ids"][:, ::-1]):
-        found = exact.states(exact.decoder_batch(source, ids), minibert.trace.silent)
+        found = exact.states(exact.decoder_batch(source, ids), silent)
         expected = exact(**{**inputs, "decoder_input_ids": ids}).last_hidden_state
         np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-13)
 

@@ -15,6 +15,7 @@ from minibert import (
     BartForSequenceClassification,
     BartModel,
 )
+from minibert.trace import silent
 
 KINDS = [BartForConditionalGeneration, BartForSequenceClassification, BartForQuestionAnswering]
 READ = {name: INPUTS[name] for name in ("input_ids", "attention_mask")}
@@ -115,7 +116,7 @@ def test_the_head_is_tied_unless_the_file_has_another(tmp_path, same):
 def test_the_next_word_is_told_with_a_cache_and_without(tmp_path):
     model = opened(BartForConditionalGeneration, tmp_path, "float64")
     expected = model(**READ, decoder_input_ids=INPUTS["decoder_input_ids"]).logits
-    source = model.encode_source(**READ)
+    source = model.read(model.source(**READ), silent)
     cache = minibert.cache.Cache()
     for i in range(7):
         ids = INPUTS["decoder_input_ids"][:, i : i + 1]
