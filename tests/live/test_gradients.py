@@ -155,9 +155,12 @@ def test_float32_is_as_exact_as_torch(tmp_path, kind):
             assert found[name].dtype == np.float32
             errors.setdefault(name, []).append(found[name] - grad)
             bars.setdefault(name, []).append(single[name] - grad)
-    rms = lambda found: float(np.sqrt(np.mean(np.square(found))))  # noqa: E731
-    ratios = {name: rms(errors[name]) / rms(bars[name]) for name in errors}
+    ratios = {name: _rms(errors[name]) / _rms(bars[name]) for name in errors}
     assert {name: ratio for name, ratio in ratios.items() if ratio > 1.5} == {}
+
+
+def _rms(found):
+    return float(np.sqrt(np.mean(np.square(found))))
 
 
 @pytest.mark.parametrize(("kind", "padding"), PLACES)

@@ -117,10 +117,6 @@ def phonemes(tmp_path_factory):
     return folder, letters, some_words(package)
 
 
-there = pytest.mark.skipif(not hasattr(minibert, "BartModel"), reason="there is no BART yet")
-
-
-@there
 def test_a_bart_has_the_states_of_transformers(phonemes):
     folder, letters, words = phonemes
     inputs = letters(words[:40])
@@ -141,7 +137,6 @@ def test_a_bart_has_the_states_of_transformers(phonemes):
                 assert np.sqrt((error**2).mean()) <= 1.2 * np.sqrt((bar**2).mean())
 
 
-@there
 def test_every_stage_of_a_bart_is_that_of_transformers(phonemes):
     folder, letters, words = phonemes
     inputs = letters(words[:7])
@@ -151,7 +146,6 @@ def test_every_stage_of_a_bart_is_that_of_transformers(phonemes):
     assert verify(ours, recorded).verdict.startswith("OK: all ")
 
 
-@there
 @pytest.mark.parametrize("way", WAYS)
 def test_words_become_the_phonemes_of_transformers(phonemes, way):
     folder, letters, words = phonemes

@@ -25,7 +25,6 @@ def test_the_files_are_those_of_the_hub_and_the_words_those_recorded(phonemes):
     assert len({*RECORDED["words"]}) == 300
 
 
-@pytest.mark.skipif(not hasattr(minibert, "BartModel"), reason="there is no BART yet")
 @pytest.mark.parametrize("way", WAYS)
 def test_its_words_become_the_phonemes_of_transformers(phonemes, way):
     folder, _ = phonemes

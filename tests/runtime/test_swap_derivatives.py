@@ -56,7 +56,10 @@ def test_another_derivative_is_called_and_what_it_returns_is_used(name, learner)
 
 def test_a_derivative_that_returns_too_few_gradients_is_told_so(learner):
     said = r"returned a tuple of 2; needed: a tuple of 3 arrays"
-    two = lambda g, x, w: (g @ w, g.T @ x)  # noqa: E731
+
+    def two(grad, x, weight):
+        return grad @ weight, grad.T @ x
+
     with swap(linear_backward=two), pytest.raises(SwapError, match=said) as caught:
         learnt(learner)
     assert caught.value.stage == "seq_relationship"
