@@ -5,6 +5,8 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Any
 
+from minibert.checkpoint.files import read_json
+from minibert.checkpoint.layout import CONFIG_NAME
 from minibert.commands.common import add_checkpoint, folder_of
 from minibert.models.auto import (
     AutoConfig,
@@ -25,6 +27,10 @@ HEADS: dict[str, Any] = {
     "regress": AutoModelForSequenceClassification,
     "tag": AutoModelForTokenClassification,
     "mask": AutoModelForMaskedLM,
+}
+SMALL: dict[str, Any] = {
+    **{"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4},
+    **{"intermediate_size": 512, "max_position_embeddings": 128},
 }
 COUNTS = "epochs", "batch_size", "accumulate", "seed", "save_every"
 NUMBERS = "learning_rate", "weight_decay", "warmup", "largest_norm"
@@ -87,24 +93,35 @@ def _train(options: Namespace) -> int:
 
 def _pretrain(options: Namespace) -> int:
     tokenizer = BertTokenizer.from_pretrained(options.tokenizer)
-    sizes = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
-    sizes |= {"intermediate_size": 512, "max_position_embeddings": 128}
-    given = BertConfig.from_pretrained(options.config) if options.config else BertConfig(**sizes)
-    given.vocab_size = len(tokenizer)
-    reader = Reader(tokenizer, options.max_length or given.max_position_embeddings)
+    config = _config_of(options.config, len(tokenizer))
+    reader = Reader(tokenizer, options.max_length or config.max_position_embeddings)
     examples = reader.mask(options.data).examples
     held_out = reader.mask(options.eval).examples if options.eval else ()
-    return _run(BertForMaskedLM(given, options.seed), examples, held_out, tokenizer, options)
+    return _run(BertForMaskedLM(config, options.seed), examples, held_out, tokenizer, options)
+
+
+def _config_of(path: Path | None, vocab_size: int) -> BertConfig:
+    """Return a config with the fields of a file, if one is given; without, the model is small."""
+    if path is None:
+        return BertConfig(**SMALL, vocab_size=vocab_size)
+    file = path / CONFIG_NAME if path.is_dir() else path
+    values = SMALL | read_json(file)
+    try:
+        return BertConfig.from_dict(values, vocab_size=vocab_size)
+    except ValueError as error:
+        raise ValueError(f"{str(file)!r}: {error}") from None
 
 
 def _run(model: Any, examples: Any, held_out: Any, tokenizer: Any, options: Namespace) -> int:
     named = (*COUNTS, *NUMBERS, "schedule", "dropout", "resume")
     settings = {name: getattr(options, name) for name in named}
     settings["frozen"] = tuple(options.frozen)
-    _, history = train(model, examples, evaluate=held_out, folder=options.output, **settings)
-    for name in ("last", "best"):
-        if (options.output / name).exists():
-            tokenizer.save_pretrained(options.output / name)
+    try:
+        _, history = train(model, examples, evaluate=held_out, folder=options.output, **settings)
+    finally:  # what a stopped run has saved is for use, too
+        for name in ("last", "best"):
+            if (options.output / name).exists():
+                tokenizer.save_pretrained(options.output / name)
     print(_told(history, options.output))
     return 0
 

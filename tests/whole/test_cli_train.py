@@ -1,6 +1,8 @@
 """``minibert train`` and ``minibert pretrain``, from a file to a checkpoint that does the task."""
 
 import json
+import os
+import signal
 import warnings
 from xml.etree import ElementTree
 
@@ -8,6 +10,7 @@ import pytest
 
 from minibert import EMBEDDED_CHECKPOINT, AutoModelForMaskedLM, tasks
 from minibert.cli import main
+from minibert.training import loop
 
 COLOURS = ("red", "blue", "green")
 TEXTS = [f"the {thing} is {colour} ." for thing in ("ball", "box", "book") for colour in COLOURS]
@@ -59,6 +62,37 @@ def test_from_nothing(tmp_path, capsys):
     assert "step 3: loss" in capsys.readouterr().out
     model = AutoModelForMaskedLM.from_pretrained(out / "last")
     assert model.config.hidden_size == 128
+
+
+@pytest.mark.parametrize("name", ["sizes.json", "folder/config.json"])
+def test_from_nothing_with_other_sizes(tmp_path, name, capsys):
+    """Those that the file leaves out are small."""
+    texts, out, file = tmp_path / "texts.txt", tmp_path / "out", tmp_path / name
+    texts.write_text("\n".join(TEXTS))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"hidden_size": 36, "num_hidden_layers": 1}')
+    given = file if name == "sizes.json" else file.parent
+    options = "--tokenizer", EMBEDDED_CHECKPOINT, "--data", texts, "-o", out, "--config", given
+    assert run("pretrain", *options, "--epochs", "1") == 0
+    found = AutoModelForMaskedLM.from_pretrained(out / "last").config
+    assert (found.hidden_size, found.num_hidden_layers, found.intermediate_size) == (36, 1, 512)
+    file.write_text('{"hidden_size": 37}')
+    assert run("pretrain", *options) == 2
+    said = f"minibert pretrain: '{file}': config field 'num_attention_heads' is 4"
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_run_that_is_stopped_can_be_used(data, tmp_path, monkeypatch):
+    step, out = loop.Run.one_step, tmp_path / "out"
+
+    def one_step(run):
+        os.kill(os.getpid(), signal.SIGINT)
+        step(run)
+
+    monkeypatch.setattr(loop.Run, "one_step", one_step)
+    given = EMBEDDED_CHECKPOINT, "--task", "classify", "--data", data
+    assert run("train", *given, "-o", out, *FEW) == 130
+    assert tasks.classify("the book is green .", model=out / "last")[0]["label"] in COLOURS
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
