@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + 13  # SIGPIPE, which Windows lacks
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         print(f"minibert {options.name}: {error}", file=sys.stderr)
         return 2
     return status

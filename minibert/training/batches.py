@@ -26,6 +26,7 @@ def collate(examples: Sequence[Example]) -> Fields:
     Padding costs nothing, since a model reads real tokens alone.
     """
     inputs: Fields = {}
+    _refuse_other_names(examples)
     for name in examples[0].inputs:
         inputs[name], mask = _padded([example.inputs[name] for example in examples], 0)
         inputs.setdefault("attention_mask", mask)
@@ -34,6 +35,15 @@ def collate(examples: Sequence[Example]) -> Fields:
         for name in examples[0].labels
     }
     return {**inputs, **labels}
+
+
+def _refuse_other_names(examples: Sequence[Example]) -> None:
+    first = examples[0]
+    for example in examples:
+        for names, others in zip(first, example, strict=True):
+            if names.keys() != others.keys():
+                found = f"one has {', '.join(names)}, another {', '.join(others) or 'none'}"
+                raise ValueError(f"examples have not all the same fields: {found}")
 
 
 def _together(values: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,12 +117,16 @@ class Reader:
                 is_first = i == 0 or places[i - 1] != word
                 has_label = word is not None and is_first
                 labels.append(number_of(tags[word or 0]) if has_label else IGNORED)
-            examples.append(Example(_inputs(found), {"labels": labels}))
+            if {*labels} - {IGNORED}:
+                examples.append(Example(_inputs(found), {"labels": labels}))
+        _refuse_none(examples, path)
         return Labelled(examples, known)
 
     def mask(self, path: Path, names: Sequence[str] = ()) -> Labelled:
         """Return texts of which words are hidden, others in each epoch."""
-        rows = [self.encode(row, path) for row in read_rows(path)]
+        texts, special = read_rows(path), {*self.tokenizer.all_special_ids}
+        rows = [x for x in (self.encode(row, path) for row in texts) if {*x["input_ids"]} - special]
+        _refuse_none(rows, path)
         return Labelled(Masked(rows, self.tokenizer), [])
 
     def _examples(self, path: Path, labelled: Any) -> Iterator[Example]:
@@ -160,10 +165,7 @@ class Masked(Sequence[Example]):
         row, random = self.rows[index], np.random.default_rng([*self.seed, index])
         ids, labels = [*row["input_ids"]], [IGNORED] * len(row["input_ids"])
         places = [i for i, token in enumerate(ids) if token not in self.special]
-        drawn = [i for i in places if random.random() < 0.15]
-        if places and not drawn:
-            drawn = [int(random.choice(places))]
-        for i in drawn:
+        for i in [i for i in places if random.random() < 0.15] or [int(random.choice(places))]:
             labels[i], chance = ids[i], random.random()
             other = self.mask_id if chance < 0.8 else int(random.choice(self.words))
             ids[i] = ids[i] if chance >= 0.9 else other
@@ -189,9 +191,12 @@ def column(row: Row, names: Sequence[str], path: Path) -> str:
 def _number(row: Row, path: Path) -> float:
     value = row[column(row, LABELS, path)]
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{str(path)!r} has the label {value!r:.80}; needed: a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{str(path)!r} has the label {value!r:.80}; needed: a number")
+    return number
 
 
 def _words(row: Row, path: Path) -> tuple[list[str], list[Any]]:
@@ -212,6 +217,11 @@ def _numbering(known: Sequence[str], path: Path) -> Callable[[Any], int]:
         return numbers[str(label)]
 
     return number_of
+
+
+def _refuse_none(examples: Sequence[Any], path: Path) -> None:
+    if not examples:
+        raise ValueError(f"{str(path)!r} has texts without words: there is nothing to learn")
 
 
 def _inputs(found: Any) -> dict[str, list[int]]:

@@ -44,7 +44,7 @@ def gradients(
     A gradient has the shape and the dtype of its tensor; of a tensor that several parts share there
     is one, the sum. ValueError for a model without a head, and for missing or wrong labels.
     """
-    _refuse_strangers(model, inputs, labels)
+    refuse_strangers(model, inputs, labels)
     batch = model.batch(**inputs, **labels)
     dropout = none if seed is None else Dropout(model.dropouts(), (seed,))
     recording = Recording(batch)
@@ -55,9 +55,10 @@ def gradients(
     return loss, model.by_name(found)
 
 
-def _refuse_strangers(
+def refuse_strangers(
     model: PreTrainedModel, inputs: Mapping[str, Any], labels: Mapping[str, Any]
 ) -> None:
+    """ValueError for names that a model's call does not know, and without labels."""
     if all(values is None for values in labels.values()):
         raise ValueError("labels is empty: there is no loss without any")
     taken = signature(type(model).__call__).parameters

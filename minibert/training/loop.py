@@ -22,7 +22,7 @@ from minibert.trace import silent
 from minibert.training.batches import Example, batches, collate
 from minibert.training.dropout import Dropout, none
 from minibert.training.interrupt import held
-from minibert.training.learning import Fields, learn
+from minibert.training.learning import Fields, learn, refuse_strangers
 from minibert.training.optimizers import AdamW, clip
 from minibert.training.saved import resumed, save
 from minibert.training.settings import Settings
@@ -79,6 +79,9 @@ class Run:
     ) -> None:
         if not examples:
             raise ValueError("there are no examples: there is nothing to learn from")
+        for some in (examples, held_out):
+            if some:  # all have the names of the first
+                refuse_strangers(model, *some[0])
         self.model, self.weights = trainable(model)
         self.examples, self.held_out, self.settings = examples, held_out, settings
         self.fields = learning(self.model, settings.frozen)
@@ -149,8 +152,12 @@ class Run:
         stages: dict[str, Any] = {}
         self.model(**self.batches()[0], trace=stages)
         odd = [name for name, stage in stages.items() if not np.isfinite(stage).all()]
-        where = f"the first stage that is not finite is {odd[0]}" if odd else "a gradient overflows"
         hint = "try a smaller learning_rate, a longer warmup or a smaller largest_norm"
+        where = "a gradient overflows"
+        if odd:
+            where = f"the first stage that is not finite is {odd[0]}"
+        elif np.isnan(loss):
+            where, hint = "of a batch's labels none counts", "leave its examples out"
         return f"the loss is {loss} at step {self.step + 1}: {where}; {hint}"
 
 

@@ -36,7 +36,7 @@ def save(run: Any, folder: Path) -> None:
 def is_best(history: Any) -> bool:
     """Tell whether the last step of a history has a smaller held-out loss than all before it."""
     losses = [row.get("held-out loss", np.inf) for row in history]
-    return bool(losses[-1] < min(losses[:-1], default=np.inf))
+    return bool(losses[-1] < np.nanmin([np.inf, *losses[:-1]]))
 
 
 def _arrays(run: Any) -> dict[str, Array]:

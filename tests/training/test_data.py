@@ -66,8 +66,9 @@ def test_pairs_and_what_is_too_long(write):
 def test_numbers(write):
     examples, _ = READER.regress(write("x.tsv", "text\tscore\nthe ball\t-1.5e0\n"))
     assert examples[0].labels == {"labels": -1.5}
-    with pytest.raises(ValueError, match="has the label 'high'; needed: a number"):
-        READER.regress(write("x.tsv", "text\tscore\nthe ball\thigh\n"))
+    for odd in ("high", "nan", "1e999"):
+        with pytest.raises(ValueError, match=f"has the label '{odd}'; needed: a number"):
+            READER.regress(write("x.tsv", f"text\tscore\nthe ball\t{odd}\n"))
 
 
 def test_a_word_is_labelled_by_its_first_piece(write):
@@ -80,6 +81,10 @@ def test_a_word_is_labelled_by_its_first_piece(write):
     assert [x for x in labels if x != IGNORED] == [0, 1, 0]
     first = [places.index(word) for word in range(3)]
     assert [i for i, x in enumerate(labels) if x != IGNORED] == first
+    empty = '{"tokens": [], "tags": []}'
+    assert len(READER.tag(write("x.jsonl", f"{empty}\n{line}")).examples) == 1
+    with pytest.raises(ValueError, match=r"x\.jsonl' has texts without words"):
+        READER.tag(write("x.jsonl", empty))
     with pytest.raises(ValueError, match="lists of the same length"):
         READER.tag(write("y.jsonl", '{"tokens": ["the"], "tags": []}'))
 
@@ -110,11 +115,10 @@ def test_words_are_hidden_by_the_rule_and_others_in_each_epoch(write):
     assert masked.of_epoch((0, 1))[:9] != masked.of_epoch((0, 2))[:9]
 
 
-def test_a_text_without_words_asks_for_none(write):
-    """Of special tokens alone, nothing is hidden: the other texts are learnt from."""
-    ids = TOKENIZER("[MASK] [UNK]")["input_ids"]
-    assert {*ids} <= {*TOKENIZER.all_special_ids}
+def test_a_text_without_words_is_left_out(write):
+    assert {*TOKENIZER("[MASK] [UNK]")["input_ids"]} <= {*TOKENIZER.all_special_ids}
     masked = READER.mask(write("x.txt", "[MASK] [UNK]\nthe ball\n")).examples
-    assert masked[0].inputs["input_ids"] == ids
-    assert masked[0].labels["labels"] == [IGNORED] * len(ids)
-    assert masked[1].labels["labels"] != [IGNORED] * 4
+    assert len(masked) == 1
+    assert masked.rows[0]["input_ids"] == TOKENIZER("the ball")["input_ids"]
+    with pytest.raises(ValueError, match=r"x\.txt' has texts without words"):
+        READER.mask(write("x.txt", "[MASK] [UNK]\n"))

@@ -132,7 +132,7 @@ def test_interrupted_it_ends_the_step_and_saves(model, tmp_path, monkeypatch):
 @pytest.mark.parametrize("save_every", [0, 3, 100])
 def test_the_best_has_the_smallest_held_out_loss(model, tmp_path, save_every, monkeypatch):
     """However often is saved: all losses of held-out examples are compared."""
-    told = iter([0.7, 0.5, 0.6])
+    told = iter([np.nan, 0.5, 0.6])
     monkeypatch.setattr(loop, "evaluated", lambda *_: {"held-out loss": next(told)})
     options = {"epochs": 3, "batch_size": 8, "save_every": save_every, "learning_rate": 1e-2}
     weights_of, step = {}, loop.Run.one_step
@@ -245,3 +245,32 @@ def test_mistakes():
             train(model, drawn(3), **options)
     with pytest.raises(ValueError, match="there are no examples"):
         train(model, [])
+
+
+IDS = {"input_ids": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([({"input_idz": [3]}, {"labels": 1})], "has 'input_idz', which is none; did you mean"),
+        ([(IDS, {"label": 1})], "has 'label', which is none; did you mean 'labels'"),
+        ([(IDS, {})], "labels is empty: there is no loss without any"),
+        ([(IDS, {"start_positions": 1})], "takes no start_positions: it takes labels"),
+        ([(IDS, {"labels": 1}), (IDS, {})], "one has labels, another none"),
+        ([(IDS, {"labels": 1}), ({**IDS, "position_ids": [0, 1]}, {"labels": 0})], "same fields"),
+    ],
+)
+def test_odd_examples(model, examples, said):
+    some = [Example(*example) for example in examples]
+    with pytest.raises(ValueError, match=said):
+        train(model, some)
+    if len(some) == 1:
+        with pytest.raises(ValueError, match=said):
+            train(model, drawn(3), evaluate=some, epochs=1)
+
+
+def test_a_batch_without_a_label_that_counts_says_so(model):
+    said = "of a batch's labels none counts; leave its examples out"
+    with pytest.raises(FloatingPointError, match=said):
+        train(model, [Example(IDS, {"labels": -100})])

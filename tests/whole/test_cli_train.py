@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import warnings
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from minibert import EMBEDDED_CHECKPOINT, AutoModelForMaskedLM, tasks
@@ -99,3 +101,11 @@ def test_a_file_that_is_not_there(tmp_path, capsys):
     given = EMBEDDED_CHECKPOINT, "--task", "mask", "--data", tmp_path / "no.txt", "-o", tmp_path
     assert run("train", *given) == 2
     assert capsys.readouterr().err.startswith("minibert train: there is no file")
+
+
+def test_a_loss_that_is_no_number(data, tmp_path, capsys):
+    given = EMBEDDED_CHECKPOINT, "--task", "classify", "--data", data, "-o", tmp_path / "out"
+    with np.errstate(all="ignore"):
+        assert run("train", *given, "--learning-rate", 1e38, "--warmup", 0) == 2
+    said = r"minibert train: the loss is \w+ at step \d: the first stage that is not finite is"
+    assert re.match(said, capsys.readouterr().err)
