@@ -12,7 +12,6 @@ import numpy as np
 from minibert.batch import Batch
 from minibert.data import EMBEDDED_CHECKPOINT, REFERENCE_NAME
 from minibert.grading.result import Found, in_words, is_ours
-from minibert.losses import IGNORED
 from minibert.mistakes.gradients import is_derivative
 from minibert.models.base import PreTrainedModel
 from minibert.models.bert import BertModel
@@ -24,6 +23,7 @@ from minibert.trace import Recording
 from minibert.training.kept import Gradients, Kept
 from minibert.verification import Reference
 from minibert.verification.compare import Tolerance, real_places
+from minibert.verification.told import labels_of
 
 MODEL = "the whole model"
 
@@ -87,22 +87,17 @@ def _of_gradients(
 ) -> str | None:
     """Compare the gradients that both have; there are no others where tokens are padding."""
     _, reference = known(model, reference)
-    learner = model or _embedded_head()
-    batch = _labelled(learner, reference) if model is None else learner.batch(**reference.inputs)
+    learner, labels = model, dict[str, Any]()
+    if learner is None:
+        learner = _embedded_head()
+        labels = labels_of(BertForPreTraining, learner.config, reference.inputs)
+    batch = learner.batch(**reference.inputs, **labels)
     ours = _gradients(learner, batch)
     with swapped:
         found = _gradients(learner, batch)
     bar = Tolerance(1e-7, 1e-5) if learner.dtype == np.float64 else Tolerance()
     both = (name for name in found if name in ours)
     return next((x for x in both if not bar.allows(found[x], ours[x]).all()), None)
-
-
-def _labelled(model: PreTrainedModel, reference: Reference) -> Batch:
-    """Return a batch whose labels are its own ids, and that every other pair belongs together."""
-    ids, (mask, _) = reference.inputs["input_ids"], reference.masks
-    pairs = np.arange(len(ids)) % 2
-    labels = np.where(mask, ids, IGNORED)
-    return model.batch(**reference.inputs, labels=labels, next_sentence_label=pairs)
 
 
 def _gradients(model: PreTrainedModel, batch: Batch) -> dict[str, Array]:
