@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bench import generation
+from bench import forward, generation
 from bench.engines import Engine
 from bench.workloads import GENERATION, Writing
 
@@ -68,7 +68,7 @@ def test_what_minibert_does_not_have_is_absent(monkeypatch):
     monkeypatch.setattr(generation, "minibert", SimpleNamespace())
     found = generation.measure(1, 1, "beams", print)
     assert found["works"] == []
-    assert generation.render(found) == (
+    assert forward.render(found) == (
         "absent: minibert, BART-base (it has no BartForConditionalGeneration)"
     )
 

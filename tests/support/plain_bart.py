@@ -88,16 +88,8 @@ class Bart(Bert):
         allowed = self.given(name, "allowed") if allowed is None else allowed
         return np.where(allowed[:, None], scores, lowest)
 
-    def attend(self, name, q, k, v):
-        q, k, v = (self.split(name, x) for x in (q, k, v))
-        at = f"{name}.scores"
-        scores = self.scale(at, self.product(at, q, k.swapaxes(-1, -2)), q.shape[-1])
-        scores = self.mask(at, scores)
-        self.tell(at, np.where(scores > np.finfo(self.dtype).min, scores, 0))
-        weights = self.softmax(f"{name}.probabilities", scores)
-        weights = self.drop(name, self.tell(f"{name}.probabilities", weights))
-        at = f"{name}.context"
-        return self.merge(at, self.keep(at, self.product(at, weights, v)))
+    def shown(self, scores):
+        return np.where(scores > np.finfo(self.dtype).min, scores, 0)
 
     def source(self, name, x):
         """Return what cross-attention looks at."""

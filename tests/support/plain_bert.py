@@ -128,6 +128,10 @@ class Bert:
         bias = np.where(self.inputs["allowed"], 0, lowest).astype(self.dtype)
         return self.keep(name, scores + bias[:, None])
 
+    def shown(self, scores):
+        """Return the scores as a stage tells them."""
+        return scores
+
     def softmax(self, name, scores):
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         return self.keep(name, weights / weights.sum(-1, keepdims=True))
@@ -136,7 +140,8 @@ class Bert:
         q, k, v = (self.split(name, x) for x in (q, k, v))
         at = f"{name}.scores"
         scores = self.scale(at, self.product(at, q, k.swapaxes(-1, -2)), q.shape[-1])
-        scores = self.tell(at, self.mask(at, scores))
+        scores = self.mask(at, scores)
+        self.tell(at, self.shown(scores))
         weights = self.softmax(f"{name}.probabilities", scores)
         weights = self.drop(f"{name}.probabilities", self.tell(f"{name}.probabilities", weights))
         at = f"{name}.context"

@@ -59,16 +59,8 @@ class Gpt2(Bert):
         lowest = np.finfo(self.dtype).min
         return np.where(self.inputs["allowed"][:, None], scores, lowest)
 
-    def attend(self, name, q, k, v):
-        q, k, v = (self.split(name, x) for x in (q, k, v))
-        at = f"{name}.scores"
-        scores = self.scale(at, self.product(at, q, k.swapaxes(-1, -2)), q.shape[-1])
-        scores = self.mask(at, scores)
-        self.tell(at, np.where(scores > np.finfo(self.dtype).min, scores, 0))
-        weights = self.softmax(f"{name}.probabilities", scores)
-        weights = self.drop(name, self.tell(f"{name}.probabilities", weights))
-        at = f"{name}.context"
-        return self.merge(at, self.keep(at, self.product(at, weights, v)))
+    def shown(self, scores):
+        return np.where(scores > np.finfo(self.dtype).min, scores, 0)
 
     def cut(self, name, x):
         """Return query, key and value of what one matrix made."""

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 from plain_bart import Bart
-from planted_layers import normed
+from planted_layers import normed, split_interleaved
 from planting import Fault, Planting, step, weights, widened
 
 from minibert import BartConfig, BartForConditionalGeneration
@@ -177,11 +177,6 @@ for part, stage, norm, places in (("attention", A, r"\.attention_norm", PLACES),
     planted("residual", f"{part} left out", stage, rf"{part.replace('_', '-')}.*left out|nothing but the residual", "join", lambda bert, old, at, x, change: bert.norm(at, x), at=norm, places=places)
     planted("norm", f"none after the {part}", stage, "no norm", "norm", lambda bert, old, at, x: x, at=norm, places=places)
     planted("norm", f"eps 1e-3 after the {part}", stage, r"eps 0\.001", "norm", normed(eps=1e-3), at=norm, places=places)
-
-
-def split_interleaved(bert, old, at, x):
-    size, length, width = x.shape
-    return x.reshape(size, length, width // bert.heads, bert.heads).transpose(0, 3, 1, 2)
 
 
 def swapped(bert, old, at, x):

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 from plain_bert import erf
 from plain_gpt2 import Gpt2
-from planted_layers import normed
+from planted_layers import merge_plainly, normed, split_interleaved, split_plainly
 from planting import Fault, Planting, given, step, weights, widened
 
 from minibert import GPT2Config, GPT2Model
@@ -179,21 +179,6 @@ for m, stage in (("attention.output", "attention.output"), ("attention.fused", "
     fault("bias", f"no bias of {m} in layer.1", f"layer.1.{stage}", r"no bias|bias.*missing", weights(rf"layer\.1\.{m}\.bias", np.zeros_like), partly=r"bias|row|column|matrix")
 
 # attention
-
-
-def split_plainly(bert, old, at, x):
-    size, length, width = x.shape
-    return x.reshape(size, bert.heads, length, width // bert.heads)
-
-
-def split_interleaved(bert, old, at, x):
-    size, length, width = x.shape
-    return x.reshape(size, length, width // bert.heads, bert.heads).transpose(0, 3, 1, 2)
-
-
-def merge_plainly(bert, old, at, x):
-    size, heads, length, width = x.shape
-    return x.reshape(size, length, heads * width)
 
 
 def by_layer(bert, old, at, scores, width):

@@ -40,9 +40,9 @@ PARTS: dict[str, tuple[Callable[[Options], Any], Callable[[Any], str]]] = {
     "forward": (lambda o: forward.measure(o.threads, o.seconds, o.only, show), forward.render),
     "generation": (
         lambda o: generation.measure(o.threads, o.seconds, o.only, show),
-        generation.render,
+        forward.render,
     ),
-    "training": (lambda o: training.measure(o.threads, o.seconds, o.only, show), training.render),
+    "training": (lambda o: training.measure(o.threads, o.seconds, o.only, show), forward.render),
     "start": (lambda o: start.measure(o.threads, o.repeats), start.render),
     "memory": (lambda o: memory.measure(o.threads), memory.render),
     "size": (lambda o: sizes.measure(), sizes.render),

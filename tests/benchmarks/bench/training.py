@@ -190,9 +190,3 @@ def render_work(work: Mapping[str, Any]) -> str:
     rounds = len(next(iter(work["engines"].values()))["seconds"])
     header = ("  engine", "median", "least", "ratio", "tokens a second", "peak memory", "loss")
     return f"A step, {work['name']}: {rounds} rounds\n{table(header, rows)}"
-
-
-def render(measured: Mapping[str, Any]) -> str:
-    """Return what is left to say after the tables: what is absent."""
-    lines = [f"absent: {name} ({why})" for name, why in measured["absent"].items()]
-    return "\n".join(lines or ["ratio above 1: minibert is faster"])
