@@ -16,10 +16,10 @@ from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import cache, partial
 from queue import SimpleQueue
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -182,7 +182,13 @@ class _Workers:
             while self.size < get_num_threads() - 1:
                 start_new_thread(_serve, (self.jobs,))
                 self.size += 1
-        self.jobs.put(partial(copy_context().run, job))
+        self.jobs.put(partial(_as_here, np.geterr(), copy_context(), job))
+
+
+def _as_here(errors: Any, context: Context, job: Callable[[], None]) -> None:
+    """Do a job with the caller's variables, and its errors of arithmetic, a thread's in 1.26."""
+    with np.errstate(**errors):
+        context.run(job)
 
 
 def _serve(jobs: "SimpleQueue[Callable[[], None]]") -> None:

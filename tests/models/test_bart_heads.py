@@ -47,13 +47,11 @@ def test_every_head_says_what_transformers_says(kind, tmp_path):
     assert [*seen] == [*model.stage_axes()]
 
 
-@pytest.mark.parametrize("kind", KINDS[:2])  # 24 numbers along one vector are too few to tell:
-def test_float32_is_no_further_away_than_torchs(kind, tmp_path):  # the live check has a thousand
-    found = opened(kind, tmp_path)(**inputs_of(kind))
-    for name, expected in part(HEADS, f"{kind.__name__}/output/").items():
-        tokens = real(INPUTS, expected) if expected.shape[1] == 7 else slice(None)
-        error = (found[name] - expected)[tokens]
-        assert np.sqrt((error**2).mean()) <= 1.2 * HEADS[f"{kind.__name__}/error/{name}"], name
+def test_float32_is_no_further_away_than_torchs(tmp_path):
+    """Of the logits of words; of the others' few numbers, how BLAS sums decides (live: more)."""
+    found = opened(BartForConditionalGeneration, tmp_path)(**INPUTS)
+    error = (found.logits - HEADS[f"{LM}/output/logits"])[real(INPUTS, found.logits)]
+    assert np.sqrt((error**2).mean()) <= 1.2 * HEADS[f"{LM}/error/logits"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

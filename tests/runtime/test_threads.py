@@ -139,6 +139,19 @@ def test_an_exception_of_another_thread_reaches_the_caller():
         spread(task, range(3))
 
 
+def test_what_the_caller_says_of_overflow_holds_in_every_thread():
+    meet, large = threading.Barrier(3, timeout=30), np.float32(3e38)
+
+    def task(part):
+        meet.wait()
+        assert np.isinf(large * large)  # a warning would be an error
+
+    with np.errstate(over="ignore"):
+        spread(task, range(3))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        spread(lambda part: meet.wait() and large * large, range(3))
+
+
 def blas_threads():
     return {lib["num_threads"] for lib in threadpoolctl.threadpool_info() if "blas" in str(lib)}
 
