@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ DATA = Path(__file__).parent / "data"
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
 settings.load_profile("no clock")
+
+# a shell has what it runs in the background ignore Ctrl-C, and its children with it: tests send it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
