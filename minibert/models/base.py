@@ -22,9 +22,9 @@ from minibert.models.outputs import ModelOutput
 from minibert.models.shown import hand_over, record_no_scores, seen_in
 from minibert.models.stack import Stack
 from minibert.runtime.arrays import Array
+from minibert.runtime.parallel import pass_in_turn
 from minibert.runtime.spelling import a_kind
 from minibert.runtime.swap import is_swapping
-from minibert.runtime.threads import in_turn
 from minibert.trace import Recording, Stage, Trace, expand_stages, silent
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -181,7 +181,7 @@ class PreTrainedModel(WithArrays):
         wanted = None if trace is not None else {*chain(*shown.values())}
         recording = Recording(batch, wanted)
         is_watched = wanted is None or wanted or is_swapping()  # a SwapError names the part
-        found = in_turn(self.forward, batch, recording if is_watched else silent)
+        found = pass_in_turn(self.forward, batch, recording if is_watched else silent)
         if batch.cache is not None:
             batch.cache.add(batch.mask)
             found["past_key_values"] = batch.cache

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minibert.batch import Batch
 from minibert.cache import Cache
 from minibert.runtime.arrays import Array, Integers
-from minibert.runtime.threads import in_turn
+from minibert.runtime.parallel import pass_in_turn
 
 
 class Writer(Protocol):
@@ -77,7 +77,7 @@ class Texts:
         positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)[:, start:]
         new = np.maximum(words[:, start:], 0), seen, positions
         batch = self._model.next_batch(self._source, *new, cache)
-        scores = in_turn(self._model.next_logits, batch).astype(np.float32)
+        scores = pass_in_turn(self._model.next_logits, batch).astype(np.float32)
         if cache is not None:
             cache.add(batch.mask)
         if is_first and self._times > 1:

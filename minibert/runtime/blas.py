@@ -26,6 +26,12 @@ class Blas:
                     for library in blas:
                         library.set_num_threads(1)
 
+    def lend(self, count: int) -> None:
+        """Let BLAS have so many threads while it has users."""
+        with self.lock, _any_thread_may_set_limits():
+            for library, _ in self.before:
+                library.set_num_threads(count)
+
     def leave(self, user: object) -> None:
         """Give BLAS its threads again, if nobody is left. A user may leave twice."""
         with self.lock:

@@ -3,8 +3,9 @@
 Where there are sequences enough, each thread runs the whole network on a share of them
 (``over_sequences``), and all below runs in that thread. Where there are not, threads share a layer,
 some heads or some of its width each (``adds_up``), and outside of the layers the outputs of a
-matrix (``by_outputs``). Either way functions are applied to blocks (blocks.py). While a user's
-function is swapped in, layers stay whole for it.
+matrix (``by_outputs``). Of a single row they are left to BLAS's own threads (``pass_in_turn``).
+Either way functions are applied to blocks (blocks.py). While a user's function is swapped in,
+layers stay whole for it.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 
 from minibert.runtime.arrays import Array
 from minibert.runtime.swap import is_swapping
-from minibert.runtime.threads import get_num_threads, shares, spread
+from minibert.runtime.threads import by_blas, get_num_threads, in_turn, shares, spread
 from minibert.trace import Back, Trace
 
 P = ParamSpec("P")
@@ -48,6 +49,22 @@ class Rows(Protocol):
 
 
 # a batch among threads
+
+
+def pass_in_turn(run: Callable[..., R], batch: Rows, *args: Any) -> R:
+    """Wait for a turn, and return what a network makes of a batch.
+
+    Of a single row, the next word of a text, BLAS's threads share each product: a part of it takes
+    about as long as one of ours to wake up, and these stay awake.
+    """
+    if len(batch.sequences) == 1 and len(batch.sequences[0].columns) == 1:
+        return in_turn(_by_blas, run, batch, *args)
+    return in_turn(run, batch, *args)
+
+
+def _by_blas(run: Callable[..., R], *args: Any) -> R:
+    with by_blas():
+        return run(*args)
 
 
 def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace) -> Array:
@@ -195,7 +212,8 @@ def by_outputs(linear: Callable[[Array, Array, Array], Array]) -> Callable[..., 
             products = linear(x, stack, bias.reshape(-1, 1, OUTPUTS))  # (stack, rows, outputs)
             return products.transpose(1, 0, 2).reshape(len(x), len(weight))
         # of one shape with the product, which has no name, NumPy adds the bias in place
-        return linear(x, weight, np.broadcast_to(bias, (*x.shape[:-1], len(weight))))
+        whole = bias if len(x) == 1 else np.broadcast_to(bias, (*x.shape[:-1], len(weight)))
+        return linear(x, weight, whole)
 
     return apply
 

@@ -163,9 +163,22 @@ def this_thread_only() -> Iterator[None]:
         _blas.leave(user)
 
 
+@contextmanager
+def by_blas() -> Iterator[None]:
+    """Let the threads of BLAS share each product in the block, and ours nothing."""
+    before, count = _this_thread.is_alone, get_num_threads()
+    try:
+        _this_thread.is_alone = True
+        _blas.lend(count)
+        yield
+    finally:
+        _this_thread.is_alone = before
+        _blas.lend(1)
+
+
 class _ThisThread(threading.local):
     is_busy = False  # with the part of a task
-    is_alone = False  # see this_thread_only
+    is_alone = False  # see this_thread_only and by_blas
     has_turn = False
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inputs import padded
 
-from minibert import BertConfig, BertModel, functions, set_num_threads, swap
+from minibert import BertConfig, BertModel, functions, get_num_threads, set_num_threads, swap
 from minibert.layers import Attention, FeedForward, Linear
 from minibert.runtime import blocks as in_blocks_of
 from minibert.runtime import parallel, threads
@@ -98,6 +98,16 @@ def test_a_network_runs_on_shares_and_rows_come_back_in_order():
     assert len(shares) == 2
     assert rows[:, 0].tolist() == whole.token_ids.tolist()
     assert trace["ids"].tolist() == whole.unpack(rows).tolist()
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("mask", "count"), [([[0, 1]], 1), ([[1, 1]], 2), ([[1, 0], [0, 1]], 2)])
+def test_a_single_row_is_left_to_the_threads_of_blas(mask, count):
+    def run(batch, more):
+        return get_num_threads(), more
+
+    assert parallel.pass_in_turn(run, padded(np.array(mask)), 7) == (count, 7)
+    assert get_num_threads() == 2
 
 
 # a layer among threads

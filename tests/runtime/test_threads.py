@@ -13,6 +13,7 @@ from processes import in_a_new_process
 from minibert import EMBEDDED_CHECKPOINT, BertConfig, BertForMaskedLM, BertModel, functions, swap
 from minibert.runtime import threads
 from minibert.runtime.threads import (
+    by_blas,
     get_num_threads,
     in_turn,
     set_num_threads,
@@ -167,6 +168,25 @@ def test_blas_has_one_thread_while_somebody_computes_and_then_as_many_as_before(
         assert blas_threads() == before
         with pytest.raises(LookupError), turn():
             raise LookupError
+        assert blas_threads() == before
+
+
+@by_blas()
+def fails_by_blas(error):
+    assert blas_threads() == {3}
+    assert len(shares(12)) == get_num_threads() == 1
+    raise error
+
+
+@pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
+def test_blas_is_lent_the_threads_and_gives_them_back(error):
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with turn():
+            with pytest.raises(error):
+                fails_by_blas(error)
+            assert blas_threads() == {1}
+            assert get_num_threads() == 3
         assert blas_threads() == before
 
 
