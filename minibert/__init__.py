@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from minibert._version import __version__
-from minibert.data import EMBEDDED_CHECKPOINT, EMBEDDED_GPT2
+from minibert.data import EMBEDDED_BART, EMBEDDED_CHECKPOINT, EMBEDDED_GPT2
 from minibert.models.bert import BertConfig, BertModel
 from minibert.runtime.spelling import SpelledModule
 from minibert.runtime.threads import get_num_threads, set_num_threads
@@ -65,8 +65,8 @@ _LATER = {
 }
 _HOMES = {name: f"minibert.{module}" for module, names in _LATER.items() for name in names}
 
-__all__ = ["EMBEDDED_CHECKPOINT", "EMBEDDED_GPT2", "BertConfig", "BertModel", "__version__"]
-__all__ += ["get_num_threads", "set_num_threads", *_HOMES]
+__all__ = ["EMBEDDED_BART", "EMBEDDED_CHECKPOINT", "EMBEDDED_GPT2"]
+__all__ += ["BertConfig", "BertModel", "__version__", "get_num_threads", "set_num_threads", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

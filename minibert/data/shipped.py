@@ -8,6 +8,8 @@ _FOLDER = Path(__file__).parent
 EMBEDDED_CHECKPOINT = _FOLDER / "toy"
 #: A GPT-2 that minibert trained itself on Shakespeare, by characters; see README.md.
 EMBEDDED_GPT2 = _FOLDER / "shakespeare"
+#: A BART that minibert trained itself to write the phonemes of English words; see README.md.
+EMBEDDED_BART = _FOLDER / "phonemes"
 #: What a reference is called in a checkpoint's folder.
 REFERENCE_NAME = "reference.safetensors"
 

@@ -4,6 +4,7 @@ IgLM's licence is for non-commercial use: it is installed for this test, and not
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,18 @@ def test_words_become_the_phonemes_of_transformers(phonemes, way):
     found = ours.generate(**inputs, **WAYS[way], max_new_tokens=LONGEST)
     assert np.array_equal(found, expected)
     assert letters.phonemes_of(found) == letters.phonemes_of(expected)
+
+
+@pytest.mark.parametrize("way", ["greedy", "4 beams"])
+def test_the_bart_that_ships_writes_the_same_there(way):
+    """Tokens, too: transformers opens the folder without being told anything of it."""
+    file = Path(__file__).parents[1] / "data" / "held_out_words.json"
+    words, written = [*json.loads(file.read_text("utf-8"))["words"]], []
+    for library, tensors in ((transformers, "pt"), (minibert, "np")):
+        names = library.AutoTokenizer, library.AutoModelForSeq2SeqLM
+        tokenizer, model = (name.from_pretrained(minibert.EMBEDDED_BART) for name in names)
+        read = tokenizer(words, padding=True, return_tensors=tensors)
+        ids = np.asarray(model.generate(**read, **WAYS[way]))
+        written.append((ids.tolist(), tokenizer.batch_decode(ids, skip_special_tokens=True)))
+    assert written[0] == written[1]
+    assert len({*written[0][1]}) > 90
