@@ -36,7 +36,7 @@ def test_the_examples_run_and_show_what_they_say(capsys, tmp_path, monkeypatch):
         elif said.startswith(("[", '("')):
             assert eval(expression, names) == eval(said), line
             values += 1
-    assert (shapes, values) == (11, 2)
+    assert (shapes, values) == (11, 3)
     out = capsys.readouterr().out
     assert "unused" in out
     assert "OK: all 2 stages agree, to the rounding of float" in out
