@@ -6,9 +6,9 @@
 
 The words are those of the package's American dictionary, misaki's (github.com/hexgrad/misaki,
 Apache-2.0), and a tenth of them is used; a hundred of those that are held out are written to
-tests/data/held_out_words.json, which the tests read. It gives the same bits with the same number of threads
-(OMP_NUM_THREADS=1 made what ships), NumPy and kernels of BLAS. Settings were chosen on words
-outside of that tenth, never on those that are held out.
+tests/data/held_out_words.json, which the tests read. Settings were chosen on words outside of that
+tenth. It gives the same bits with the same number of threads (OMP_NUM_THREADS=1 made what ships),
+NumPy and kernels of BLAS.
 """
 
 import argparse
