@@ -174,7 +174,10 @@ def endless(x):
 minibert.grade(gelu=endless, time_limit=60)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as run:
         child = int(run.stdout.readline().split()[1])
         run.send_signal(signal.SIGINT)
