@@ -57,14 +57,8 @@ def pass_in_turn(run: Callable[..., R], batch: Rows, *args: Any) -> R:
     Of a single row, the next word of a text, BLAS's threads share each product: a part of it takes
     about as long as one of ours to wake up, and these stay awake.
     """
-    if len(batch.sequences) == 1 and len(batch.sequences[0].columns) == 1:
-        return in_turn(_by_blas, run, batch, *args)
-    return in_turn(run, batch, *args)
-
-
-def _by_blas(run: Callable[..., R], *args: Any) -> R:
-    with by_blas():
-        return run(*args)
+    is_single = len(batch.sequences) == 1 and len(batch.sequences[0].columns) == 1
+    return in_turn(by_blas()(run) if is_single else run, batch, *args)
 
 
 def over_sequences(run: Callable[[Any, Trace], Array], batch: Rows, trace: Trace) -> Array:
