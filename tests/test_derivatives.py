@@ -4,6 +4,8 @@ What comes in from above is random (ones are blind to what sums to nothing), sca
 shifts not 0, a mask leaves keys out, ids repeat, and one row hardly varies.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from finite import agree, differences, draw
@@ -16,8 +18,12 @@ from minibert.runtime.threads import set_num_threads
 def of_each(function, args, grad, found):
     """Compare gradients with differences: ``found[i]`` is that of ``args[i]``."""
     for i, gradient in enumerate(found):
-        one = lambda x, i=i: function(*args[:i], x, *args[i + 1 :])  # noqa: E731
-        agree(gradient, differences(one, args[i], grad))
+        around = args[:i], args[i + 1 :]
+        agree(gradient, differences(partial(of_one, function, *around), args[i], grad))
+
+
+def of_one(function, before, after, x):
+    return function(*before, x, *after)
 
 
 @pytest.mark.parametrize("name", f.ACTIVATIONS)

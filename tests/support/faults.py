@@ -289,8 +289,12 @@ def residual_from_the_input(p):
 
 
 def pre_norm(p):
-    add = lambda norm, x, change, _: x + change  # noqa: E731
-    given = lambda norm, x: norm(x)  # noqa: E731
+    def add(norm, x, change, _):
+        return x + change
+
+    def given(norm, x):
+        return norm(x)
+
     p.put(Joined(**parts(p.layer), first=add, second=add, given=given))
 
 
