@@ -98,9 +98,13 @@ def test_hardly_any_cause_is_left_between_several(outcomes):
 
 
 def test_faults_are_found_in_float32_too():
-    """But for a small eps where numbers are of size 1: it changes as little as rounding does."""
+    """But for a small eps where numbers are of size 1 or, at the end of a layer, of size 2.
+
+    It changes as little as rounding does there: with some kernels of BLAS it is told from that, with
+    others it is not.
+    """
     model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT)
-    small = ("eps 1e-06", "eps 1e-05 (hidden")
+    small = ("eps 1e-06", "eps 1e-05 (hidden", "eps 1e-05 (layer")
     seen = [f for f in FAULTS if not f.name.startswith(small)]
     outcomes = list(diagnosed(model, [(f, [layers_of(f, 2)[0]]) for f in seen], "float32"))
     assert [o for o in outcomes if o.first is None or o.first.stage != o.stage] == []
