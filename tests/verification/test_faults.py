@@ -100,8 +100,8 @@ def test_hardly_any_cause_is_left_between_several(outcomes):
 def test_faults_are_found_in_float32_too():
     """But for a small eps where numbers are of size 1 or, at the end of a layer, of size 2.
 
-    It changes as little as rounding does there: with some kernels of BLAS it is told from that, with
-    others it is not.
+    It changes as little as rounding does there: some kernels of BLAS let it be told from that, some
+    do not.
     """
     model = BertForPreTraining.from_pretrained(EMBEDDED_CHECKPOINT)
     small = ("eps 1e-06", "eps 1e-05 (hidden", "eps 1e-05 (layer")
